@@ -1,0 +1,3 @@
+"""SPEAKS. One file a command."""
+
+from __future__ import annotations

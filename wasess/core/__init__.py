@@ -1,0 +1,3 @@
+"""DECIDES. Pure: events in, commands out; no clock, no dice, no file, no socket."""
+
+from __future__ import annotations

@@ -1,0 +1,64 @@
+"""The one door to a running WhatsApp session. Implemented by `link.host` (real) and `link.scripted` (tests, drills)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """``mode="pair"`` makes a new device (QR); ``"run"`` logs in with the stored one and never shows a QR."""
+
+    user: str
+    folder: Path
+    mode: Literal["run", "pair"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSignal:
+    """What a link tells its keeper.
+
+    ``kind``: ``started`` (value: pid) · ``qr`` (value: the code; never log it) · ``spooled`` (look into the spool) · ``log`` (value:
+    ``LEVEL text``, secrets removed) · ``passkey`` · ``ended`` (value, detail: `core.events.WorkerEnded`; always the last).
+    """
+
+    kind: Literal["started", "qr", "spooled", "log", "passkey", "ended"]
+    value: str = ""
+    detail: str = ""
+
+
+class Link(Protocol):
+    """A running session. Any call may raise `errors.WorkerFailed`; none blocks the event loop."""
+
+    def signals(self) -> AsyncIterator[LinkSignal]:
+        """Everything that happens, in order; ends after ``ended``. One consumer only."""
+
+    async def send(self, to: str, text: str) -> str:
+        """Send a text; return the message id once the server has acknowledged it (up to 75 s)."""
+
+    async def pairing_code(self, phone: str) -> str:
+        """Ask for an 8-character code to type into the phone (international number, digits only). Pair mode, after the first qr."""
+
+    async def logout(self) -> None:
+        """Unlink this device at WhatsApp; the library deletes the device row."""
+
+    async def stop(self) -> None:
+        """Drain and end: disconnect, wait until the callback is idle, exit. At most 5 s, then kill."""
+
+    def kill(self) -> None:
+        """End the process at once."""
+
+
+class LinkHost(Protocol):
+    """Starts links."""
+
+    async def start(self, spec: LinkSpec) -> Link:
+        """Start a session's process. Failures of the session arrive as ``ended``, not as exceptions."""
+
+    async def close(self) -> None:
+        """End every link and whatever the host runs."""

@@ -1,0 +1,3 @@
+"""REMEMBERS. Session folders, records, the spool, locks."""
+
+from __future__ import annotations
