@@ -1,0 +1,210 @@
+"""The lock on a home or on a session: ``flock`` on a file that also says who holds it.
+
+Light on purpose (the worker takes the lock itself). The kernel frees the lock when its holder dies, however it dies; the text in
+the file is believed only while the kernel says that the lock is held. Lock files are never unlinked while they may be in use:
+two processes could then hold "the same" lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from wasess.errors import Locked, UnsafeHome
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# Over these, flock is local to one machine, or emulated by POSIX locks that vanish when any descriptor of the file is closed.
+NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
+RETRY_EVERY = 0.02
+PROBES_END_WITHIN = 1.0
+
+_held: set[FileLock] = set()
+
+
+class Holder(NamedTuple):
+    """Who holds a lock. ``pid`` is 0 when the file does not say; ``since`` is Unix time in seconds."""
+
+    pid: int
+    host: str
+    boot_id: str
+    purpose: str
+    since: float
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "another process"
+        where = "" if self.host == os.uname().nodename else f" on {self.host}"
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"process {self.pid}{where} ({self.purpose}, since {since})"
+
+
+class FileLock:
+    """A held lock; a context manager that releases it.
+
+    The descriptor is close-on-exec, and a forked child drops its copy. To hand the lock to a program on purpose, give
+    ``fileno()`` to ``subprocess`` as one of ``pass_fds``: the lock is then free when the last holder has closed it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        _held.add(self)
+
+    @classmethod
+    def acquire(cls, path: str | os.PathLike[str], purpose: str, wait: float = 0) -> Self:
+        """Take the lock at ``path``, creating the file (0600); wait up to ``wait`` seconds for the holder to let go.
+
+        ``purpose`` is what others are told: "serve", "pairing". Raises `errors.Locked` naming the holder, and
+        `errors.UnsafeHome` on a network file system or when ``path`` is a link.
+        """
+        name = os.fspath(path)
+        now = time.monotonic()
+        deadline, probes_deadline = now + wait, now + max(wait, PROBES_END_WITHIN)
+        while True:
+            descriptor = _open(name)
+            if _take(descriptor) and _is_at(descriptor, name):
+                _write_holder(descriptor, purpose)
+                return cls(descriptor)
+            # A shared lock is only somebody asking who holds it: that ends by itself.
+            patience = deadline if _held_exclusively(descriptor) else probes_deadline
+            os.close(descriptor)
+            if time.monotonic() >= patience:
+                raise _locked(name)
+            time.sleep(RETRY_EVERY)
+
+    def release(self) -> None:
+        """Let go. May be called twice."""
+        _held.discard(self)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def fileno(self) -> int:
+        """Return the open descriptor, -1 after `release`."""
+        return self._descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+
+def holder(path: str | os.PathLike[str]) -> Holder | None:
+    """Tell who holds the lock at ``path`` now; None when nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_holder(os.pread(descriptor, 4096, 0)) if _held_exclusively(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def read_holder(text: bytes) -> Holder:
+    """Read what `FileLock.acquire` wrote: one line of JSON. Text that can't be read gives a holder without a pid."""
+    try:
+        fields: dict[str, Any] = json.loads(text.partition(b"\n")[0])
+        return Holder(int(fields["pid"]), str(fields["host"]), str(fields["boot_id"]), str(fields["purpose"]), float(fields["since"]))
+    except (ValueError, TypeError, KeyError):
+        return Holder(0, "", "", "", 0.0)
+
+
+def filesystem_type(mountinfo: str, device: int) -> str:
+    """Find the file system type of ``device`` (an ``st_dev``) in the text of ``/proc/self/mountinfo``; empty when not listed."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in mountinfo.splitlines():
+        mount, _, source = line.partition(" - ")
+        if mount.split()[2:3] == [number]:
+            return source.split()[0]
+    return ""
+
+
+def _open(name: str) -> int:
+    try:
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if os.path.islink(name):  # noqa: PTH114 - pathlib is not loaded in the worker for this
+            raise UnsafeHome(f"{name} is a symbolic link; nothing was changed.", hint="Remove the link and try again.") from error
+        raise
+    kind = filesystem_type(_mountinfo(), os.fstat(descriptor).st_dev)
+    if kind in NETWORK_FILESYSTEMS:
+        os.close(descriptor)
+        raise UnsafeHome(
+            f"{name} is on a network file system ({kind}), where locks do not keep two machines apart; nothing was changed.",
+            hint="Use a home on a local disk: --home FOLDER or WASESS_HOME.",
+        )
+    return descriptor
+
+
+def _mountinfo() -> str:
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _held_exclusively(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def _is_at(descriptor: int, name: str) -> bool:
+    """Whether the file was not removed together with its session before the lock was ours."""
+    try:
+        found = os.stat(name, follow_symlinks=False)  # noqa: PTH116 - as above
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _write_holder(descriptor: int, purpose: str) -> None:
+    me = Holder(os.getpid(), os.uname().nodename, _boot_id(), purpose, time.time())
+    text = json.dumps(me._asdict()).encode() + b"\n"
+    # In this order a reader never meets an empty or a half text.
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - as above
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _locked(name: str) -> Locked:
+    folder, file = os.path.split(os.path.abspath(name))  # noqa: PTH100 - as above
+    subject = f"The home {folder}" if file.startswith(".") else f"The session {os.path.basename(folder)!r}"  # noqa: PTH119 - as above
+    found = holder(name)
+    if found is None:
+        return Locked(f"{subject} was in use a moment ago; nothing was changed.", hint="Try again.")
+    what = f"process {found.pid}" if found.pid else "that process"
+    return Locked(f"{subject} is in use by {found}; nothing was changed.", hint=f"Wait until {what} ends, or stop it; then try again.")
+
+
+def _drop_inherited() -> None:
+    for lock in tuple(_held):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_drop_inherited)

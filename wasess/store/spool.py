@@ -1,0 +1,179 @@
+"""Reads ``spool.log``, the raw events as the worker appended them, and remembers how far it has been dealt with.
+
+The writer may be killed in the middle of a frame, and the next one appends behind the torn end; so an end that is not complete
+means "wait", and bytes that make no frame are skipped as soon as a good frame stands behind them. The format is in `store.frame`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from wasess.errors import StoreError
+from wasess.store.atomic import write_atomic
+from wasess.store.frame import HEADER_SIZE, MAGIC, parse
+from wasess.store.lock import FileLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPOOL_NAME = "spool.log"
+POSITION_NAME = "spool.pos"
+LOCK_NAME = "lock"
+WINDOW = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event. ``offset`` and ``end`` are byte positions in the spool; ``code`` is neonize's number of the event."""
+
+    offset: int
+    end: int
+    code: int
+    payload: bytes
+
+
+class _Identity(NamedTuple):
+    """Tells one spool file from the next: inode numbers come back soon after a removal, a frame's checksum does not."""
+
+    inode: int
+    head: str
+
+
+_NO_FILE = _Identity(0, "")
+
+
+class SpoolReader:
+    """Reads the spool in ``folder``, beginning behind what was committed. One reader per spool.
+
+    ``skipped_bytes`` counts the damaged bytes that this reader has passed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._spool = folder / SPOOL_NAME
+        self._position_file = folder / POSITION_NAME
+        self._lock_file = folder / LOCK_NAME
+        self._identity = _NO_FILE
+        self._cursor = 0
+        self.skipped_bytes = 0
+
+    def read_new(self) -> list[Frame]:
+        """Return the complete frames behind the last one returned, up to some megabytes; call again until it returns none."""
+        descriptor = _open(self._spool)
+        if descriptor is None:
+            return []
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            size = self._settle(file.fileno())
+            for window in (WINDOW, size):
+                data = _pread(file.fileno(), min(window, size - self._cursor), self._cursor)
+                frames, skipped = scan(data, self._cursor)
+                if frames:
+                    self._cursor = frames[-1].end
+                    self.skipped_bytes += skipped
+                    return frames
+                if self._cursor + len(data) >= size:
+                    break
+        return []
+
+    def commit(self, end: int) -> None:
+        """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again."""
+        place = {"inode": self._identity.inode, "head": self._identity.head, "position": end}
+        write_atomic(self._position_file, json.dumps(place).encode(), durable=False)
+
+    def compact(self) -> int:
+        """Drop what is committed; return how many bytes that were.
+
+        The offsets of frames returned before mean nothing afterwards. Takes the session's lock meanwhile, because a worker would go on writing to the file that is replaced:
+        raises `errors.Locked` while one lives.
+        """
+        with FileLock.acquire(self._lock_file, "compacting the spool"):
+            descriptor = _open(self._spool)
+            if descriptor is None:
+                return 0
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                size = self._settle(file.fileno())
+                committed = _stored_position(self._position_file, self._identity, size)
+                if not committed:
+                    return 0
+                write_atomic(self._spool, _pread(file.fileno(), size - committed, committed))
+            # A crash here leaves a position that belongs to no file: the reader begins at 0, which is right.
+            self._follow_to(committed)
+            return committed
+
+    def _follow_to(self, committed: int) -> None:
+        cursor = self._cursor - committed
+        descriptor = _open(self._spool)
+        if descriptor is not None:
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                self._identity = _identify(file.fileno())
+        self._cursor = cursor
+        self.commit(0)
+
+    def _settle(self, descriptor: int) -> int:
+        """Set the cursor to the stored position when this is not the file read last time; return the file's size."""
+        size = os.fstat(descriptor).st_size
+        identity = _identify(descriptor)
+        if identity != self._identity or self._cursor > size:
+            self._identity = identity
+            self._cursor = _stored_position(self._position_file, identity, size)
+        return size
+
+
+def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
+    """Find the complete frames in ``data``, which begins at byte ``base`` of the spool.
+
+    Also returns how many damaged bytes lie before and between them. What follows the last frame is not judged: it may be
+    a frame that is still being written.
+    """
+    frames: list[Frame] = []
+    skipped = expected = 0
+    start = data.find(MAGIC)
+    while start >= 0:
+        found = parse(data, start)
+        if found:
+            code, end, payload = found
+            frames.append(Frame(base + start, base + end, code, payload))
+            skipped += start - expected
+            expected = end
+            start = data.find(MAGIC, end)
+        else:
+            start = data.find(MAGIC, start + 1)
+    return frames, skipped
+
+
+def _open(path: Path) -> int | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StoreError(f"{path} is not a file; nothing was changed.", hint=f"wasess diagnose {path.parent.name}")
+    return descriptor
+
+
+def _pread(descriptor: int, length: int, offset: int) -> bytes:
+    parts = []
+    while length > 0 and (part := os.pread(descriptor, length, offset)):
+        parts.append(part)
+        length -= len(part)
+        offset += len(part)
+    return b"".join(parts)
+
+
+def _identify(descriptor: int) -> _Identity:
+    return _Identity(os.fstat(descriptor).st_ino, os.pread(descriptor, HEADER_SIZE, 0).hex())
+
+
+def _stored_position(path: Path, identity: _Identity, size: int) -> int:
+    """Return the position for this very file; 0 (everything comes again) when there is none that fits."""
+    try:
+        place = json.loads(path.read_bytes())
+        if (place["inode"], place["head"]) == identity and 0 <= int(place["position"]) <= size:
+            return int(place["position"])
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return 0
