@@ -1,0 +1,254 @@
+"""DECIDES how a pairing goes on: what happened in, what to do out. No clock, no process, no terminal (`cli.connect` has those).
+
+::
+
+    DIALING ──qr──► SHOWING ──Paired──► LOGGING_IN ──Connected──► Finish
+       │ no code      │ codes used up      │ 20 s without Connected, or the login after 515 failed:
+       │ dial-failed  │ bad signature      │   the worker is started again in "run" mode, once;
+       ▼ (3 dials)    ▼ passkey, 405 …     ▼   then
+      Fail           Fail                 Fail, the credentials stay: the phone has accepted them
+
+While a code is shown the library's event pump stands still (NEONIZE.md 1.1): before ``Paired`` there are no events, and its log lines and the
+end of its code list are all there is to know of a failure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Literal
+
+from wasess import errors
+from wasess.cli import refusals
+from wasess.core import events
+from wasess.link.port import LinkSignal
+
+CODES = 6  # refs in one <pair-device>; PROTOCOL.md 2.2
+FIRST_CODE_LIVES = 60.0  # NEONIZE.md 3.1
+CODE_LIVES = 20.0
+CODE_GRACE = 5.0
+FIRST_CODE_WITHIN = 45.0  # TLS hangs for 10 s and a Noise handshake for 20 s before the library gives up; an HTTP upgrade hangs for ever
+CONNECTED_WITHIN = 20.0  # NEONIZE.md 1.8: after 515 the library dials once and never again
+DIAL_PAUSES = (1.0, 3.0)
+
+
+class Phase(Enum):
+    """Where a pairing stands."""
+
+    DIALING = "dialing"  # no code yet
+    SHOWING = "showing"  # a code waits for the phone
+    LOGGING_IN = "logging in"  # the phone has accepted; 515 and the first login
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A pairing under way. Times are of one monotonic clock; ``phone`` is set when a code to type is wanted instead of a picture."""
+
+    user: str
+    give_up_at: float
+    wake_at: float
+    timeout: float
+    phone: str = ""
+    phase: Phase = Phase.DIALING
+    codes: int = 0
+    code_until: float = 0.0
+    dials: int = 0
+    logins: int = 0
+
+
+# --- what happens, besides link signals and events --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """`wake_at` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneCode:
+    """The code to type into the phone."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneRefused:
+    """WhatsApp gave no code for this number."""
+
+    detail: str
+
+
+# --- what to do ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """End the link there is and start one, ``after`` so many seconds."""
+
+    mode: Literal["pair", "run"]
+    after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Put this code on the screen until ``until``; ``typed``: letters to type, not a picture."""
+
+    code: str
+    number: int
+    until: float
+    typed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskPhoneCode:
+    """Ask the link for a code to type; answer with `PhoneCode` or `PhoneRefused`."""
+
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell the person; the code, if one is shown, is no longer good."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Linked and logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """It ends here. ``keep``: the phone has accepted the link and WhatsApp did not take it back, so the new credentials stay."""
+
+    error: errors.WasessError
+    keep: bool = False
+
+
+Happening = LinkSignal | events.Event | Tick | PhoneCode | PhoneRefused
+Command = Start | Show | AskPhoneCode | Say | Finish | Fail
+Step = tuple[Pairing, list[Command]]
+
+
+def begin(user: str, now: float, timeout: float, phone: str = "") -> Step:
+    """Start a pairing that gives up ``timeout`` seconds from now unless the phone has accepted by then."""
+    pairing = Pairing(user, now + timeout, min(now + FIRST_CODE_WITHIN, now + timeout), timeout, phone)
+    return pairing, [Start("pair")]
+
+
+def step(pairing: Pairing, happened: Happening, now: float) -> Step:  # noqa: PLR0911 - one line for each happening
+    """What a happening changes, and what is to be done about it."""
+    match happened:
+        case LinkSignal(kind="qr", value=code) if pairing.phase is not Phase.LOGGING_IN:
+            return _new_code(pairing, code, now)
+        case LinkSignal(kind="log", value=line):
+            return _log_line(pairing, line, now)
+        case LinkSignal(kind="passkey"):
+            return pairing, [Fail(refusals.passkey(pairing.user))]
+        case LinkSignal(kind="ended", value=cause, detail=detail):
+            return _link_ended(pairing, cause, detail, now)
+        case PhoneCode(text=text) if pairing.phase is Phase.SHOWING:
+            until = pairing.code_until + CODE_LIVES * (CODES - pairing.codes)
+            return pairing, [Show(text, pairing.codes, min(until, pairing.give_up_at), typed=True)]
+        case PhoneRefused(detail=detail):
+            return pairing, [Fail(refusals.phone_number(pairing.user, detail))]
+        case Tick() if now >= pairing.wake_at:
+            return _time_is_up(pairing, now)
+        case events.Event():
+            return _event(pairing, happened, now)
+        case _:
+            return pairing, []
+
+
+def _new_code(pairing: Pairing, code: str, now: float) -> Step:
+    until = now + (CODE_LIVES if pairing.codes else FIRST_CODE_LIVES)
+    shown = replace(
+        pairing,
+        phase=Phase.SHOWING,
+        codes=pairing.codes + 1,
+        code_until=until,
+        wake_at=min(until + CODE_GRACE, pairing.give_up_at),
+    )
+    if not pairing.phone:
+        return shown, [Show(code, shown.codes, until)]
+    return shown, [AskPhoneCode(pairing.phone)] if shown.codes == 1 else []
+
+
+def _event(pairing: Pairing, event: events.Event, now: float) -> Step:
+    if isinstance(event, events.Paired) and pairing.phase is not Phase.LOGGING_IN:
+        accepted = replace(pairing, phase=Phase.LOGGING_IN, wake_at=now + CONNECTED_WITHIN)
+        return accepted, [Say("the phone has accepted; logging in")]
+    if isinstance(event, events.Connected) and pairing.phase is Phase.LOGGING_IN:
+        return pairing, [Finish()]
+    error = refusals.in_event(pairing.user, event)
+    return pairing, [_fail(pairing, error)] if error else []
+
+
+def _log_line(pairing: Pairing, line: str, now: float) -> Step:
+    if "Failed to reconnect after 515" in line:
+        return _log_in_again(pairing, "the first login failed", now)
+    if pairing.phase is Phase.LOGGING_IN:
+        return pairing, []  # from here on the library reports by events
+    if "Login event: timeout" in line:
+        return pairing, [Fail(_codes_ended(pairing, now))]
+    error = refusals.in_log_line(pairing.user, line)
+    return pairing, [Fail(error)] if error else []
+
+
+def _fail(pairing: Pairing, error: errors.WasessError) -> Fail:
+    """Credentials the phone has accepted are kept, unless WhatsApp took them back."""
+    return Fail(error, keep=pairing.phase is Phase.LOGGING_IN and not isinstance(error, errors.LoggedOut))
+
+
+def _link_ended(pairing: Pairing, cause: str, detail: str, now: float) -> Step:
+    if cause == "locked":
+        hint = "stop the process that holds it, then try again"
+        return pairing, [Fail(errors.Locked(f"another process uses the session {pairing.user} {detail}".rstrip(), hint=hint))]
+    if pairing.phase is Phase.LOGGING_IN:
+        return _log_in_again(pairing, detail or cause, now)
+    if cause == "dial-failed":
+        return _dial_again(pairing, detail, now)
+    if pairing.phase is Phase.SHOWING and cause != "crashed":
+        return pairing, [Fail(_codes_ended(pairing, now))]
+    sentence = f"the worker of {pairing.user} ended during the pairing ({cause}{': ' + detail if detail else ''})"
+    return pairing, [Fail(errors.WorkerFailed(sentence, hint=f"wasess connect {pairing.user}"))]
+
+
+def _dial_again(pairing: Pairing, detail: str, now: float) -> Step:
+    if pairing.phase is Phase.DIALING and pairing.dials < len(DIAL_PAUSES):
+        pause = DIAL_PAUSES[pairing.dials]
+        dialled = replace(pairing, dials=pairing.dials + 1, wake_at=min(now + pause + FIRST_CODE_WITHIN, pairing.give_up_at))
+        return dialled, [Say(f"WhatsApp can't be reached ({detail}); trying again in {pause:.0f} s"), Start("pair", pause)]
+    sentence = f"WhatsApp can't be reached ({detail}); {pairing.dials + 1} attempts failed"
+    return pairing, [Fail(errors.NetworkDown(sentence, hint=f"check the network, then: wasess connect {pairing.user}"))]
+
+
+def _log_in_again(pairing: Pairing, why: str, now: float) -> Step:
+    """A fresh worker repairs a login that failed after 515 (NEONIZE.md 1.6, Z2). Once."""
+    if pairing.logins:
+        sentence = f"{pairing.user} is linked, but the login did not come to an end ({why}); the credentials are kept"
+        hint = f"wasess serve keeps trying; to link again: wasess connect {pairing.user} --force"
+        return pairing, [Fail(errors.Degraded(sentence, hint=hint), keep=True)]
+    again = replace(pairing, phase=Phase.LOGGING_IN, logins=1, wake_at=now + CONNECTED_WITHIN)
+    return again, [Say(f"{why}; logging in once more"), Start("run")]
+
+
+def _time_is_up(pairing: Pairing, now: float) -> Step:
+    if pairing.phase is Phase.LOGGING_IN:
+        return _log_in_again(pairing, f"no answer within {CONNECTED_WITHIN:.0f} s", now)
+    if now >= pairing.give_up_at:
+        sentence = f"no phone was linked within {pairing.timeout:.0f} s"
+        return pairing, [Fail(errors.PairingFailed(sentence, hint=f"wasess connect {pairing.user} --timeout SECONDS"))]
+    if pairing.phase is Phase.SHOWING:
+        return pairing, [Fail(_codes_ended(pairing, now))]
+    sentence = f"WhatsApp sent no code within {FIRST_CODE_WITHIN:.0f} s"
+    return pairing, [Fail(errors.NetworkDown(sentence, hint=f"check the network, then: wasess connect {pairing.user}"))]
+
+
+def _codes_ended(pairing: Pairing, now: float) -> errors.WasessError:
+    """The library shows no more codes: they are used up, or its connection is gone; it says the same for both."""
+    hint = f"wasess connect {pairing.user}"
+    if now >= pairing.code_until - 1:
+        return errors.PairingFailed(f"the codes are used up ({pairing.codes} of {CODES}); no phone has scanned one", hint=hint)
+    return errors.NetworkDown("WhatsApp closed the connection while a code was shown", hint=hint)

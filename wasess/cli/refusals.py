@@ -1,0 +1,110 @@
+"""The ways a pairing can be refused, as sentences: what the library's events and log lines mean for the person at the terminal. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasess import errors
+from wasess.core import events
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def in_event(user: str, event: events.Event) -> errors.WasessError | None:
+    """The refusal an event stands for; None when it is none."""
+    match event:
+        case events.PairError(detail=detail):
+            return unfit_answer(user, detail)
+        case events.TemporaryBan(expires_in=seconds):
+            return banned(user, seconds)
+        case events.ConnectFailure(reason=reason):
+            sentence = f"WhatsApp refused the first login of {user} ({reason}); the credentials are kept"
+            return errors.PairingFailed(sentence, hint=f"to link again: wasess connect {user} --force")
+        case _:
+            refusal = _BARE_EVENTS.get(type(event))
+            return refusal(user) if refusal else None
+
+
+def in_log_line(user: str, line: str) -> errors.WasessError | None:
+    """The refusal a log line stands for, where the library says it in no other way (whatsmeow pair.go, pair-code.go, qrchan.go)."""
+    if "Failed to pair device: " in line:
+        return unfit_answer(user, line.partition("Failed to pair device: ")[2])
+    return next((refusal(user) for needles, refusal in _LOG_LINES if any(needle in line for needle in needles)), None)
+
+
+def unfit_answer(user: str, detail: str) -> errors.WasessError:
+    """The phone answered, and this side refused the answer; ``detail`` is the library's text."""
+    if "HMAC" in detail:
+        sentence = "the phone's answer was not made from this code (its HMAC is wrong); nothing was linked"
+    elif "signature" in detail:
+        sentence = "the phone's answer is not signed by the phone it claims to come from; nothing was linked"
+    else:
+        sentence = f"the phone's answer can't be used ({detail}); nothing was linked"
+    return errors.PairingFailed(sentence, hint=f"scan the newest code with the right phone: wasess connect {user}")
+
+
+def phone_number(user: str, detail: str) -> errors.WasessError:
+    """WhatsApp gives no code to type for this number."""
+    sentence = f"WhatsApp gave no code for this phone number ({detail})"
+    hint = f"check the number (country code first, no leading 0), or scan a picture: wasess connect {user}"
+    return errors.PairingFailed(sentence, hint=hint)
+
+
+def passkey(user: str) -> errors.WasessError:
+    """The account is behind the passkey gate (PEERS.md 2, complaint 1)."""
+    sentence = (
+        "WhatsApp asks this account for a passkey before it links a device; neonize 0.5.2 can't answer that, so no code will work now"
+    )
+    hint = f"remove the passkey in WhatsApp (Settings > Account > Passkeys) or wait some days, then: wasess connect {user}"
+    return errors.PasskeyNeeded(sentence, hint=hint)
+
+
+def banned(user: str, seconds: float = 0) -> errors.WasessError:
+    """402; ``seconds`` until it ends, 0 when unknown."""
+    until = f" for {seconds / 60:.0f} more minutes" if seconds else ""
+    return errors.Banned(f"WhatsApp has banned this account for a time{until}", hint=f"wait, then: wasess connect {user}")
+
+
+def _outdated(_user: str) -> errors.WasessError:
+    return errors.Outdated("WhatsApp refuses this version of the client library (405)", hint="pip install --upgrade wasess")
+
+
+def _taken_back(user: str) -> errors.WasessError:
+    sentence = f"WhatsApp took the link of {user} back right after the phone had accepted it"
+    hint = f"wait a few minutes, look at Linked devices on the phone, then: wasess connect {user}"
+    return errors.LoggedOut(sentence, hint=hint)
+
+
+def _replaced(user: str) -> errors.WasessError:
+    sentence = f"another client logged in with the new credentials of {user}"
+    return errors.Replaced(sentence, hint="stop the other client that uses this folder")
+
+
+def _unfit_typed_code(user: str) -> errors.WasessError:
+    return errors.PairingFailed("the phone's answer does not fit the typed code", hint=f"wasess connect {user} --phone NUMBER")
+
+
+def _old_phone(_user: str) -> errors.WasessError:
+    return errors.PairingFailed("the phone's WhatsApp is too old to link devices", hint="update WhatsApp on the phone")
+
+
+def _unwilling(user: str) -> errors.WasessError:
+    return errors.PairingFailed("WhatsApp refused to begin a pairing", hint=f"wait a few minutes, then: wasess connect {user}")
+
+
+_BARE_EVENTS: dict[type[events.Event], Callable[[str], errors.WasessError]] = {
+    events.LoggedOut: _taken_back,
+    events.ClientOutdated: _outdated,
+    events.StreamReplaced: _replaced,
+}
+
+_LOG_LINES: tuple[tuple[tuple[str, ...], Callable[[str], errors.WasessError]], ...] = (
+    (("Invalid HMAC from pair success",), lambda user: unfit_answer(user, "HMAC")),
+    (("Failed to handle code pair notification",), _unfit_typed_code),
+    (("Client outdated (405)", "err-client-outdated"), _outdated),
+    (("Temporary ban connect failure",), banned),
+    (("err-scanned-without-multidevice",), _old_phone),
+    (("passkey-request", "passkey-confirmation"), passkey),
+    (("Unknown connect failure", "connect failure, sending LoggedOut", "err-unexpected-state"), _unwilling),
+)
