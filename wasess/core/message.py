@@ -26,6 +26,10 @@ class Message:
     is_group: bool = False
     offline: bool = False
 
+    def __str__(self) -> str:
+        """The text, so that a bot may treat a message as one."""
+        return self.text
+
     @property
     def key(self) -> tuple[str, str, str]:
         """What makes a message the same message: chat, sender, id."""

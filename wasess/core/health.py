@@ -1,0 +1,45 @@
+"""From a session's state to the exit code of ARCHITECTURE.md's table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from wasess.core import reasons
+from wasess.core.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HEALTHY = 0
+
+_BY_REASON = {
+    reasons.BANNED.code: 5,
+    reasons.REPLACED.code: 7,
+    reasons.REPLACED_FOR_GOOD.code: 7,
+    reasons.SESSION_LOCKED.code: 9,
+}
+
+_BY_STATE = {
+    State.NEW: 4,
+    State.PAIRING: 4,
+    State.CONNECTING: 3,
+    State.ONLINE: HEALTHY,
+    State.RECOVERING: 3,
+    State.WAITING: 3,
+    State.PAUSED: 3,
+    State.OUTDATED: 6,
+    State.LOGGED_OUT: 4,
+    State.STOPPED: 8,
+}
+
+
+def exit_code(state: State, reason_code: str) -> int:
+    """The code for one session, from what a `Snapshot` or session.json holds. A state that is online outranks an old reason."""
+    if state is State.ONLINE:
+        return HEALTHY
+    return _BY_REASON.get(reason_code, _BY_STATE[state])
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The code for several sessions: the last in the table's order, 0 for none."""
+    return max(codes, default=HEALTHY)
