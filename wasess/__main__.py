@@ -1,0 +1,18 @@
+"""`wasess` and `python -m wasess`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    os.umask(0o077)
+    from wasess.cli.app import run  # noqa: PLC0415 - the umask comes before anything that could open a file
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The command line: which commands there are, and the one place where an error becomes a sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+import wasess
+from wasess.cli.render import complain
+from wasess.cli.result import failure_of
+from wasess.errors import UnsupportedPlatform
+
+# Each command is the module of its name, imported when the command is called: `wasess --help` loads none of them.
+COMMANDS = {
+    "connect": "Link a session to a phone: QR code, or a code to type.",
+    "serve": "Keep all linked sessions online and hand messages to a bot.",
+    "list": "List the sessions and how they are.",
+    "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
+}
+
+
+class CommandTable(TyperGroup):
+    """The commands of `COMMANDS`, loaded when asked for."""
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        """The names, in the order of help."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: Any, cmd_name: str) -> Any:
+        """Import a command; None when there is no such name."""
+        if cmd_name not in COMMANDS:
+            return None
+        return get_command(importlib.import_module(f"wasess.cli.{cmd_name}").app)
+
+    def format_commands(self, _ctx: Any, formatter: Any) -> None:
+        """The list of commands in `wasess --help`, without importing one."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(cls=CommandTable, rich_markup_mode=None, add_completion=False)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        typer.echo(f"wasess {wasess.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: FBT002, ARG001 - a flag; its callback does the work
+) -> None:
+    """Keep WhatsApp linked-device sessions alive: link once, stay linked.
+
+    Start with: wasess connect USER, then: wasess serve
+    """
+    require_platform(sys.platform)
+
+
+def require_platform(platform: str) -> None:
+    """Raise `UnsupportedPlatform` where workers can't run."""
+    if platform != "linux":
+        raise UnsupportedPlatform(f"wasess runs on Linux; this is {platform}", hint="use a Linux machine, WSL 2 or a container")
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; return its exit code. Nothing is raised."""
+    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    try:
+        code = get_command(app).main(arguments or ["--help"], prog_name="wasess", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except BaseException as error:  # everything becomes a sentence and an exit code here
+        if os.environ.get("WASESS_DEBUG"):
+            raise
+        return complain(failure_of(error), as_json=as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _drop_output() -> None:
+    """Whoever read our output has gone: say nothing more, not even when the interpreter flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,65 @@
+"""SHOWS a result or a failure: results on stdout, everything else on stderr; colours only on a terminal, and never with NO_COLOR."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+from wasess.cli.result import failure_envelope, success_envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wasess.cli.result import Failure, Result
+
+
+def colourful(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether escape codes are welcome there: a terminal that is not dumb, and no NO_COLOR."""
+    return stream.isatty() and environment.get("TERM", "dumb") != "dumb" and not environment.get("NO_COLOR")
+
+
+def emit(result: Result, *, as_json: bool) -> int:
+    """Print a result; return the command's exit code."""
+    if as_json:
+        _document(success_envelope(result))
+        return result.exit_code
+    for line in result.lines:
+        sys.stdout.write(f"{line}\n")
+    if result.table:
+        _table(result.table)
+    if result.hint:
+        sys.stderr.write(f"  next: {result.hint}\n")
+    return result.exit_code
+
+
+def complain(failure: Failure, *, as_json: bool) -> int:
+    """Print a failure; return its exit code."""
+    if as_json:
+        _document(failure_envelope(failure))
+        return failure.exit_code
+    label = "\x1b[31merror:\x1b[0m" if colourful(sys.stderr) else "error:"
+    sys.stderr.write(f"{label} {failure.message}\n")
+    if failure.hint:
+        sys.stderr.write(f"  next: {failure.hint}\n")
+    return failure.exit_code
+
+
+def _document(envelope: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")
+
+
+def _table(table: tuple[tuple[str, ...], ...]) -> None:
+    """A table with rich on a terminal; tab-separated lines without headings in a pipe."""
+    headings, *rows = table
+    if not sys.stdout.isatty():
+        sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
+        return
+    from rich.console import Console  # noqa: PLC0415 - 60 ms that only a table on a terminal needs
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    grid = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        grid.add_row(*row)
+    Console(no_color=not colourful(sys.stdout), highlight=False, markup=False).print(grid)

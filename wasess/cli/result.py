@@ -1,0 +1,64 @@
+"""What a command came to, as values, and the one JSON envelope for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wasess.errors import Interrupted, UsageError, WasessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A good end. ``lines`` and ``table`` (first row: headings) are for people, ``data`` for ``--json``, ``hint`` is the next thing to do."""
+
+    data: Mapping[str, Any]
+    lines: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+    hint: str = ""
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A bad end, ready to be said."""
+
+    code: str
+    message: str
+    exit_code: int
+    retryable: bool = False
+    hint: str = ""
+    quiet: bool = field(default=False)
+
+
+def success_envelope(result: Result) -> dict[str, Any]:
+    """The document of a good end: ``{"schema": 1, "ok": true, "data": …, "error": null}``."""
+    return {"schema": SCHEMA, "ok": result.exit_code == 0, "data": dict(result.data), "error": None}
+
+
+def failure_envelope(failure: Failure) -> dict[str, Any]:
+    """The document of a bad end: ``{"schema": 1, "ok": false, "data": null, "error": {"code", "message", "retryable", "hint"}}``."""
+    error = {"code": failure.code, "message": failure.message, "retryable": failure.retryable, "hint": failure.hint}
+    return {"schema": SCHEMA, "ok": False, "data": None, "error": error}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Turn whatever a command raised into a failure with its exit code."""
+    if isinstance(error, WasessError):
+        return Failure(error.code, str(error), error.exit_code, error.retryable, error.hint)
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(Interrupted.code, "interrupted", Interrupted.exit_code)
+    if hasattr(error, "format_message"):  # typer's own usage errors; their class has moved between typer's releases
+        return Failure(UsageError.code, error.format_message(), UsageError.exit_code, hint=_help_of(error))
+    sentence = f"unexpected error: {type(error).__name__}: {error}"
+    return Failure(WasessError.code, sentence, WasessError.exit_code, hint="run again with WASESS_DEBUG=1 for the traceback")
+
+
+def _help_of(error: BaseException) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path} --help" if context else "wasess --help"
