@@ -1,0 +1,91 @@
+"""The running sandbox's unix socket: one JSON line in, one JSON line out, for ``wasess sandbox …``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wasess.sandbox.adv import PairingRefused
+
+if TYPE_CHECKING:
+    from wasess.sandbox.usecases import Sandbox
+
+MAX_LINE_BYTES = 1 << 16
+LONGEST_SOCKET_PATH = 100
+"""sockaddr_un holds 108 bytes."""
+
+
+class ControlSocket:
+    """Listens in the sandbox's folder, or in a short temporary one when that path is too long for a socket."""
+
+    def __init__(self, box: Sandbox, directory: Path) -> None:
+        self._box = box
+        self._directory = directory
+        self._short: Path | None = None
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> Path:
+        """Listen; returns the socket's path."""
+        path = self._directory.resolve() / "control.sock"
+        if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
+            self._short = Path(tempfile.mkdtemp(prefix="wasess-"))
+            path = self._short / "control.sock"
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE_BYTES)
+        path.chmod(0o600)
+        return path
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+            self._server.close_clients()
+            await self._server.wait_closed()
+        if self._short is not None:
+            shutil.rmtree(self._short, ignore_errors=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, ValueError):
+            while line := await reader.readline():
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
+        writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            return {"ok": True, "data": await self._carry_out(dict(request))}
+        except (PairingRefused, ValueError, TypeError, KeyError) as error:
+            return {"ok": False, "error": str(error)}
+
+    async def _carry_out(self, request: dict[str, Any]) -> Any:
+        box, verb = self._box, request.pop("verb", "")
+        match verb:
+            case "scan":
+                device = await box.scan(request["user"], request["qr"], phone=request.get("phone", ""))
+                return {"device": device.number, "number": device.account.number}
+            case "enter-code":
+                device = await box.enter_code(request["user"], request["code"], phone=request.get("phone", ""))
+                return {"device": device.number, "number": device.account.number}
+            case "say":
+                if request.get("group"):
+                    box.group(request["group"], request["contact"], request["user"])
+                    return {"id": box.say_in_group(request["contact"], request["group"], request["text"])}
+                return {"id": box.say(request["contact"], request["user"], request["text"], via=request.get("via", "pn"))}
+            case "fault":
+                return {"kind": box.fault(request["user"], *request["words"]).kind}
+            case "clear":
+                return box.clear(request["user"])
+            case "unlink":
+                return box.unlink(request["user"])
+            case "passkey":
+                return box.ask_passkey(request["user"])
+            case "state":
+                return box.state.facts()
+        raise ValueError(f"no such verb: {verb!r}")

@@ -1,0 +1,207 @@
+"""The server itself: who logs in, who is turned away, and which stanza goes where (PROTOCOL.md §3 and §6)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from wasess.sandbox.answers import Answers
+from wasess.sandbox.connection import SERVER, Connection
+from wasess.sandbox.nodes import Node
+from wasess.sandbox.pairing import Pairing
+from wasess.sandbox.post import PostOffice
+from wasess.sandbox.protobufs import waWa6
+
+if TYPE_CHECKING:
+    from wasess.sandbox.faults import Fault, FaultBook
+    from wasess.sandbox.gateway import Wire
+    from wasess.sandbox.state import Device, State
+
+
+class Service:
+    """Speaks the wire; keeps the facts in ``state``."""
+
+    def __init__(self, state: State, faults: FaultBook, claimed_pre_keys: int = 0) -> None:
+        self.state = state
+        self.faults = faults
+        self.post = PostOffice(state, faults, lambda device: self._live.get(id(device)))
+        self.pairings: dict[str, Pairing] = {}
+        self.connections: dict[str, Connection] = {}
+        self._answers = Answers(state, self.remove, claimed_pre_keys)
+        self._live: dict[int, Connection] = {}
+
+    async def on_wire(self, wire: Wire) -> None:
+        """Serve one companion's connection from its handshake to its end."""
+        connection = Connection(wire, self.faults)
+        self.connections[wire.user] = connection
+        self.state.note(wire.user, "connected")
+        payload = waWa6.ClientPayload.FromString(wire.client_payload)
+        try:
+            if payload.HasField("devicePairingData"):
+                await self._serve_pairing(connection)
+            else:
+                await self._serve_login(connection, payload)
+        finally:
+            await connection.ended()
+            if self.connections.get(wire.user) is connection:
+                del self.connections[wire.user]
+            self.state.note(wire.user, "disconnected", wire.ended_by)
+
+    def remove(self, device: Device) -> None:
+        """Take a companion off its account; its credentials are worth nothing from now on."""
+        device.removed = True
+        device.account.devices.pop(device.number, None)
+        connection = self._live.get(id(device))
+        if connection is not None:
+            conflict = Node("conflict", {"type": "device_removed"})
+            connection.end(Node("stream:error", {"code": "401"}, [conflict]))
+
+    async def _serve_pairing(self, connection: Connection) -> None:
+        if self._turned_away(connection):
+            await _until_gone(connection)
+            return
+        pairing = Pairing(connection, self.state, self.faults)
+        self.pairings[connection.user] = pairing
+        pairing.offer_codes()
+        try:
+            while (node := await connection.wire.recv()) is not None:
+                if connection.answered(node) or pairing.handle(node):
+                    continue
+                if node.tag == "iq" and node.text("type") in ("get", "set"):
+                    connection.result(node)
+        finally:
+            if self.pairings.get(connection.user) is pairing:
+                del self.pairings[connection.user]
+
+    async def _serve_login(self, connection: Connection, payload: waWa6.ClientPayload) -> None:
+        account = self.state.find(str(payload.username))
+        device = account.devices.get(payload.device) if account else None
+        if self._turned_away(connection):
+            await _until_gone(connection)
+        elif device is None or device.noise_static != connection.wire.client_static:
+            self.state.note(connection.user, "refused", "401")
+            connection.end(_failure("401"))
+            await _until_gone(connection)
+        else:
+            await self._serve_device(connection, device)
+
+    async def _serve_device(self, connection: Connection, device: Device) -> None:
+        older = self._live.get(id(device))
+        if older is not None:
+            older.end(Node("stream:error", {}, [Node("conflict", {"type": "replaced"})]))
+        self._live[id(device)] = connection
+        connection.device = device
+        device.logins += 1
+        device.online, device.active = True, False
+        if self.faults.take(connection.user, "login-hang") is None:
+            self._welcome(connection, device)
+        try:
+            while (node := await connection.wire.recv()) is not None:
+                self._dispatch(connection, device, node)
+        finally:
+            if self._live.get(id(device)) is connection:
+                del self._live[id(device)]
+                device.online = device.active = False
+
+    def _welcome(self, connection: Connection, device: Device) -> None:
+        now = str(int(time.time()))
+        connection.push(
+            Node("success", {"t": now, "lid": device.lid, "props": "0", "abprops": "0", "location": "sandbox", "creation": now})
+        )
+        self.post.deliver_waiting(device, connection)
+        self.state.note(connection.user, "logged-in")
+
+    def _turned_away(self, connection: Connection) -> bool:
+        """Answer the login with a ``<failure>`` if a fault says so."""
+        refused = self.faults.take(connection.user, "failure")
+        if refused is not None:
+            connection.end(_failure(refused.value))
+            return True
+        refused = self.faults.take(connection.user, "failure-open")
+        if refused is not None:
+            connection.push(_failure(refused.value))
+        return refused is not None
+
+    def _dispatch(self, connection: Connection, device: Device, node: Node) -> None:
+        if node.tag == "iq":
+            if not connection.answered(node):
+                self._answers.answer(connection, device, node)
+        elif node.tag == "message":
+            self.post.accept(device, node, connection)
+        elif node.tag in ("receipt", "ack"):
+            self.post.confirm(device, node)
+        elif node.tag == "presence":
+            device.available = node.text("type") == "available"
+        elif node.tag not in ("ib", "chatstate", "stream:error", "notification"):
+            self.state.unhandled.append(node.tag)
+
+
+def _failure(value: str) -> Node:
+    """``REASON[:CODE[:EXPIRE]]``: the ban's code and its seconds belong to reason 402; an empty reason leaves the attribute out."""
+    reason, _, rest = value.partition(":")
+    code, _, expire = rest.partition(":")
+    attrs: dict[str, str] = {"location": "sandbox"}
+    attrs |= {key: text for key, text in (("reason", reason), ("code", code), ("expire", expire)) if text}
+    return Node("failure", dict(attrs))
+
+
+async def _until_gone(connection: Connection) -> None:
+    while await connection.wire.recv() is not None:
+        pass
+
+
+def strike(connection: Connection, fault: Fault) -> bool:
+    """Carry out a fault that hits a live connection now; whether it was one of those."""
+    wire = connection.wire
+    match fault.kind:
+        case "rst":
+            wire.reset()
+        case "fin":
+            wire.fin()
+        case "close":
+            connection.end(code=int(fault.value or "1000"))
+        case "freeze":
+            wire.freeze()
+        case "thaw":
+            wire.thaw()
+        case "stream-error":
+            connection.end(stream_error(fault.value))
+        case "stream-error-open":
+            connection.push(stream_error(fault.value))
+        case "poison":
+            connection.push(POISON[fault.value]())
+        case _:
+            return False
+    return True
+
+
+def stream_error(value: str) -> Node:
+    """``replaced``, ``device_removed``, ``xml-not-well-formed``, nothing, or a code such as 500, 503, 515, 516."""
+    if value in ("replaced", "device_removed"):
+        code = {"code": "401"} if value == "device_removed" else {}
+        return Node("stream:error", dict(code), [Node("conflict", {"type": value})])
+    if value and not value.isdigit():
+        return Node("stream:error", {}, [Node(value)])
+    return Node("stream:error", {"code": value} if value else {})
+
+
+def _receipt(kind: str) -> Node:
+    return Node("receipt", {"from": SERVER, "id": "POISON", "type": kind, "t": str(int(time.time()))})
+
+
+def _chatstate() -> Node:
+    return Node("chatstate", {"from": SERVER}, [Node("recording-a-song")])
+
+
+POISON = {
+    "receipt-server-error": lambda: _receipt("server-error"),
+    "receipt-rekey": lambda: _receipt("enc_rekey_retry"),
+    "receipt-view": lambda: _receipt("view"),
+    "receipt-unknown": lambda: _receipt("no-such-type"),
+    "chatstate-unknown": _chatstate,
+    "failure-418": lambda: _failure("418"),
+    "failure-499": lambda: _failure("499"),
+    "failure-none": lambda: _failure(""),
+    "ban-unknown": lambda: _failure("402:999:60"),
+}
+"""Stanzas that end stock neonize's event pump while its socket goes on acknowledging (NEONIZE.md §1.6, Z4)."""

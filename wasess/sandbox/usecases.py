@@ -1,0 +1,232 @@
+"""The verbs: what a person with a phone, a contact, or a bad day can do to a session. Tests and the command line call these."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+from wasess.sandbox.adv import PairingRefused, QrCode
+from wasess.sandbox.control import ControlSocket
+from wasess.sandbox.faults import Fault, FaultBook, parse_fault
+from wasess.sandbox.gateway import Gateway
+from wasess.sandbox.service import Service, strike
+from wasess.sandbox.state import Account, Device, Group, State
+from wasess.sandbox.trust import Trust
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from wasess.sandbox.nodes import Node
+    from wasess.sandbox.pairing import Pairing
+    from wasess.sandbox.post import Addressing
+
+CONTRACT_FILE = "contract.json"
+
+
+class Sandbox:
+    """A WhatsApp on loopback.
+
+    ::
+
+        async with Sandbox(directory) as box:
+            ...                                   # start a client with WASESS_SANDBOX=box.contract_path
+            await box.scan("alice", qr_text)
+            box.say("carol", "alice", "hello")
+
+    ``directory`` gets the contract file, the throw-away CA, the control socket and the camera folder. ``claimed_pre_keys``
+    is what the server says of a device that has uploaded none: 0, as WhatsApp does, makes the client upload 812 (2 s);
+    more makes it upload 50.
+    """
+
+    def __init__(self, directory: Path, *, claimed_pre_keys: int = 0) -> None:
+        self.directory = directory
+        self.state = State()
+        self.faults = FaultBook()
+        self.service = Service(self.state, self.faults, claimed_pre_keys)
+        self.direct_port = 0
+        self._trust = Trust()
+        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire)
+        self._control = ControlSocket(self, directory)
+        self._phones: dict[str, Account] = {}
+
+    @property
+    def contract_path(self) -> Path:
+        """The file that WASESS_SANDBOX names."""
+        return self.directory / CONTRACT_FILE
+
+    @property
+    def root_key(self) -> str:
+        """The Noise root key, 64 hex digits."""
+        return self._trust.root_key_hex
+
+    @property
+    def ca_file(self) -> Path:
+        """The CA that the companion must trust."""
+        return self.directory / "ca.pem"
+
+    async def __aenter__(self) -> Self:
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        camera = self.directory / "camera"
+        camera.mkdir(mode=0o700, exist_ok=True)
+        self._trust.write_ca(self.ca_file)
+        port = await self._gateway.start()
+        self.direct_port = self._gateway.direct_port
+        control = await self._control.start()
+        contract = {
+            "proxy": f"http://127.0.0.1:{port}",
+            "ca_file": str(self.ca_file.resolve()),
+            "root_key": self.root_key,
+            "camera": str(camera.resolve()),
+            "control": str(control),
+            "direct_port": self.direct_port,
+        }
+        _write_private(self.contract_path, json.dumps(contract, indent=1) + "\n")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.contract_path.unlink()
+        shutil.rmtree(self.directory / "camera", ignore_errors=True)
+        await self._control.close()
+        await self._gateway.close()
+
+    # --- the person with the phone ------------------------------------------------------------------------------
+
+    async def scan(self, user: str, qr_text: str, *, phone: str = "") -> Device:
+        """The phone scans a code that ``user``'s companion shows. ``phone``: a number; default: a phone of the user's own.
+
+        Raises:
+            PairingRefused: nobody shows this code, or the phone, the server or the companion says no.
+        """
+        code = QrCode.parse(qr_text)
+        pairing = self.service.pairings.get(user)
+        if pairing is None or not pairing.waits_at(code):
+            raise PairingRefused(f"{user} shows no such code (any more)")
+        return await self._linked(user, pairing.scan(self.phone(user, phone), code))
+
+    async def enter_code(self, user: str, code: str, *, phone: str = "") -> Device:
+        """The person types the 8-character code into the phone.
+
+        Raises:
+            PairingRefused: see `scan`.
+        """
+        pairing = self.service.pairings.get(user)
+        if pairing is None:
+            raise PairingRefused(f"{user} does not wait to be linked")
+        return await self._linked(user, pairing.enter_code(code, self.state.account(phone) if phone else None))
+
+    def phone(self, user: str, number: str = "") -> Account:
+        """The account a user's companion is, or will be, linked to."""
+        if number:
+            return self.state.account(number)
+        return self._phones.get(user) or self.state.account(user)
+
+    def unlink(self, user: str) -> None:
+        """The person removes this companion from "linked devices" on the phone."""
+        self.service.remove(self._device(user))
+        self.state.note(user, "unlinked")
+
+    def ask_passkey(self, user: str) -> None:
+        """WhatsApp asks the waiting companion for a passkey, which neonize can't give."""
+        self._pairing(user).ask_passkey()
+
+    # --- contacts ---------------------------------------------------------------------------------------------------
+
+    def contact(self, name: str) -> Account:
+        """A person with a phone; made on first mention."""
+        return self.state.account(name)
+
+    def say(self, contact: str, user: str, text: str, *, via: Addressing = "pn") -> str:
+        """A contact writes to the account behind ``user``. Returns the message id."""
+        return self.service.post.write(self.contact(contact), self.phone(user), text, via)
+
+    def group(self, subject: str, *members: str, lid_addressed: bool = False) -> Group:
+        """A group of contacts and users; made on first mention."""
+        known = next((group for group in self.state.groups.values() if group.subject == subject), None)
+        if known is not None:
+            return known
+        accounts = [self._phones.get(name) or self.contact(name) for name in members]
+        group = Group(f"12036300000000{len(self.state.groups):04d}", subject, accounts, lid_addressed)
+        self.state.groups[group.id] = group
+        return group
+
+    def say_in_group(self, contact: str, subject: str, text: str) -> str:
+        """A member writes to a group. Returns the message id."""
+        return self.service.post.write_group(self.contact(contact), self.group(subject), text)
+
+    # --- bad days ------------------------------------------------------------------------------------------------------
+
+    def fault(self, user: str, *words: str) -> Fault:
+        """Break something for a user (``*``: for all), in the words of the command line: ``fault alice refuse connect seconds=45``.
+
+        A fault that hits a live connection strikes now; any other waits for its moment. A black hole does both.
+
+        Raises:
+            ValueError: no such fault; the text lists what there is.
+        """
+        fault = parse_fault(list(words))
+        struck = [strike(c, fault) for name, c in list(self.service.connections.items()) if user in (name, "*")]
+        if fault.kind == "freeze":
+            self.faults.set(user, replace(fault, kind="stall", phase="connect"))
+        elif fault.kind == "thaw":
+            self.faults.clear(user)
+        elif not any(struck):
+            self.faults.set(user, fault)
+        self.state.note(user, "fault", " ".join(words))
+        return fault
+
+    def clear(self, user: str) -> None:
+        """End every fault that waits for this user."""
+        self.faults.clear(user)
+
+    def send_stanza(self, user: str, node: Node) -> None:
+        """Send any stanza to a user's live connection."""
+        self.service.connections[user].push(node)
+
+    async def until(self, condition: Callable[[], Any], seconds: float = 10) -> None:
+        """Wait until a condition on the facts holds.
+
+        Raises:
+            TimeoutError: it never did.
+        """
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    # --- inside ----------------------------------------------------------------------------------------------------------
+
+    async def _linked(self, user: str, linking: Any) -> Device:
+        try:
+            device: Device = await linking
+        except PairingRefused as refusal:
+            self.state.note(user, "pairing-refused", str(refusal))
+            raise
+        self._phones[user] = device.account
+        return device
+
+    def _device(self, user: str) -> Device:
+        device = self.state.device(user)
+        if device is None:
+            raise ValueError(f"{user} is not linked")
+        return device
+
+    def _pairing(self, user: str) -> Pairing:
+        pairing = self.service.pairings.get(user)
+        if pairing is None:
+            raise ValueError(f"{user} does not wait to be linked")
+        return pairing
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read, so that a reader sees the old or the new one."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.replace(path)
