@@ -35,6 +35,10 @@ class Holder(NamedTuple):
     purpose: str
     since: float
 
+    def is_this_process(self) -> bool:
+        """Whether the calling process is the holder."""
+        return (self.pid, self.host, self.boot_id) == (os.getpid(), os.uname().nodename, _boot_id())
+
     def __str__(self) -> str:
         if not self.pid:
             return "another process"

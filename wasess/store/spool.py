@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasess.errors import StoreError
 from wasess.store.atomic import write_atomic
 from wasess.store.frame import HEADER_SIZE, MAGIC, parse
+from wasess.store.guard import open_guarded, read_range
 from wasess.store.lock import FileLock
 
 if TYPE_CHECKING:
@@ -62,13 +61,12 @@ class SpoolReader:
 
     def read_new(self) -> list[Frame]:
         """Return the complete frames behind the last one returned, up to some megabytes; call again until it returns none."""
-        descriptor = _open(self._spool)
-        if descriptor is None:
-            return []
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            size = self._settle(file.fileno())
+        with open_guarded(self._spool) as descriptor:
+            if descriptor is None:
+                return []
+            size = self._settle(descriptor)
             for window in (WINDOW, size):
-                data = _pread(file.fileno(), min(window, size - self._cursor), self._cursor)
+                data = read_range(descriptor, min(window, size - self._cursor), self._cursor)
                 frames, skipped = scan(data, self._cursor)
                 if frames:
                     self._cursor = frames[-1].end
@@ -90,27 +88,21 @@ class SpoolReader:
         raises `errors.Locked` while one lives.
         """
         with FileLock.acquire(self._lock_file, "compacting the spool"):
-            descriptor = _open(self._spool)
-            if descriptor is None:
-                return 0
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
-                size = self._settle(file.fileno())
+            with open_guarded(self._spool) as descriptor:
+                if descriptor is None:
+                    return 0
+                size = self._settle(descriptor)
                 committed = _stored_position(self._position_file, self._identity, size)
                 if not committed:
                     return 0
-                write_atomic(self._spool, _pread(file.fileno(), size - committed, committed))
+                write_atomic(self._spool, read_range(descriptor, size - committed, committed))
             # A crash here leaves a position that belongs to no file: the reader begins at 0, which is right.
-            self._follow_to(committed)
+            with open_guarded(self._spool) as descriptor:
+                if descriptor is not None:
+                    self._identity = _identify(descriptor)
+            self._cursor -= committed
+            self.commit(0)
             return committed
-
-    def _follow_to(self, committed: int) -> None:
-        cursor = self._cursor - committed
-        descriptor = _open(self._spool)
-        if descriptor is not None:
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
-                self._identity = _identify(file.fileno())
-        self._cursor = cursor
-        self.commit(0)
 
     def _settle(self, descriptor: int) -> int:
         """Set the cursor to the stored position when this is not the file read last time; return the file's size."""
@@ -142,26 +134,6 @@ def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
         else:
             start = data.find(MAGIC, start + 1)
     return frames, skipped
-
-
-def _open(path: Path) -> int | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise StoreError(f"{path} is not a file; nothing was changed.", hint=f"wasess diagnose {path.parent.name}")
-    return descriptor
-
-
-def _pread(descriptor: int, length: int, offset: int) -> bytes:
-    parts = []
-    while length > 0 and (part := os.pread(descriptor, length, offset)):
-        parts.append(part)
-        length -= len(part)
-        offset += len(part)
-    return b"".join(parts)
 
 
 def _identify(descriptor: int) -> _Identity:

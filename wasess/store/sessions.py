@@ -1,0 +1,249 @@
+"""The session store: the one door to ``auth_sessions/`` for every command.
+
+A *home* is a folder (0700) with one folder for every user; a *session* is such a folder, complete in itself: moving it moves the
+session. What is refused and what is tightened stands in `store.guard`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import stat
+import unicodedata
+from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wasess.errors import BadUserId, NotLinked, UnsafeHome, UsageError, WasessError
+from wasess.store.atomic import sync_folder
+from wasess.store.device import DEVICE_NAME, SIDE_FILES, Device, RollbackNeeded, read_device
+from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
+from wasess.store.lock import FileLock, Holder, holder
+from wasess.store.records import RecordFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+DEFAULT_HOME = "auth_sessions"
+HOME_LOCK_NAME = ".lock"
+SESSION_LOCK_NAME = "lock"
+REALM_NAME = ".realm"
+KEPT_NAME = "kept"
+
+Realm = Literal["whatsapp", "sandbox"]
+
+_USER_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+_WINDOWS_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+_REASON = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_SHRED_CHUNK = 1024 * 1024
+
+
+def parse_user_id(text: str) -> str:
+    """Return ``text`` when it is a user id: a folder name that means the same on every file system. Raises `BadUserId`."""
+    shown = ascii(text if len(text) <= 70 else text[:67] + "...")
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    if plain in _WINDOWS_NAMES:
+        raise BadUserId(f"{shown} can't be a user id: Windows reserves this name.", hint="Add something to it, as in con-1.")
+    if _USER_ID.fullmatch(text) and plain == text:
+        return text
+    if len(text) > 64:
+        rule = "it may have at most 64 characters"
+    elif re.search(r"[^a-z0-9_-]", text):
+        rule = "only the letters a-z (no capitals), the digits 0-9, - and _ are allowed"
+    else:
+        rule = "it must begin and end with a letter or a digit" if text else "it may not be empty"
+    proposal = f"Use {plain} instead." if plain != text and _USER_ID.fullmatch(plain) else "An example: alice-2."
+    raise BadUserId(f"{shown} can't be a user id: {rule}.", hint=proposal)
+
+
+class Home:
+    """The folder of all sessions. Making one touches nothing; `open` checks it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @staticmethod
+    def locate(flag: str | None, environ: Mapping[str, str]) -> Path:
+        """Decide where the home is: ``--home``, else ``WASESS_HOME``, else ``auth_sessions`` in the working directory. Absolute."""
+        return Path(flag or environ.get("WASESS_HOME") or DEFAULT_HOME).absolute()
+
+    def open(self, *, create: bool) -> Home:
+        """Check the home, and with ``create`` make it or tighten its mode to 0700. Raises `UnsafeHome`; a missing home is an empty one."""
+        if create:
+            with suppress(FileExistsError):
+                self.path.mkdir(mode=FOLDER_MODE, parents=True)
+        guard_folder(self.path, tighten=create)
+        return self
+
+    def claim_realm(self, realm: Realm) -> None:
+        """Mark the home as used with the real WhatsApp or with a stand-in. Raises `UsageError` when it is marked otherwise."""
+        descriptor = os.open(self.path / REALM_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # two first claims at once: one is the first
+            found = file.read().decode(errors="replace")
+            if not found:
+                file.write(realm.encode())
+                os.fsync(descriptor)
+        if found not in {"", realm}:
+            other = "the real WhatsApp" if realm == "sandbox" else "a stand-in for WhatsApp (sandbox)"
+            raise UsageError(
+                f"The home {self.path} was used with {other}; its sessions are unknown elsewhere. Nothing was changed.",
+                hint="Name another home for this: --home FOLDER or WASESS_HOME.",
+            )
+
+    def session(self, user_id: str) -> Session:
+        """Return the session of a user, whether or not its folder exists. Raises `BadUserId`."""
+        return Session(self, parse_user_id(user_id))
+
+    def sessions(self) -> list[Session]:
+        """Return all sessions, sorted by user id; other files, links and folders with impossible names are passed over."""
+        try:
+            with os.scandir(self.path) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_user_id(entry.name)]
+        except FileNotFoundError:
+            return []
+        return [Session(self, name) for name in sorted(names)]
+
+    def lock(self, purpose: str, wait: float = 0) -> FileLock:
+        """Become the one manager of this home. Raises `Locked`."""
+        return FileLock.acquire(self.path / HOME_LOCK_NAME, purpose, wait)
+
+    def lock_holder(self) -> Holder | None:
+        """Tell which process manages this home now."""
+        return holder(self.path / HOME_LOCK_NAME)
+
+
+class Session:
+    """The folder of one user. Methods that open something in it raise `UnsafeHome` when the folder is not as it must be."""
+
+    def __init__(self, home: Home, user: str) -> None:
+        self.user = user
+        self.folder = home.path / user
+        self._home = home
+
+    def create(self) -> None:
+        """Make the folder (0700), or tighten what is too open in it."""
+        with suppress(FileExistsError):
+            self.folder.mkdir(mode=FOLDER_MODE)
+            sync_folder(self._home.path)
+        guard_folder(self.folder, tighten=True)
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    guard_file(Path(entry.path), tighten=True)
+
+    def exists(self) -> bool:
+        """Whether there is a folder. It may hold no credentials: see `linked`."""
+        return os.path.lexists(self.folder)
+
+    def device(self) -> Device | None:
+        """Return the device that is linked, None when none is.
+
+        May be called while a worker writes. Rolls a dead writer's transaction back, if nobody holds the session.
+        Raises `DeviceDamaged`, or `Locked` when the file stays busy or needs a rollback that is the holder's to do.
+        """
+        if not self._guarded():
+            return None
+        path = self.folder / DEVICE_NAME
+        try:
+            return read_device(path)
+        except RollbackNeeded:
+            with self._exclusively("rolling device.db back"):
+                return read_device(path, may_write=True)
+
+    @property
+    def linked(self) -> bool:
+        """Whether there are good credentials. Raises as `device` does: damaged is not the same as not linked."""
+        return self.device() is not None
+
+    def lock(self, purpose: str, wait: float = 0) -> FileLock:
+        """Take the session for this process. Raises `Locked`, and `NotLinked` when there is no folder (see `create`)."""
+        if not self._guarded():
+            raise NotLinked(f"There is no session {self.user!r} in {self._home.path}.", hint=f"wasess connect {self.user}")
+        return FileLock.acquire(self.folder / SESSION_LOCK_NAME, purpose, wait)
+
+    def lock_holder(self) -> Holder | None:
+        """Tell which process holds the session now."""
+        return holder(self.folder / SESSION_LOCK_NAME)
+
+    @property
+    def record(self) -> RecordFile:
+        """The session's record and history."""
+        self._guarded()
+        return RecordFile(self.folder)
+
+    def set_aside(self, reason: str) -> Path | None:
+        """Move the credentials to ``kept/<UTC time>-<reason>/``; return that folder, None when there were none.
+
+        ``reason``: lower-case words joined by ``-``. Raises `Locked` when another process holds the session.
+        """
+        if not _REASON.fullmatch(reason):
+            raise ValueError(f"not a reason for a folder name: {reason!r}")
+        if not self._guarded():
+            return None
+        with self._exclusively("setting credentials aside"):
+            with suppress(WasessError):
+                self.device()  # so that a dead writer's transaction is rolled back while its journal is still at its place
+            # The database goes first: SQLite throws away a journal that has lost its database, not the reverse.
+            names = [name for name in (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)) if (self.folder / name).exists()]
+            if not names:
+                return None
+            kept = self.folder / KEPT_NAME / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{reason}"
+            kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+            kept.mkdir(mode=FOLDER_MODE)
+            for name in names:
+                (self.folder / name).rename(kept / name)
+            for folder in (kept, kept.parent, self.folder):
+                sync_folder(folder)
+            return kept
+
+    def remove(self) -> None:
+        """Overwrite and delete everything of this session, what was set aside too. Raises `Locked` when another process holds it.
+
+        Overwriting is a best effort: flash storage and copy-on-write file systems keep old blocks. It is no logout:
+        WhatsApp still lists the device.
+        """
+        if not self._guarded():
+            return
+        with self._exclusively("removing the session"):
+            for root, folders, files in os.walk(self.folder, topdown=False):
+                for name in files:
+                    _shred(Path(root, name))
+                for name in folders:
+                    folder = Path(root, name)
+                    folder.unlink() if folder.is_symlink() else folder.rmdir()
+            self.folder.rmdir()
+        sync_folder(self._home.path)
+
+    def _guarded(self) -> bool:
+        """Check the folder; return whether it exists."""
+        if not guard_folder(self.folder, tighten=False):
+            return False
+        if self.folder.resolve() != self._home.path.resolve() / self.user:
+            raise UnsafeHome(
+                f"{self.folder} leads out of the home {self._home.path}; nothing was changed.", hint=f"wasess diagnose {self.user}"
+            )
+        return True
+
+    def _exclusively(self, purpose: str) -> AbstractContextManager[object]:
+        """Hold the session's lock for a ``with`` block, unless this process holds it already."""
+        found = self.lock_holder()
+        return nullcontext() if found and found.is_this_process() else self.lock(purpose)
+
+
+def _is_user_id(name: str) -> bool:
+    return _USER_ID.fullmatch(name) is not None and name not in _WINDOWS_NAMES
+
+
+def _shred(path: Path) -> None:
+    """Overwrite (unless the content also belongs to another name or is not a file) and delete."""
+    status = path.lstat()
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+        with path.open("r+b", buffering=0) as file:
+            for offset in range(0, status.st_size, _SHRED_CHUNK):
+                file.write(bytes(min(_SHRED_CHUNK, status.st_size - offset)))
+            os.fsync(file.fileno())
+    path.unlink()
