@@ -1,0 +1,158 @@
+"""What goes wrong in the sandbox on purpose: the faults in force, for one user or for all.
+
+A fault has a kind. The kinds of the dial strike while a client connects and need a phase:
+
+    connect   the CONNECT request has arrived            tls     the client's first TLS bytes have arrived
+    upgrade   the WebSocket request has arrived          noise   the Noise hello has arrived
+
+Whoever acts a fault out asks the book for it with `take`, which counts it down. A fault ends by its count, by its time, or by `clear`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVERYONE: Final = "*"
+PHASES: Final = ("connect", "tls", "upgrade", "noise")
+HTTP_PHASES: Final = ("connect", "upgrade")
+
+DIAL_KINDS: Final = {
+    "delay": "let VALUE seconds pass before the phase goes on",
+    "refuse": "drop the connection at once, without any answer (phase connect only)",
+    "reset": "cut the connection with a TCP reset",
+    "fin": "end the connection without an answer",
+    "stall": "never answer, but keep the connection",
+    "garbage": "answer with bytes that are not of the protocol",
+    "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade)",
+}
+
+# Every kind there is and its help line. Kinds that strike later, stanza by stanza, have no phase.
+KINDS: dict[str, str] = {**DIAL_KINDS}
+
+
+class FaultError(ValueError):
+    """A fault that can't be; the message says what can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing to go wrong: `count` times (None: any number), for `seconds` (None: until cleared), with a `value` as its kind needs."""
+
+    kind: str
+    phase: str = ""
+    count: int | None = None
+    seconds: float | None = None
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    fault: Fault
+    until: float
+
+
+class FaultBook:
+    """The faults in force. A user's own come before those of everyone ("*"); a second one of the same kind and phase replaces the first."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._entries: dict[tuple[str, str, str], _Entry] = {}
+
+    def set(self, user: str, fault: Fault) -> None:
+        """Put a fault in force now, for a user or for "*"."""
+        until = math.inf if fault.seconds is None else self._clock() + fault.seconds
+        self._entries[user, fault.kind, fault.phase] = _Entry(fault, until)
+
+    def clear(self, user: str) -> None:
+        """Forget what was set for this name; "*" forgets what was set for everyone and leaves the users' own."""
+        self._entries = {key: entry for key, entry in self._entries.items() if key[0] != user}
+
+    def active(self, user: str) -> list[Fault]:
+        """Return what is in force for a user, his own first; `count` is what is left of it."""
+        self._drop_expired()
+        return [entry.fault for name in dict.fromkeys((user, EVERYONE)) for key, entry in self._entries.items() if key[0] == name]
+
+    def take(self, user: str, kind: str, phase: str = "") -> Fault | None:
+        """Return the fault of that kind and phase that is in force for a user, and count it down; None when there is none."""
+        self._drop_expired()
+        for name in (user, EVERYONE):
+            entry = self._entries.get((name, kind, phase))
+            if entry is not None:
+                self._count_down((name, kind, phase), entry)
+                return entry.fault
+        return None
+
+    def _count_down(self, key: tuple[str, str, str], entry: _Entry) -> None:
+        count = entry.fault.count
+        if count is None:
+            return
+        if count > 1:
+            self._entries[key] = replace(entry, fault=replace(entry.fault, count=count - 1))
+        else:
+            del self._entries[key]
+
+    def _drop_expired(self) -> None:
+        now = self._clock()
+        self._entries = {key: entry for key, entry in self._entries.items() if entry.until > now}
+
+
+def parse_fault(words: list[str]) -> Fault:
+    """Read a fault as typed: KIND [PHASE] [VALUE] [count=N] [seconds=S], for example `http_status upgrade 503 count=2`.
+
+    Raises:
+        FaultError: an unknown kind, a missing or unfit phase or value, a number that is none.
+    """
+    kind = words[0] if words else ""
+    if kind not in KINDS:
+        raise FaultError(f"there is no fault {kind!r}; the kinds are {', '.join(sorted(KINDS))}")
+    fault = Fault(kind)
+    for word in words[1:]:
+        fault = _with_word(fault, word)
+    if kind == "refuse" and not fault.phase:
+        fault = replace(fault, phase="connect")
+    _check(fault)
+    return fault
+
+
+def _with_word(fault: Fault, word: str) -> Fault:
+    name, equals, number = word.partition("=")
+    if equals and name == "count":
+        return replace(fault, count=int(_positive(number, whole=True)))
+    if equals and name == "seconds":
+        return replace(fault, seconds=_positive(number))
+    if fault.kind in DIAL_KINDS and word in PHASES and not fault.phase:
+        return replace(fault, phase=word)
+    if fault.value:
+        raise FaultError(f"{word!r} is one word too many")
+    return replace(fault, value=word)
+
+
+def _positive(text: str, *, whole: bool = False) -> float:
+    try:
+        number = int(text) if whole else float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < math.inf:
+        raise FaultError(f"{text!r} is no {'whole ' if whole else ''}number above 0")
+    return number
+
+
+def _check(fault: Fault) -> None:
+    if fault.kind not in DIAL_KINDS:
+        return
+    phases = {"refuse": ("connect",), "http_status": HTTP_PHASES}.get(fault.kind, PHASES)
+    if fault.phase not in phases:
+        raise FaultError(f"{fault.kind} needs a phase: {' or '.join(phases)}")
+    if fault.kind == "delay":
+        _positive(fault.value)
+    elif fault.kind == "http_status":
+        if not (fault.value.isdigit() and 400 <= int(fault.value) <= 599):
+            raise FaultError("http_status needs a status from 400 to 599, such as 503")
+    elif fault.value:
+        raise FaultError(f"{fault.kind} takes no value, found {fault.value!r}")
