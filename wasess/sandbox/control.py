@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from wasess.sandbox.adv import PairingRefused
 
 if TYPE_CHECKING:
+    from wasess.sandbox.post import Addressing
+    from wasess.sandbox.state import Device
     from wasess.sandbox.usecases import Sandbox
 
 MAX_LINE_BYTES = 1 << 16
@@ -68,24 +70,27 @@ class ControlSocket:
         box, verb = self._box, request.pop("verb", "")
         match verb:
             case "scan":
-                device = await box.scan(request["user"], request["qr"], phone=request.get("phone", ""))
-                return {"device": device.number, "number": device.account.number}
+                return _linked(await box.scan(request["user"], request["qr"], phone=request.get("phone", "")))
             case "enter-code":
-                device = await box.enter_code(request["user"], request["code"], phone=request.get("phone", ""))
-                return {"device": device.number, "number": device.account.number}
+                return _linked(await box.enter_code(request["user"], request["code"], phone=request.get("phone", "")))
             case "say":
-                if request.get("group"):
-                    box.group(request["group"], request["contact"], request["user"])
-                    return {"id": box.say_in_group(request["contact"], request["group"], request["text"])}
-                return {"id": box.say(request["contact"], request["user"], request["text"], via=request.get("via", "pn"))}
+                return {"id": _say(box, **request)}
             case "fault":
                 return {"kind": box.fault(request["user"], *request["words"]).kind}
-            case "clear":
-                return box.clear(request["user"])
-            case "unlink":
-                return box.unlink(request["user"])
-            case "passkey":
-                return box.ask_passkey(request["user"])
+            case "clear" | "unlink" | "passkey":
+                return {"clear": box.clear, "unlink": box.unlink, "passkey": box.ask_passkey}[verb](request["user"])
             case "state":
                 return box.state.facts()
-        raise ValueError(f"no such verb: {verb!r}")
+            case _:
+                raise ValueError(f"no such verb: {verb!r}")
+
+
+def _linked(device: Device) -> dict[str, Any]:
+    return {"device": device.number, "number": device.account.number}
+
+
+def _say(box: Sandbox, contact: str, user: str, text: str, *, group: str = "", via: Addressing = "pn") -> str:
+    if not group:
+        return box.say(contact, user, text, via=via)
+    box.group(group, contact, user)
+    return box.say_in_group(contact, group, text)

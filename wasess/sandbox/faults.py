@@ -32,8 +32,38 @@ DIAL_KINDS: Final = {
     "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade)",
 }
 
-# Every kind there is and its help line. Kinds that strike later, stanza by stanza, have no phase.
-KINDS: dict[str, str] = {**DIAL_KINDS}
+# These strike a live connection at once, in whatever phase it is.
+STRIKE_KINDS: Final = {
+    "rst": "cut the live connection with a TCP reset",
+    "fin": "end the live connection with a TCP FIN (with a phase: the next dials)",
+    "close": "close the live WebSocket with the code VALUE (1000)",
+    "freeze": "black hole: the live connection and every new one stay open, and nothing gets through",
+    "thaw": "the end of the black hole",
+    "stream-error": "send a stream error and close; VALUE: replaced, device_removed, xml-not-well-formed, a code, or nothing",
+    "stream-error-open": "the same, but leave the connection open",
+    "poison": "send a stanza that ends neonize's event pump; VALUE names it",
+}
+
+# These wait for their moment.
+STANZA_KINDS: Final = {
+    "failure": "answer the login with <failure> and close; VALUE: REASON, or 402:CODE:SECONDS",
+    "failure-open": "the same, but leave the connection open",
+    "login-hang": "never say <success>",
+    "mute": "give no answers; VALUE: ping, iq, ack or all",
+    "slow": "give each answer VALUE seconds late",
+    "ack-error": "acknowledge sent messages with the error VALUE (479)",
+    "duplicate": "deliver messages twice",
+    "reorder": "deliver a message after the one that follows it",
+    "bad-hmac": "confirm the scan of a code with a wrong HMAC",
+    "bad-signature": "confirm it with a wrong account signature",
+    "pair-silent": "never confirm it",
+    "pair-code-error": "refuse to give out a pairing code, with the error VALUE (400)",
+    "no-515": "close after the pairing without the 515",
+    "failing-515": "send the 515 but refuse the next VALUE (1) dials",
+}
+
+# Every kind there is and its help line. The kinds of the last two tables have no phase.
+KINDS: Final = {**STRIKE_KINDS, **STANZA_KINDS, **DIAL_KINDS, "fin": STRIKE_KINDS["fin"]}
 
 
 class FaultError(ValueError):
@@ -144,7 +174,7 @@ def _positive(text: str, *, whole: bool = False) -> float:
 
 
 def _check(fault: Fault) -> None:
-    if fault.kind not in DIAL_KINDS:
+    if fault.kind not in DIAL_KINDS or (fault.kind in STRIKE_KINDS and not fault.phase):
         return
     phases = {"refuse": ("connect",), "http_status": HTTP_PHASES}.get(fault.kind, PHASES)
     if fault.phase not in phases:

@@ -161,8 +161,9 @@ class PostOffice:
     # --- from companions to phones ------------------------------------------------------------------------------
 
     def accept(self, device: Device, node: Node, connection: Connection) -> None:
-        """A companion sends a message: open each phone's part, forward other companions' parts, acknowledge. A resent frame
-        (same id) is only acknowledged again.
+        """A companion sends a message: open each phone's part, forward other companions' parts, acknowledge.
+
+        A resent frame (same id) is only acknowledged again.
         """
         message_id = node.text("id")
         device.sent_ids[message_id] = device.sent_ids.get(message_id, 0) + 1

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from wasess.sandbox.answers import Answers
 from wasess.sandbox.connection import SERVER, Connection
+from wasess.sandbox.faults import Fault, FaultBook, FaultError
+from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node
 from wasess.sandbox.pairing import Pairing
 from wasess.sandbox.post import PostOffice
 from wasess.sandbox.protobufs import waWa6
 
 if TYPE_CHECKING:
-    from wasess.sandbox.faults import Fault, FaultBook
     from wasess.sandbox.gateway import Wire
     from wasess.sandbox.state import Device, State
 
@@ -153,6 +154,8 @@ async def _until_gone(connection: Connection) -> None:
 def strike(connection: Connection, fault: Fault) -> bool:
     """Carry out a fault that hits a live connection now; whether it was one of those."""
     wire = connection.wire
+    if fault.phase:
+        return False
     match fault.kind:
         case "rst":
             wire.reset()
@@ -169,6 +172,8 @@ def strike(connection: Connection, fault: Fault) -> bool:
         case "stream-error-open":
             connection.push(stream_error(fault.value))
         case "poison":
+            if fault.value not in POISON:
+                raise FaultError(f"poison is one of {', '.join(POISON)}")
             connection.push(POISON[fault.value]())
         case _:
             return False
@@ -185,12 +190,15 @@ def stream_error(value: str) -> Node:
     return Node("stream:error", {"code": value} if value else {})
 
 
+STRANGER = Jid("4915100000000")
+
+
 def _receipt(kind: str) -> Node:
-    return Node("receipt", {"from": SERVER, "id": "POISON", "type": kind, "t": str(int(time.time()))})
+    return Node("receipt", {"from": STRANGER, "id": "POISON", "type": kind, "t": str(int(time.time()))})
 
 
 def _chatstate() -> Node:
-    return Node("chatstate", {"from": SERVER}, [Node("recording-a-song")])
+    return Node("chatstate", {"from": STRANGER}, [Node("recording-a-song")])
 
 
 POISON = {

@@ -20,8 +20,10 @@ MAX_LINKED_DEVICES = 4
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A text a phone decrypted. ``sender`` is a phone number, ``group`` a group id or empty; ``own`` marks the copy of a message
-    that one of the account's own linked devices sent (``to`` names the chat then).
+    """A text a phone decrypted.
+
+    ``sender`` is a phone number, ``group`` a group id or empty; ``own`` marks the copy of a message that one of the account's own
+    linked devices sent (``to`` names the chat then).
     """
 
     id: str
