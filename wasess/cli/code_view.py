@@ -1,0 +1,96 @@
+"""What `connect` shows while it waits for the phone, as lines that fit a given window. Pure: `cli.screen` puts them there."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.cli.pairing import CODES
+from wasess.cli.qr import Matrix, fit, framed, half_blocks, smallest_size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WHERE_TO_SCAN = "On the phone: WhatsApp > Settings > Linked devices > Link a device"
+WHERE_TO_TYPE = f"{WHERE_TO_SCAN} > Link with phone number instead"
+DARK_ONLY = "No colours: readable on a dark background only; on a light one use --png FILE."
+STATUS_ROWS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A code to scan. ``png``: the file that has it, too."""
+
+    user: str
+    code: Matrix
+    number: int
+    until: float
+    png: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letters:
+    """A code to type into the phone."""
+
+    user: str
+    text: str
+    until: float
+
+
+View = Picture | Letters
+
+
+def body(view: View, rows: int, columns: int, *, colour: bool) -> list[str]:
+    """Everything but the status line; at most ``rows - 1`` lines, each at most ``columns`` wide. A code is complete or not there at all."""
+    if isinstance(view, Letters):
+        return _cropped([WHERE_TO_TYPE, "", f"    {view.text}", ""], rows, columns)
+    above = _wrapped([WHERE_TO_SCAN] if colour else [WHERE_TO_SCAN, DARK_ONLY], columns)
+    matrix = fit(view.code, rows - len(above) - STATUS_ROWS, columns)
+    if matrix:
+        return above + half_blocks(matrix, colour=colour)
+    return _cropped(_too_small(view, rows, columns), rows, columns)
+
+
+def status(view: View, now: float, columns: int) -> str:
+    """The line below: which code, how long it lives."""
+    left = max(0, round(view.until - now))
+    if isinstance(view, Letters):
+        return f"{view.user}: {left} s left. Ctrl+C stops."[: columns - 1]
+    after = f"a new one in {left} s" if view.number < CODES else f"the last one, {left} s left"
+    also = f" Also in {view.png}." if view.png else ""
+    return f"{view.user}: code {view.number} of {CODES}, {after}. Ctrl+C stops.{also}"[: columns - 1]
+
+
+def plain(view: View) -> list[str]:
+    """The same for a pipe or a dumb terminal: said once, nothing moves."""
+    if isinstance(view, Letters):
+        return [WHERE_TO_TYPE, "", f"    {view.text}", ""]
+    if view.png:
+        return [f"{view.user}: code {view.number} of {CODES} is in {view.png}. {WHERE_TO_SCAN}"]
+    return [WHERE_TO_SCAN, DARK_ONLY, *half_blocks(framed(view.code), colour=False), f"{view.user}: code {view.number} of {CODES}"]
+
+
+def _too_small(view: Picture, rows: int, columns: int) -> list[str]:
+    needed_rows, needed_columns = smallest_size(view.code)
+    needed_rows += len(_wrapped([WHERE_TO_SCAN], needed_columns)) + STATUS_ROWS
+    small = f"The code needs {needed_rows} rows and {needed_columns} columns; this window has {rows} rows and {columns} columns."
+    if view.png:
+        return [small, f"It is in {view.png}.", WHERE_TO_SCAN]
+    return [
+        small,
+        "Enlarge the window or zoom out (Ctrl and -): the code appears by itself.",
+        "Or press Ctrl+C and choose another way:",
+        f"  wasess connect {view.user} --png FILE",
+        f"  wasess connect {view.user} --phone NUMBER",
+    ]
+
+
+def _wrapped(lines: list[str], columns: int) -> list[str]:
+    return [
+        part for line in lines for part in (textwrap.wrap(line, max(columns, 1), subsequent_indent="  " if columns > 20 else "") or [""])
+    ]
+
+
+def _cropped(lines: list[str], rows: int, columns: int) -> list[str]:
+    return _wrapped(lines, columns)[: max(rows - STATUS_ROWS, 0)]
