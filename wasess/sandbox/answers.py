@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wasess.sandbox.jid import Jid
-from wasess.sandbox.nodes import Node
+from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.post import bundle_node
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Answers:
             return
         protocols = [part.tag for part in wanted.children()]
         answers = [self._user(user, protocols) for user in users.children("user")]
-        attrs = {key: query.text(key) for key in ("sid", "mode", "context") if query.text(key)}
+        attrs: dict[str, Attr] = {key: query.text(key) for key in ("sid", "mode", "context") if query.text(key)}
         attrs |= {"index": "0", "last": "true"}
         connection.result(node, Node("usync", attrs, [Node("result"), Node("list", {}, answers)]))
 
@@ -132,7 +132,14 @@ class Answers:
         mode = "lid" if group.lid_addressed else "pn"
         creator = group.members[0].lid_jid if group.lid_addressed else group.members[0].jid
         now = str(int(time.time()))
-        attrs = {"id": group.id, "subject": group.subject, "creation": now, "s_t": now, "creator": creator, "addressing_mode": mode}
+        attrs: dict[str, Attr] = {
+            "id": group.id,
+            "subject": group.subject,
+            "creation": now,
+            "s_t": now,
+            "creator": creator,
+            "addressing_mode": mode,
+        }
         return Node("group", attrs, members)
 
     def _linked_devices(self, connection: Connection, device: Device, node: Node) -> None:
@@ -143,7 +150,7 @@ class Answers:
 
 
 def _member(member: Account, *, by_lid: bool, first: bool) -> Node:
-    role: dict[str, str | Jid | int] = {"type": "superadmin"} if first else {}
+    role: dict[str, Attr] = {"type": "superadmin"} if first else {}
     if by_lid:
         return Node("participant", {"jid": member.lid_jid, "phone_number": member.jid, **role})
     return Node("participant", {"jid": member.jid, "lid": member.lid_jid, **role})

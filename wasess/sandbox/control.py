@@ -31,6 +31,7 @@ class ControlSocket:
         self._directory = directory
         self._short: Path | None = None
         self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> Path:
         """Listen; returns the socket's path."""
@@ -47,16 +48,19 @@ class ControlSocket:
         """Stop listening."""
         if self._server is not None:
             self._server.close()
-            self._server.close_clients()
+            for writer in self._clients:
+                writer.close()
             await self._server.wait_closed()
         if self._short is not None:
             shutil.rmtree(self._short, ignore_errors=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
         with contextlib.suppress(ConnectionError, ValueError):
             while line := await reader.readline():
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
+        self._clients.discard(writer)
         writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:

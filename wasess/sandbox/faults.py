@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 EVERYONE: Final = "*"
 PHASES: Final = ("connect", "tls", "upgrade", "noise")
-HTTP_PHASES: Final = ("connect", "upgrade")
+PHASES_OF: Final = {"refuse": ("connect",), "http_status": ("connect", "upgrade"), "reset": (*PHASES, ""), "fin": (*PHASES, "")}
 
 DIAL_KINDS: Final = {
     "delay": "let VALUE seconds pass before the phase goes on",
     "refuse": "drop the connection at once, without any answer (phase connect only)",
-    "reset": "cut the connection with a TCP reset",
-    "fin": "end the connection without an answer",
+    "reset": "cut the connection with a TCP reset; without a phase: the live connection, now",
+    "fin": "end the connection without an answer; without a phase: the live connection, now",
     "stall": "never answer, but keep the connection",
     "garbage": "answer with bytes that are not of the protocol",
     "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade)",
@@ -176,7 +176,7 @@ def _positive(text: str, *, whole: bool = False) -> float:
 def _check(fault: Fault) -> None:
     if fault.kind not in DIAL_KINDS or (fault.kind in STRIKE_KINDS and not fault.phase):
         return
-    phases = {"refuse": ("connect",), "http_status": HTTP_PHASES}.get(fault.kind, PHASES)
+    phases = PHASES_OF.get(fault.kind, PHASES)
     if fault.phase not in phases:
         raise FaultError(f"{fault.kind} needs a phase: {' or '.join(phases)}")
     if fault.kind == "delay":

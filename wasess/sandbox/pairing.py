@@ -18,7 +18,7 @@ from wasess.sandbox import adv
 from wasess.sandbox.adv import PairingRefused
 from wasess.sandbox.connection import SERVER, Connection
 from wasess.sandbox.faults import Fault, FaultBook
-from wasess.sandbox.nodes import Node
+from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.protobufs import waWa6
 from wasess.sandbox.signal.curve import KeyPair
 from wasess.sandbox.state import MAX_LINKED_DEVICES, Account, Device, State
@@ -52,7 +52,7 @@ class Pairing:
     def offer_codes(self) -> None:
         """Hand out the references that become QR codes."""
         refs = [Node("ref", {}, ref.encode()) for ref in self._refs]
-        attrs = {"from": SERVER, "type": "set", "id": self._connection.next_id(), "xmlns": "md"}
+        attrs: dict[str, Attr] = {"from": SERVER, "type": "set", "id": self._connection.next_id(), "xmlns": "md"}
         self._connection.push(Node("iq", attrs, [Node("pair-device", {}, refs)]))
 
     def waits_at(self, code: adv.QrCode) -> bool:
@@ -99,8 +99,8 @@ class Pairing:
     def ask_passkey(self) -> None:
         """Demand a passkey (whatsmeow pair-passkey.go)."""
         options = b'{"challenge":"c2FuZGJveA","timeout":60000,"rpId":"whatsapp.com","allowCredentials":[],"userVerification":"required"}'
-        attrs = {"from": SERVER, "type": "passkey_prologue_request", "id": self._connection.next_id()}
-        self._connection.push(Node("notification", dict(attrs), [Node("passkey_request_options", {}, options)]))
+        attrs: dict[str, Attr] = {"from": SERVER, "type": "passkey_prologue_request", "id": self._connection.next_id()}
+        self._connection.push(Node("notification", attrs, [Node("passkey_request_options", {}, options)]))
 
     def handle(self, node: Node) -> bool:
         """Take a stanza that belongs to the pairing; whether it was one."""
@@ -135,7 +135,7 @@ class Pairing:
             Node("primary_identity_pub", {}, account.party.identity.public),
             Node("link_code_pairing_ref", {}, asked.ref),
         ]
-        attrs = {"from": SERVER, "type": "link_code_companion_reg", "id": self._connection.next_id()}
+        attrs: dict[str, Attr] = {"from": SERVER, "type": "link_code_companion_reg", "id": self._connection.next_id()}
         return Node("notification", attrs, [Node("link_code_companion_reg", {"stage": "primary_hello"}, content)])
 
     def _open_bundle(self, finish: Node, shared: bytes, account: Account) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from wasess.sandbox import adv, envelope
 from wasess.sandbox.connection import SERVER, Connection
 from wasess.sandbox.jid import LID_SERVER, Jid
-from wasess.sandbox.nodes import Node
+from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.signal.errors import DecryptError
 from wasess.sandbox.state import Account, Device, Group, Received, State
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasess.sandbox.faults import FaultBook
-    from wasess.sandbox.signal.party import PreKeyBundle
+    from wasess.sandbox.signal.session import PreKeyBundle
 
 LOW_PRE_KEYS = 5
 """Below this many the server tells the companion to upload more."""
@@ -104,7 +104,7 @@ class PostOffice:
                 device.receipted.append(message_id)
         connection = self._live(device)
         if connection is not None:
-            attrs = {"class": "receipt", "id": node.text("id"), "from": node.attrs.get("to", SERVER)}
+            attrs: dict[str, Attr] = {"class": "receipt", "id": node.text("id"), "from": node.attrs.get("to", SERVER)}
             connection.answer(Node("ack", {**attrs, "type": kind} if kind else attrs), "ack")
 
     def _confirm_ack(self, device: Device, node: Node) -> None:
@@ -120,14 +120,14 @@ class PostOffice:
         connection = self._live(device)
         if len(device.prekeys) < LOW_PRE_KEYS and connection is not None:
             count = Node("count", {"value": str(len(device.prekeys))})
-            attrs = {"from": SERVER, "type": "encrypt", "id": connection.next_id(), "t": str(int(time.time()))}
+            attrs: dict[str, Attr] = {"from": SERVER, "type": "encrypt", "id": connection.next_id(), "t": str(int(time.time()))}
             connection.push(Node("notification", attrs, [count]))
 
-    def _headers(self, letter: _Letter) -> dict[str, str | Jid | int]:
+    def _headers(self, letter: _Letter) -> dict[str, Attr]:
         sender = letter.sender
         by_lid = letter.via == "lid"
         address, other = (sender.lid_jid, sender.jid) if by_lid else (sender.jid, sender.lid_jid)
-        headers: dict[str, str | Jid | int] = {"id": letter.id, "type": "text", "t": str(int(time.time())), "notify": sender.name}
+        headers: dict[str, Attr] = {"id": letter.id, "type": "text", "t": str(int(time.time())), "notify": sender.name}
         if letter.group is None:
             return {"from": address, "sender_pn" if by_lid else "sender_lid": other, **headers}
         other_key = "participant_pn" if by_lid else "participant_lid"
@@ -169,7 +169,7 @@ class PostOffice:
         device.sent_ids[message_id] = device.sent_ids.get(message_id, 0) + 1
         if device.sent_ids[message_id] == 1 or node.text("device_fanout") == "false":
             self._open_parts(device, node)
-        attrs = {"class": "message", "id": message_id, "from": node.attrs.get("to", SERVER), "t": str(int(time.time()))}
+        attrs: dict[str, Attr] = {"class": "message", "id": message_id, "from": node.attrs.get("to", SERVER), "t": str(int(time.time()))}
         refused = self._faults.take(device.user, "ack-error")
         if refused is not None:
             attrs["error"] = refused.value or "479"
@@ -218,7 +218,7 @@ class PostOffice:
         if not own:
             self._confirm_delivery(device, account, received.id, node.attrs.get("to"))
 
-    def _confirm_delivery(self, device: Device, reader: Account, message_id: str, chat: str | Jid | int | None) -> None:
+    def _confirm_delivery(self, device: Device, reader: Account, message_id: str, chat: Attr | None) -> None:
         """The contact's phone says that it has the message."""
         by_lid = isinstance(chat, Jid) and chat.server == LID_SERVER
         reader.delivery_receipts.append(message_id)
@@ -242,7 +242,7 @@ class PostOffice:
         if receiver is None or receiver is device:
             return
         by_lid = to.server == LID_SERVER
-        attrs: dict[str, str | Jid | int] = {
+        attrs: dict[str, Attr] = {
             "from": device.lid if by_lid else device.jid,
             "id": node.text("id"),
             "type": node.text("type", "text"),

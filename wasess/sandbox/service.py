@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from wasess.sandbox.answers import Answers
-from wasess.sandbox.connection import SERVER, Connection
-from wasess.sandbox.faults import Fault, FaultBook, FaultError
+from wasess.sandbox.connection import Connection
+from wasess.sandbox.faults import STRIKE_KINDS, Fault, FaultBook, FaultError
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node
 from wasess.sandbox.pairing import Pairing
@@ -15,6 +15,8 @@ from wasess.sandbox.post import PostOffice
 from wasess.sandbox.protobufs import waWa6
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasess.sandbox.gateway import Wire
     from wasess.sandbox.state import Device, State
 
@@ -154,29 +156,21 @@ async def _until_gone(connection: Connection) -> None:
 def strike(connection: Connection, fault: Fault) -> bool:
     """Carry out a fault that hits a live connection now; whether it was one of those."""
     wire = connection.wire
-    if fault.phase:
+    on_wire = {"rst": wire.reset, "fin": wire.fin, "freeze": wire.freeze, "thaw": wire.thaw}
+    if fault.phase or fault.kind not in STRIKE_KINDS:
         return False
-    match fault.kind:
-        case "rst":
-            wire.reset()
-        case "fin":
-            wire.fin()
-        case "close":
-            connection.end(code=int(fault.value or "1000"))
-        case "freeze":
-            wire.freeze()
-        case "thaw":
-            wire.thaw()
-        case "stream-error":
-            connection.end(stream_error(fault.value))
-        case "stream-error-open":
-            connection.push(stream_error(fault.value))
-        case "poison":
-            if fault.value not in POISON:
-                raise FaultError(f"poison is one of {', '.join(POISON)}")
-            connection.push(POISON[fault.value]())
-        case _:
-            return False
+    if fault.kind in on_wire:
+        on_wire[fault.kind]()
+    elif fault.kind == "close":
+        connection.end(code=int(fault.value or "1000"))
+    elif fault.kind == "stream-error":
+        connection.end(stream_error(fault.value))
+    elif fault.kind == "stream-error-open":
+        connection.push(stream_error(fault.value))
+    elif fault.value in POISON:
+        connection.push(POISON[fault.value]())
+    else:
+        raise FaultError(f"poison is one of {', '.join(POISON)}")
     return True
 
 
@@ -201,7 +195,7 @@ def _chatstate() -> Node:
     return Node("chatstate", {"from": STRANGER}, [Node("recording-a-song")])
 
 
-POISON = {
+POISON: dict[str, Callable[[], Node]] = {
     "receipt-server-error": lambda: _receipt("server-error"),
     "receipt-rekey": lambda: _receipt("enc_rekey_retry"),
     "receipt-view": lambda: _receipt("view"),

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wasess.sandbox.jid import LID_SERVER, Jid
-from wasess.sandbox.signal.party import Party, PreKeyBundle
+from wasess.sandbox.signal.party import Party
+from wasess.sandbox.signal.session import PreKeyBundle
 
 if TYPE_CHECKING:
     from wasess.sandbox.nodes import Node
