@@ -1,0 +1,300 @@
+"""Starts workers and reads them: the real implementation of the door `link.port`. No thread per worker; all on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from wasess.errors import Locked, WasessError, WorkerFailed
+from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
+from wasess.link.nursery import Child, Nursery
+from wasess.link.output import Output
+from wasess.link.port import LinkSignal
+from wasess.link.redact import redact
+from wasess.link.requests import pair_phone_request, read_code, read_sent, send_request
+from wasess.store.sessions import Home
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from wasess.link.contract import Contract
+    from wasess.link.port import LinkSpec
+
+# The worker leaves by itself 3 s after it was told to.
+STOPS_WITHIN = 5.0
+# Longer than the library's own limit for a send, 75 s.
+ANSWERS_WITHIN = 90.0
+# Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
+MAX_UNREAD = 1000
+# At a worker's end its socket closes with it; without a fork server that is how the host knows.
+HANGS_UP_WITHIN = 5.0
+
+
+class WorkerHost:
+    """Runs each session in a process of its own. With a ``contract`` all of them talk to that stand-in."""
+
+    def __init__(self, contract: Contract | None = None) -> None:
+        self._contract = contract
+        self._nursery: Nursery | None = None
+        self._starting = asyncio.Lock()
+        self._workers: set[_Worker] = set()
+
+    async def start(self, spec: LinkSpec) -> _Worker:
+        """Start a session's process. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform` when no process can be had."""
+        linked, problem = await asyncio.to_thread(_linked, spec)
+        nursery = await self._living_nursery()
+        order = {
+            "user": spec.user,
+            "folder": str(spec.folder.absolute()),
+            "mode": spec.mode,
+            "linked": linked,
+            "problem": problem,
+            "library": str(nursery.library),
+            "proxy": self._contract.proxy_for(spec.user) if self._contract else "",
+            "root_key": self._contract.root_key.hex() if self._contract else "",
+        }
+        worker = await _start(nursery, order)
+        self._workers.add(worker)
+        worker.over.add_done_callback(lambda _: self._workers.discard(worker))
+        return worker
+
+    async def close(self) -> None:
+        """End every link and the fork server."""
+        await asyncio.gather(*(worker.stop() for worker in tuple(self._workers)))
+        if self._nursery:
+            await self._nursery.close()
+            self._nursery = None
+
+    async def _living_nursery(self) -> Nursery:
+        async with self._starting:
+            if self._nursery and not self._nursery.alive:
+                await self._nursery.close()
+                self._nursery = None
+            if not self._nursery:
+                self._nursery = await Nursery.start(self._contract)
+            return self._nursery
+
+
+class _Worker:
+    """A `link.port.Link` on a worker process."""
+
+    def __init__(self, child: Child, control: socket.socket, wake: int, output: int) -> None:
+        self._child = child
+        self._control = control
+        self._wake = wake
+        self._output = Output(output)
+        self._stream = Stream()
+        self._signals: asyncio.Queue[LinkSignal] = asyncio.Queue()
+        self._spooled_unread = False
+        self._numbers = 0
+        self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._last_word: tuple[str, str] | None = None
+        self._stopping = False
+        self._writing = asyncio.Lock()
+        self._hung_up = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(control, self._read_control)
+        self._loop.add_reader(wake, self._read_wake)
+        self._loop.add_reader(output, self._read_output)
+        self.over: asyncio.Task[None] = self._loop.create_task(self._watch())
+
+    # --- link.port.Link -----------------------------------------------------------------------------------------------
+
+    async def signals(self) -> AsyncIterator[LinkSignal]:
+        """Everything that happens, in order; ends after ``ended``."""
+        while True:
+            found = await self._signals.get()
+            if found.kind == "spooled":
+                self._spooled_unread = False
+            yield found
+            if found.kind == "ended":
+                return
+
+    async def send(self, to: str, text: str) -> str:
+        """Send a text; return its id once the server has acknowledged it. Raises `errors.WorkerFailed`."""
+        sent = read_sent(await self._ask(Word.SEND, *send_request(to, text)))
+        self._read_output()  # what the library said about this message was written before its answer
+        if unencrypted := self._output.unencrypted.pop(sent, ""):
+            raise WorkerFailed(f"The message could not be encrypted for its recipient: {redact(unencrypted)}.")
+        return sent
+
+    async def pairing_code(self, phone: str) -> str:
+        """Ask for a code to type into the phone. Raises `errors.WorkerFailed`."""
+        return read_code(await self._ask(Word.PAIR_PHONE, pair_phone_request(phone)))
+
+    async def logout(self) -> None:
+        """Unlink at WhatsApp, then end. Raises `errors.WorkerFailed` when WhatsApp did not agree; then nothing was deleted."""
+        await self._ask(Word.LOGOUT)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Drain and end, within 5 s."""
+        self._stopping = True
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(self._write(pack(Word.STOP)), 1)
+        done, _ = await asyncio.wait([self.over], timeout=STOPS_WITHIN)
+        if not done:
+            self.kill()
+        await asyncio.shield(self.over)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._stopping = True
+        self._child.kill()
+
+    # --- reading -------------------------------------------------------------------------------------------------------
+
+    def _read_control(self) -> None:
+        while not self._hung_up.is_set():
+            try:
+                data = self._control.recv(65536)
+                calls = self._stream.feed(data)
+            except BlockingIOError:
+                return
+            except (OSError, OutOfStep):
+                data, calls = b"", []
+            for call in calls:
+                self._hear(call)
+            if not data:
+                self._loop.remove_reader(self._control)
+                self._hung_up.set()
+
+    def _hear(self, call: Call) -> None:
+        fields = [field.decode(errors="replace") for field in call.fields] if call.word != Word.RESULT else []
+        if call.word == Word.STARTED:
+            self._signal("started", str(self._child.pid))
+        elif call.word == Word.QR:
+            self._signal("qr", fields[0])
+        elif call.word == Word.LOGIN:
+            self._signal(
+                "passkey" if "passkey" in fields[0] else "log", fields[0] if "passkey" in fields[0] else f"INFO pairing: {fields[0]}"
+            )
+        elif call.word == Word.RESULT:
+            asked = self._asked.pop(call.number, None)
+            if asked and not asked.done():
+                answer, problem = call.fields
+                if problem:
+                    asked.set_exception(WorkerFailed(redact(problem.decode(errors="replace"))))
+                else:
+                    asked.set_result(answer)
+        elif call.word == Word.ENDED:
+            self._last_word = fields[0], redact(fields[1])
+
+    def _read_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+        if not self._spooled_unread:
+            self._spooled_unread = True
+            self._signal("spooled")
+
+    def _read_output(self) -> None:
+        for line in self._output.read():
+            if self._signals.qsize() < MAX_UNREAD:
+                self._signal("log", line)
+        if self._output.closed:
+            self._loop.remove_reader(self._output.descriptor)
+
+    def _signal(self, kind: Any, value: str = "", detail: str = "") -> None:
+        self._signals.put_nowait(LinkSignal(kind, value, detail))
+
+    # --- asking --------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, word: Word, *fields: bytes) -> bytes:
+        self._numbers += 1
+        number = self._numbers
+        asked: asyncio.Future[bytes] = self._loop.create_future()
+        self._asked[number] = asked
+        try:
+            if self.over.done() or self._stopping:
+                raise WorkerFailed("The session is not running.")
+            await self._write(pack(word, *fields, number=number))
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                return await asked
+        except TimeoutError as error:
+            raise WorkerFailed(f"WhatsApp did not answer within {ANSWERS_WITHIN:.0f} s.") from error
+        except OSError as error:
+            raise WorkerFailed("The session ended before it could answer.") from error
+        finally:
+            self._asked.pop(number, None)
+
+    async def _write(self, data: bytes) -> None:
+        async with self._writing:
+            await self._loop.sock_sendall(self._control, data)
+
+    # --- the end --------------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Wait for the process to be gone, read what it left, say so."""
+        status = await self._child.exited
+        if status is None:  # the fork server is dead, its workers drain; their sockets close with them
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hung_up.wait(), HANGS_UP_WITHIN)
+        self._read_control()
+        self._read_output()
+        cause, detail = self._cause(status)
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(WorkerFailed("The session ended before it could answer."))
+        self._loop.remove_reader(self._control)
+        self._loop.remove_reader(self._wake)
+        self._loop.remove_reader(self._output.descriptor)
+        self._control.close()
+        os.close(self._wake)
+        self._output.close()
+        self._signal("spooled")
+        self._signal("ended", cause, detail)
+
+    def _cause(self, status: int | None) -> tuple[str, str]:
+        if self._last_word and self._last_word[0] != "stopped":
+            return self._last_word
+        if self._stopping:
+            return "stopped", ""
+        said = self._last_word[1] if self._last_word else self._output.last_words
+        if status is None:
+            return "crashed", said or "the fork server died"
+        if status < 0:
+            return "crashed", ": ".join(filter(None, (f"signal {_signal_name(-status)}", said)))
+        return "crashed", said or f"exit status {status}"
+
+
+async def _start(nursery: Nursery, order: dict[str, Any]) -> _Worker:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    output, their_output = os.pipe()
+    wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    try:
+        child = await nursery.fork(order, [theirs.fileno(), wake, their_output])
+    except BaseException:
+        control.close()
+        os.close(output)
+        os.close(wake)
+        raise
+    finally:
+        theirs.close()
+        os.close(their_output)
+    control.setblocking(False)  # noqa: FBT003 - the socket's own signature
+    os.set_blocking(output, False)
+    return _Worker(child, control, wake, output)
+
+
+def _linked(spec: LinkSpec) -> tuple[bool, str]:
+    """Whether there is a device to log in with, else why not; the worker refuses to go on without one in run mode."""
+    if spec.mode == "pair":
+        return False, ""
+    try:
+        device = Home(spec.folder.parent).session(spec.user).device()
+    except Locked:
+        return True, ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
+    except WasessError as error:
+        return False, str(error)
+    return device is not None, "there is no device in device.db"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,162 @@
+"""The few functions of neonize's shared library that wasess calls. Runs in the worker only; imports ctypes and nothing heavier.
+
+The library is neonize 0.5.2's, unmodified. Its strings and byte structs belong to the caller, who gives them back through
+``FreeString`` and ``FreeBytesStruct``. Every call may block for minutes (a TLS stall holds the socket's lock), so each runs in
+a thread of its own. Buffers go in as pointer and length; the Go side copies them before it returns or goes on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from wasess.errors import WorkerFailed
+
+EXPECTED_VERSION = "0.5.2"
+
+# whatsmeow's WACertPubKey (handshake.go): the root of the certificate chain in the Noise handshake. Nothing else is pinned.
+PINNED_ROOT_KEY = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6ce1f7f9545da8ee6b")
+
+TextCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)  # uuid, text
+EventCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)  # uuid, data, size, code
+LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)  # data, size
+
+
+class _Bytes(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _ProxySettings(ctypes.Structure):
+    _fields_ = (("address", ctypes.c_char_p), ("no_websocket", ctypes.c_bool), ("only_login", ctypes.c_bool), ("no_media", ctypes.c_bool))
+
+
+_TEXT, _BUFFER, _INT = ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int
+_PROTOTYPES = {
+    "Neonize": (
+        ctypes.c_void_p,
+        (
+            *(_TEXT, _TEXT, _BUFFER, _INT, _INT, _TEXT),  # database, uuid, jid, new device, log level
+            *(TextCallback, TextCallback, EventCallback, LogCallback),  # on QR, on login status, on event, on log
+            *(_BUFFER, _INT, _BUFFER, _INT, _BUFFER, _INT),  # subscribed events, device properties, phone to pair
+            ctypes.POINTER(_ProxySettings),
+        ),
+    ),
+    "GetVersion": (ctypes.c_void_p, ()),
+    "Disconnect": (None, (_TEXT,)),
+    "Stop": (None, (_TEXT,)),
+    "Logout": (ctypes.c_void_p, (_TEXT,)),
+    "SendMessage": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT, _BUFFER, _INT)),
+    "PairPhone": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
+    "FreeBytesStruct": (None, (ctypes.POINTER(_Bytes),)),
+    "FreeString": (None, (ctypes.c_void_p,)),
+}
+
+
+class Library:
+    """The loaded library, and the one session that this process runs in it.
+
+    ``uuid`` names the session inside the library; it must be new at every start: the library keys unlocked maps by it.
+    """
+
+    def __init__(self, path: str, uuid: str) -> None:
+        """Load it. Raises `errors.WorkerFailed` when it can't be loaded or is another release."""
+        self._uuid = uuid.encode()
+        try:
+            self._go = ctypes.CDLL(path)
+            for name, (result, arguments) in _PROTOTYPES.items():
+                function = getattr(self._go, name)
+                function.restype, function.argtypes = result, arguments
+        except (OSError, AttributeError) as error:
+            raise WorkerFailed(f"neonize's library can't be loaded: {error}.") from error
+        version = self._text(self._go.GetVersion())
+        if version != EXPECTED_VERSION:
+            raise WorkerFailed(f"neonize's library says version {version!r}; wasess needs {EXPECTED_VERSION}.")
+        self._path = path
+
+    def pin_root_key(self, key: bytes) -> None:
+        """Overwrite the pinned root key in this process's memory, so that a stand-in's certificates are accepted.
+
+        Must come before `run`, and before the process gives up /proc/self/maps. Raises `errors.WorkerFailed` unless the key
+        is found exactly once in the library's writable memory.
+        """
+        found = [
+            start + at
+            for start, end in writable_ranges(_maps(), self._path)
+            for at in _occurrences(ctypes.string_at(start, end - start), PINNED_ROOT_KEY)
+        ]
+        if len(found) != 1 or len(key) != len(PINNED_ROOT_KEY):
+            raise WorkerFailed(f"The pinned root key was found {len(found)} times in neonize's library, not once; nothing was changed.")
+        ctypes.memmove(found[0], key, len(key))
+
+    def run(self, database: str, *, new_device: bool, properties: bytes, events: bytes, proxy: str, callbacks: tuple[object, ...]) -> str:
+        """Run the session; blocks until it is over, and returns the library's error text, empty after `stop`.
+
+        ``callbacks`` are on QR, on login status, on event, on log, in this order; the caller keeps them alive for ever.
+        """
+        settings = _ProxySettings(proxy.encode(), False, False, False) if proxy else None  # noqa: FBT003 - a C struct's fields
+        return self._text(
+            self._go.Neonize(
+                database.encode(), self._uuid, b"", 0, int(new_device), b"WARN", *callbacks,
+                events, len(events), properties, len(properties), b"", 0, ctypes.byref(settings) if settings else None,
+            )
+        )  # fmt: skip
+
+    def send_message(self, recipient: bytes, message: bytes) -> bytes:
+        """Send; blocks for up to 75 s for the server's word. Serialized JID and Message in, SendMessageReturnFunction out."""
+        return self._bytes(self._go.SendMessage(self._uuid, recipient, len(recipient), message, len(message)))
+
+    def pair_phone(self, parameters: bytes) -> bytes:
+        """Ask for a pairing code. Serialized PairPhoneParams in, PairPhoneReturnFunction out."""
+        return self._bytes(self._go.PairPhone(self._uuid, parameters, len(parameters)))
+
+    def logout(self) -> str:
+        """Unlink at the server, then delete the device row; the error text, empty when done. No event follows."""
+        return self._text(self._go.Logout(self._uuid))
+
+    def disconnect(self) -> None:
+        """Close the socket. Events already read go on to arrive."""
+        self._go.Disconnect(self._uuid)
+
+    def stop(self) -> None:
+        """End `run`. Events still queued in the library are dropped."""
+        self._go.Stop(self._uuid)
+
+    def _text(self, address: int | None) -> str:
+        if not address:
+            return ""
+        try:
+            return ctypes.string_at(address).decode(errors="replace")
+        finally:
+            self._go.FreeString(address)
+
+    def _bytes(self, pointer: ctypes._Pointer[_Bytes]) -> bytes:
+        if not pointer:  # type: ignore[truthy-bool]  # a null pointer is false: ctypes says so, its stub does not
+            return b""
+        try:
+            found = pointer.contents
+            return ctypes.string_at(found.data, found.size) if found.data else b""
+        finally:
+            self._go.FreeBytesStruct(pointer)
+
+
+def writable_ranges(maps: str, path: str) -> list[tuple[int, int]]:
+    """Find where the file at ``path`` is mapped writable, in the text of /proc/self/maps: ``(start, end)`` addresses."""
+    ranges = []
+    for line in maps.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[5] == path and fields[1].startswith("rw"):
+            start, end = fields[0].split("-")
+            ranges.append((int(start, 16), int(end, 16)))
+    return ranges
+
+
+def _maps() -> str:
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - pathlib is not loaded here
+        return file.read()
+
+
+def _occurrences(memory: bytes, key: bytes) -> list[int]:
+    found, at = [], memory.find(key)
+    while at >= 0:
+        found.append(at)
+        at = memory.find(key, at + 1)
+    return found

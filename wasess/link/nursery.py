@@ -1,0 +1,180 @@
+"""The host's end of the fork server: starts it, asks it for workers, hears how they ended, starts another when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import wasess
+from wasess.errors import WorkerFailed
+from wasess.link import wheel
+from wasess.link.forkserver import MESSAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from wasess.link.contract import Contract
+
+# How long the fork server may take to leave once its socket is closed: its own grace, and a little.
+LEAVES_WITHIN = 5.0
+FORKS_WITHIN = 10.0
+
+# Without site-packages and the user's startup files it starts in half the time; it needs the standard library and wasess alone.
+BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from wasess.link.forkserver import main; main(int(sys.argv[2]))"
+
+# What a worker sees of our environment. The library reads the proxy and certificate settings, and only when it talks to
+# the real WhatsApp: under a contract the contract alone says where to go.
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+KEPT_OUTSIDE_A_SANDBOX = (
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+# Measured: see tests/wire/test_worker_footprint.py. A worker idles; it does not need a thread heap for each core.
+GO_SETTINGS = {"GOMAXPROCS": "2", "GOGC": "50", "MALLOC_ARENA_MAX": "2"}
+# neonize marks every message to a person as sent by an AI bot unless told not to; a linked device of a person does not.
+LIBRARY_SETTINGS = {"NEONIZE_BOT_TAG": "off"}
+
+
+def environment(ours: Mapping[str, str], contract: Contract | None) -> dict[str, str]:
+    """The workers' environment, complete at exec: Go reads nothing that is set later."""
+    kept = KEPT if contract else (*KEPT, *KEPT_OUTSIDE_A_SANDBOX)
+    found = {name: ours[name] for name in kept if name in ours}
+    if contract:
+        found["SSL_CERT_FILE"] = str(contract.ca_file)
+    return {**found, **GO_SETTINGS, **LIBRARY_SETTINGS}
+
+
+class Child:
+    """A forked worker. ``exited`` holds its exit code (negative: a signal), None when the fork server died before it could say."""
+
+    def __init__(self, nursery: Nursery, pid: int) -> None:
+        self.pid = pid
+        self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._nursery = nursery
+
+    def kill(self) -> None:
+        """End it at once; nothing happens when it is gone."""
+        self._nursery.tell({"op": "kill", "pid": self.pid})
+
+
+class Nursery:
+    """One fork server process. ``alive`` turns False when it is gone; then make another."""
+
+    def __init__(self, library: Path, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self.library = library
+        self.alive = True
+        self._process = process
+        self._channel = channel
+        self._numbers = 0
+        self._asked: dict[int, asyncio.Future[Child]] = {}
+        self._children: dict[int, Child] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(channel, self._read)
+
+    @classmethod
+    async def start(cls, contract: Contract | None) -> Nursery:
+        """Check the library, then start the server. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform`."""
+        library = await asyncio.to_thread(_checked_library)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                process = subprocess.Popen(  # noqa: ASYNC220 - returns once the exec is done, a few milliseconds
+                    [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(Path(wasess.__file__).parent.parent), str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env=environment(os.environ, contract),
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl+C is the supervisor's to handle
+                )
+            except OSError as error:
+                ours.close()
+                raise WorkerFailed(f"The fork server can't be started: {error}.") from error
+        ours.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        return cls(library, process, ours)
+
+    async def fork(self, order: dict[str, Any], descriptors: list[int]) -> Child:
+        """Start a worker with ``order`` and its three descriptors. Raises `errors.WorkerFailed`."""
+        self._numbers += 1
+        asked: asyncio.Future[Child] = self._loop.create_future()
+        self._asked[self._numbers] = asked
+        request = json.dumps({"op": "start", "number": self._numbers, "order": order}).encode()
+        try:
+            socket.send_fds(self._channel, [request], descriptors)
+            async with asyncio.timeout(FORKS_WITHIN):
+                return await asked
+        except TimeoutError as error:
+            raise WorkerFailed("The fork server does not answer.") from error
+        except OSError as error:
+            raise WorkerFailed(f"The fork server can't be reached: {error}.") from error
+        finally:
+            self._asked.pop(self._numbers, None)
+
+    def tell(self, request: dict[str, Any]) -> None:
+        """Send a request that has no answer."""
+        with contextlib.suppress(OSError):
+            self._channel.send(json.dumps(request).encode())
+
+    async def close(self) -> None:
+        """Let the server and what remains of its workers go."""
+        self._gone()
+        try:
+            await asyncio.to_thread(self._process.wait, LEAVES_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = self._channel.recv(MESSAGE_SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._gone()
+                return
+            self._hear(json.loads(data))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "status" in message:
+            child = self._children.pop(message["pid"], None)
+            if child and not child.exited.done():
+                child.exited.set_result(message["status"])
+            return
+        asked = self._asked.get(message["number"])
+        if "pid" in message:
+            child = self._children[message["pid"]] = Child(self, message["pid"])
+            if asked and not asked.done():
+                asked.set_result(child)
+            else:
+                child.kill()  # whoever asked has given up
+        elif asked and not asked.done():
+            asked.set_exception(WorkerFailed(f"A worker can't be forked: {message['error']}."))
+
+    def _gone(self) -> None:
+        if not self.alive:
+            return
+        self.alive = False
+        self._loop.remove_reader(self._channel)
+        self._channel.close()
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_exception(WorkerFailed("The fork server died."))
+        for child in self._children.values():
+            if not child.exited.done():
+                child.exited.set_result(None)
+        self._children.clear()
+
+
+def _checked_library() -> Path:
+    path = wheel.library()
+    wheel.verify(path)
+    return path

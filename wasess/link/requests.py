@@ -1,0 +1,53 @@
+"""What the host asks of the library, as its protobuf bytes, and what the answers mean."""
+
+from __future__ import annotations
+
+import re
+
+from wasess.errors import UsageError, WorkerFailed
+from wasess.link import protobuf
+from wasess.link.redact import redact
+
+SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
+
+# WhatsApp checks the display name and accepts common pairs of "Browser (OS)" only (whatsmeow pair-code.go); 1 is Chrome.
+PAIRING_CLIENT = 1
+PAIRING_DISPLAY = "Chrome (Linux)"
+
+_ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
+_PHONE = re.compile(r"[1-9][0-9]{6,14}")
+
+
+def send_request(to: str, text: str) -> tuple[bytes, bytes]:
+    """Return the recipient (neonize.JID) and the message (WAWebProtobufsE2E.Message). Raises `errors.UsageError` on a bad address."""
+    match = _ADDRESS.fullmatch(to)
+    if not match or match["server"] not in SERVERS:
+        raise UsageError(f"{redact(to)!r} is not a WhatsApp address.", hint="Write it like 491701234567@s.whatsapp.net.")
+    jid = protobuf.neonize().JID(User=match["user"], RawAgent=0, Device=0, Integrator=0, Server=match["server"])
+    return jid.SerializeToString(), protobuf.e2e().Message(conversation=text).SerializeToString()
+
+
+def read_sent(answer: bytes) -> str:
+    """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason."""
+    found = protobuf.neonize().SendMessageReturnFunction.FromString(answer)
+    if found.Error or not found.SendResponse.ID:
+        raise WorkerFailed(f"The message was not sent: {redact(found.Error or 'the library returned no id')}.")
+    return str(found.SendResponse.ID)
+
+
+def pair_phone_request(phone: str) -> bytes:
+    """Return neonize.PairPhoneParams. Raises `errors.UsageError` unless ``phone`` is an international number in digits."""
+    if not _PHONE.fullmatch(phone):
+        raise UsageError("The phone number must be international and digits only.", hint="Write it like 491701234567.")
+    parameters = protobuf.neonize().PairPhoneParams(
+        phone=phone, showPushNotification=True, clientType=PAIRING_CLIENT, clientDisplayName=PAIRING_DISPLAY
+    )
+    return bytes(parameters.SerializeToString())
+
+
+def read_code(answer: bytes) -> str:
+    """Return the pairing code as the phone wants it: ``ABCD-EFGH``. Raises `errors.WorkerFailed`."""
+    found = protobuf.neonize().PairPhoneReturnFunction.FromString(answer)
+    if found.Error or not found.Code:
+        raise WorkerFailed(f"WhatsApp gave no pairing code: {redact(found.Error or 'the library returned none')}.")
+    return str(found.Code)

@@ -1,0 +1,364 @@
+"""The worker: one child process that holds one WhatsApp session. Forked by `link.forkserver`; imports as little as it can.
+
+The library acknowledges a message to WhatsApp when the event enters a channel of 100 slots in Go, before Python sees it. So the
+event callback does one thing: it appends the raw event to the spool with one write, then wakes the host. Nothing is decoded here.
+
+Threads: *main* reads the host's requests; *session* sits in the library's blocking call; *sync* brings the spool to the disk; one
+for each request, because any call into the library may block for minutes. The process ends by ``os._exit`` alone: Go's runtime
+can't be shut down, and the library's threads never end by themselves.
+
+Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
+
+    the host says STOP, or its end of the socket closes, or SIGTERM  ->  drain, then "stopped"
+    the library's call returns                                       ->  "dial-failed" or "library-returned"
+    a QR callback in run mode, or no device row                      ->  "no-device"
+    another process holds the session's lock                         ->  "locked"
+    the spool can't be written, or a bug                             ->  "crashed"
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import threading
+import time
+from typing import Any, NoReturn
+
+from wasess.errors import Locked, WasessError
+from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
+from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
+from wasess.store.frame import frame
+from wasess.store.lock import FileLock
+
+# A predecessor may take DRAIN_DEADLINE to leave.
+LOCK_WAIT = 5.0
+# The callback has been idle this long: the library's channel is empty.
+IDLE = 0.3
+# Any library call may block for ever; the process leaves anyway.
+DRAIN_DEADLINE = 3.0
+SEND_TIMEOUT = 1.0
+
+DATABASE = "device.db"
+SPOOL = "spool.log"
+LOCK = "lock"
+
+# The events the library is asked for, by neonize's number. All others are dropped before they are encoded.
+# Left out on purpose:
+#   1 QR                holds pairing secrets, and would bring them to the disk
+#   13 HistorySync      megabytes at once in front of live messages, and nothing needs it
+#   18 Receipt, 19 ChatPresence   an unknown type leaves a required enum unset: the event pump dies, the socket keeps acking
+#   20-25, 30-43        presence, groups, pictures, privacy, block lists, newsletters, calls: nothing needs them, and each is
+#                       one more encoder that may fail; 33, 34 and 35 set required enums from server text like 18 does
+# Two of those below can stop the pump as well, and are here all the same, because the connection is over at that point,
+# nothing follows them, and the end of the pump is then the only news of it: 8 TemporaryBan and 9 ConnectFailure with a code
+# that neonize 0.5.2 does not know.
+EVENTS = bytes((
+    2,   # PairStatus
+    3,   # Connected
+    4,   # KeepAliveTimeout
+    5,   # KeepAliveRestored
+    6,   # LoggedOut
+    7,   # StreamReplaced
+    8,   # TemporaryBan
+    9,   # ConnectFailure
+    10,  # ClientOutdated
+    11,  # StreamError
+    12,  # Disconnected
+    17,  # Message: its only enum, the addressing mode, is optional
+    26,  # OfflineSyncPreview
+    27,  # OfflineSyncCompleted
+    44,  # UndecryptableMessage: its enum is set to 0 when unknown, not left out
+))  # fmt: skip
+
+# DeviceProps{os: "wasess", platformType: CHROME}: what the phone's list of linked devices shows. Encoded by hand (field 1,
+# length 6; field 3, varint 1) so that no protobuf library is loaded here.
+DEVICE_PROPERTIES = b"\x0a\x06wasess\x18\x01"
+
+# What whatsmeow's QR channel says when there will be no more codes, although the library's call does not return (it waits for
+# a device id that never comes). "success" goes on, the passkey words too, and so does a phone without multi-device.
+PAIRING_OVER = frozenset({"timeout", "error", "err-client-outdated", "err-unexpected-state"})
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+
+class Worker:
+    """The session of ``order``: user, folder, mode ("run" or "pair"), linked (else problem), library, proxy, root_key (hex; empty: WhatsApp's own)."""
+
+    def __init__(self, order: dict[str, Any], control: socket.socket, wake: int) -> None:
+        self._order = order
+        self._control = control
+        self._wake = wake
+        self._stream = Stream()
+        self._telling = threading.Lock()
+        self._ending = threading.Lock()
+        self._unsynced = threading.Lock()
+        self._draining = ""
+        self._events = 0
+        self._spool = -1
+        self._library: Library | None = None
+        self._callbacks: tuple[object, ...] = ()
+
+    def run(self) -> NoReturn:
+        """Do it all; never returns."""
+        try:
+            self._prepare()
+            self._obey()
+        except WasessError as error:
+            self.end("crashed", str(error))
+        except BaseException as error:  # noqa: BLE001 - the process ends here, and must say why
+            self.end("crashed", f"{type(error).__name__}: {error}")
+
+    def end(self, cause: str, detail: str = "") -> NoReturn:
+        """Report and leave. The first caller does; any other thread stays here until the process is gone."""
+        with self._ending:
+            if self._draining and cause != "crashed":
+                cause, detail = "stopped", self._draining
+            if self._spool >= 0:
+                _sync(self._spool)
+            self._tell(Word.ENDED, cause.encode(), detail.encode(errors="replace"))
+            os._exit(0 if cause == "stopped" else 1)
+
+    # --- the start -----------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Everything up to the library's call: a wrong order or a held session ends here."""
+        order = self._order
+        hangup = _terminated_by(signal.SIGTERM)
+        self._poll = select.poll()
+        self._poll.register(self._control, select.POLLIN)
+        self._poll.register(hangup, select.POLLIN)
+        self._lock = self._take_lock()
+        if order["mode"] == "run" and not order["linked"]:
+            self.end("no-device", order["problem"])
+        # 0600, appended to only; a folder is self-contained and its paths are relative to it.
+        self._spool = os.open(SPOOL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._uuid = f"{order['user']}-{os.getpid()}-{os.urandom(6).hex()}"
+        self._library = Library(order["library"], self._uuid)
+        if order["root_key"]:
+            self._library.pin_root_key(bytes.fromhex(order["root_key"]))
+        _prctl(_PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
+        self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(_on_log))
+        self._unsynced.acquire()
+        self._tell(Word.STARTED)
+        _thread(self._synchronise)
+        _thread(self._session)
+
+    def _take_lock(self) -> FileLock:
+        """The lock, once a draining predecessor has let go; the host can end the wait."""
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                return FileLock.acquire(LOCK, "pairing" if self._order["mode"] == "pair" else "worker")
+            except Locked as error:
+                if time.monotonic() > deadline:
+                    self.end("locked", str(error))
+            for call in self._calls(timeout=0.05):
+                if call.word == Word.STOP:
+                    self.end("stopped", "before it had begun")
+            if self._draining:
+                self.end("stopped")
+
+    # --- the library's side ----------------------------------------------------------------------------------------
+
+    def _session(self) -> None:
+        try:
+            text = self._loaded().run(
+                DATABASE,
+                new_device=self._order["mode"] == "pair",
+                properties=DEVICE_PROPERTIES,
+                events=EVENTS,
+                proxy=self._order["proxy"],
+                callbacks=self._callbacks,
+            )
+        except BaseException as error:  # noqa: BLE001 - the thread's top; the process ends here
+            self.end("crashed", f"{type(error).__name__}: {error}")
+        self.end(cause_of_return(text, pump_ran=self._events > 0), text)
+
+    def _event_callback(self) -> object:
+        write, string_at, eventfd_write = os.write, ctypes.string_at, os.eventfd_write
+        spool, wake, unsynced = self._spool, self._wake, self._unsynced
+
+        def on_event(_uuid: int, data: int, size: int, code: int) -> None:
+            """The hot path. The message is acknowledged already: what can't be written now is lost, so the worker ends at once."""
+            try:
+                record = frame(code, string_at(data, size))
+                if write(spool, record) != len(record):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one way out for a full disk
+                eventfd_write(wake, 1)
+            except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
+                self.end("crashed", f"the spool can't be written: {error}")
+            self._events += 1
+            if unsynced.locked():
+                unsynced.release()
+
+        return EventCallback(on_event)
+
+    def _on_qr(self, _uuid: int, text: int) -> None:
+        if self._order["mode"] == "run":
+            self.end("no-device", "the library asked for a QR code to be scanned")
+        self._tell(Word.QR, ctypes.string_at(text))
+
+    def _on_login(self, _uuid: int, text: int) -> None:
+        word = ctypes.string_at(text)
+        self._tell(Word.LOGIN, word)
+        if word.decode(errors="replace") in PAIRING_OVER:
+            self.end("library-returned", f"pairing: {word.decode(errors='replace')}")
+
+    def _synchronise(self) -> None:
+        """Bring what was spooled to the disk; one fdatasync for all that was written during the one before."""
+        while True:
+            self._unsynced.acquire()
+            _sync(self._spool)
+
+    # --- the host's side ---------------------------------------------------------------------------------------------
+
+    def _obey(self) -> NoReturn:
+        while True:
+            for call in self._calls(timeout=None):
+                if call.word == Word.STOP:
+                    self._draining = "asked to"
+                else:
+                    _thread(self._answer, call)
+            if self._draining:
+                self._drain()
+
+    def _calls(self, timeout: float | None) -> list[Call]:
+        """Wait for the host; the end of its socket, and SIGTERM, mean that it is time to go."""
+        ready = self._poll.poll(None if timeout is None else int(timeout * 1000))
+        for descriptor, _ in ready:
+            if descriptor != self._control.fileno():
+                self._draining = "ended by SIGTERM"
+                return []
+            try:
+                data = self._control.recv(65536)
+                if data:
+                    return self._stream.feed(data)
+            except (OSError, OutOfStep):
+                pass
+            self._draining = "the manager is gone"
+        return []
+
+    def _answer(self, call: Call) -> None:
+        library, answer, problem = self._loaded(), b"", ""
+        try:
+            if call.word == Word.SEND:
+                answer = library.send_message(*call.fields)
+            elif call.word == Word.PAIR_PHONE:
+                answer = library.pair_phone(*call.fields)
+            elif call.word == Word.LOGOUT:
+                problem = library.logout()
+            else:
+                problem = f"the worker does not know the word {call.word}"
+        except BaseException as error:  # noqa: BLE001 - goes to whoever asked
+            problem = f"{type(error).__name__}: {error}"
+        self._tell(Word.RESULT, answer, problem.encode(errors="replace"), number=call.number)
+
+    def _tell(self, word: Word, *fields: bytes, number: int = 0) -> None:
+        try:
+            with self._telling:
+                self._control.sendall(pack(word, *fields, number=number))
+        except OSError:
+            os.kill(os.getpid(), signal.SIGTERM)  # the host is gone or stuck: drain
+
+    # --- the end -------------------------------------------------------------------------------------------------------
+
+    def _drain(self) -> NoReturn:
+        """Close the socket, let the events that were acknowledged come through, leave: 0 lost, against 100 by a plain stop."""
+        _thread(_leave_after, DRAIN_DEADLINE)
+        library = self._loaded()
+        library.disconnect()
+        seen = -1
+        while seen != self._events:
+            seen = self._events
+            time.sleep(IDLE)
+        library.stop()
+        self.end("stopped", self._draining)
+
+    def _loaded(self) -> Library:
+        if self._library is None:
+            raise RuntimeError("the library is not loaded yet")
+        return self._library
+
+
+def main(order: dict[str, Any], control: socket.socket, wake: int) -> NoReturn:
+    """The child's life after the fork; stdout and stderr are the output pipe."""
+    os.set_blocking(1, False)  # a full pipe drops lines; it must not stop the library
+    # A host that does not read must not keep the worker alive.
+    control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SEND_TIMEOUT), 0))
+    worker = Worker(order, control, wake)
+    try:
+        os.umask(0o077)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        os.chdir(order["folder"])
+    except OSError as error:
+        worker.end("crashed", f"the session's folder can't be used: {error}")
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    worker.run()
+
+
+def cause_of_return(text: str, *, pump_ran: bool) -> str:
+    """Why the library's call came back: only before the first event, and not for the database, is it the dial."""
+    database = ("failed to open database", "failed to upgrade database", "failed to scan session", "failed to check if foreign keys")
+    return "library-returned" if pump_ran or not text or text.startswith(database) else "dial-failed"
+
+
+def log_line(entry: bytes) -> bytes:
+    """Turn a serialized neonize.LogEntry (three texts: message, level, name) into one line: ``LEVEL name: message``."""
+    fields, at = {1: b"", 2: b"", 3: b""}, 0
+    while at < len(entry):
+        number, at = entry[at] >> 3, at + 1
+        size, shift = 0, 0
+        while True:
+            byte, at = entry[at], at + 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:  # the last byte of a varint has its top bit clear
+                break
+        fields[number], at = entry[at : at + size], at + size
+    message = b" ".join(fields[1].split())
+    return b"%s %s: %s" % (fields[2], fields[3], message)
+
+
+def _on_log(data: int, size: int) -> None:
+    """One atomic write to the pipe, or none: PIPE_BUF is 4096."""
+    try:
+        os.write(2, log_line(ctypes.string_at(data, size))[:4000] + b"\n")
+    except (OSError, IndexError):
+        return
+
+
+def _terminated_by(number: int) -> int:
+    """A descriptor that becomes readable on a signal. Go's threads may catch it; none of them wakes Python's main thread."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    signal.signal(number, lambda *_: None)
+    return readable
+
+
+def _leave_after(seconds: float) -> NoReturn:
+    time.sleep(seconds)
+    os._exit(0)
+
+
+def _sync(spool: int) -> None:
+    try:
+        os.fdatasync(spool)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
+            os.write(2, f"ERROR Spool: {error}\n".encode())
+
+
+def _thread(target: Any, *arguments: Any) -> None:
+    threading.Thread(target=target, args=arguments, daemon=True).start()
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
