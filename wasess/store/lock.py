@@ -51,7 +51,7 @@ class FileLock:
     """A held lock; a context manager that releases it.
 
     The descriptor is close-on-exec, and a forked child drops its copy. To hand the lock to a program on purpose, give
-    ``fileno()`` to ``subprocess`` as one of ``pass_fds``: the lock is then free when the last holder has closed it.
+    ``fileno()`` to ``subprocess`` as one of ``pass_fds``, and end without releasing: the lock lasts as long as that program.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -81,11 +81,11 @@ class FileLock:
             time.sleep(RETRY_EVERY)
 
     def release(self) -> None:
-        """Let go. May be called twice."""
-        _held.discard(self)
+        """Let go, for every process that has the descriptor. May be called twice."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            # Closing is not enough: a program that is just being started holds a copy until its exec is through.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._drop()
 
     def fileno(self) -> int:
         """Return the open descriptor, -1 after `release`."""
@@ -96,6 +96,11 @@ class FileLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+    def _drop(self) -> None:
+        _held.discard(self)
+        os.close(self._descriptor)
+        self._descriptor = -1
 
 
 def holder(path: str | os.PathLike[str]) -> Holder | None:
@@ -208,7 +213,7 @@ def _locked(name: str) -> Locked:
 
 def _drop_inherited() -> None:
     for lock in tuple(_held):
-        lock.release()
+        lock._drop()  # noqa: SLF001 - the other half of the class: without unlocking, which would be for the parent too
 
 
 os.register_at_fork(after_in_child=_drop_inherited)
