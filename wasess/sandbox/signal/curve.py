@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from nacl.bindings import (
     crypto_core_ed25519_scalar_add,
     crypto_core_ed25519_scalar_mul,
     crypto_core_ed25519_scalar_reduce,
+    crypto_scalarmult,
+    crypto_scalarmult_base,
     crypto_scalarmult_ed25519_base_noclamp,
 )
+from nacl.exceptions import CryptoError
 
 KEY_TYPE = b"\x05"
 """The byte before a public key wherever one is sent, signed or authenticated."""
@@ -41,11 +43,16 @@ class KeyPair:
     def from_private(cls, private: bytes) -> KeyPair:
         """The pair of 32 private bytes, clamped first if they are not."""
         clamped = bytes([private[0] & 0xF8, *private[1:31], private[31] & 0x7F | 0x40])
-        return cls(clamped, X25519PrivateKey.from_private_bytes(clamped).public_key().public_bytes_raw())
+        return cls(clamped, crypto_scalarmult_base(clamped))
 
     def agree(self, public: bytes) -> bytes:
-        """The 32-byte X25519 secret shared with the owner of ``public``; ValueError for a point of low order."""
-        return X25519PrivateKey.from_private_bytes(self.private).exchange(X25519PublicKey.from_public_bytes(public))
+        """The 32-byte X25519 secret shared with the owner of ``public``; ValueError for anything but 32 bytes, and for a point of low order."""
+        if len(public) != 32:  # libsodium would read past the end
+            raise ValueError(f"a public key has 32 bytes, not {len(public)}")
+        try:
+            return crypto_scalarmult(self.private, public)
+        except CryptoError as error:
+            raise ValueError("the public key is no usable point of the curve") from error
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes of XEdDSA: an Ed25519 signature that carries the Edwards sign of the public key in its top bit."""

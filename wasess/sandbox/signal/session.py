@@ -146,7 +146,7 @@ def _agree(own: KeyPair, public: bytes) -> bytes:
     try:
         return own.agree(public)
     except ValueError as error:
-        raise DecryptError("a public key is no usable point of the curve") from error
+        raise DecryptError(str(error)) from error
 
 
 def _newest(chains: dict[bytes, Chain]) -> dict[bytes, Chain]:

@@ -103,7 +103,8 @@ def _value(found: Mapping[int, int | bytes], number: int, kind: _Kind) -> int | 
             return value
         case (_Kind.BYTES, bytes(data)):
             return data
-        case (_Kind.KEY, bytes(data)) if len(data) == 33 and data[:1] == KEY_TYPE:
+        # X25519 ignores the top bit: a key that sets it would be a second name for the same session.
+        case (_Kind.KEY, bytes(data)) if len(data) == 33 and data[:1] == KEY_TYPE and data[32] < 0x80:
             return data[1:]
     raise DecryptError(f"field {number} is missing or malformed")
 
