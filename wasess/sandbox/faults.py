@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _check(fault: Fault) -> None:
     if fault.kind == "delay":
         _positive(fault.value)
     elif fault.kind == "http_status":
-        if not (fault.value.isdigit() and 400 <= int(fault.value) <= 599):
-            raise FaultError("http_status needs a status from 400 to 599, such as 503")
+        if fault.value not in {str(status.value) for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}:
+            raise FaultError("http_status needs a status such as 429, 403, 502 or 503")
     elif fault.value:
         raise FaultError(f"{fault.kind} takes no value, found {fault.value!r}")

@@ -1,0 +1,186 @@
+"""How a client gets from a TCP connection to an encrypted channel, phase by phase, and what can go wrong in each.
+
+    connect: CONNECT web.whatsapp.com:443, answered 200    tls: the handshake    upgrade: to WebSocket    noise: three messages
+
+In every phase the client speaks first. Only then the faults of that phase strike, so a fault hits exactly the answer it is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, urlsplit
+
+from wasess.sandbox.noise import NoiseError, NoiseServer, frame_of
+from wasess.sandbox.trust import HOST
+from wasess.sandbox.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from wasess.sandbox.faults import FaultBook
+    from wasess.sandbox.signal.curve import KeyPair
+    from wasess.sandbox.tunnel import Tunnel
+
+TARGET: Final = f"{HOST}:443"
+MAX_REQUEST: Final = 1 << 14
+GARBAGE: Final = b"\x00\xff this is not the protocol you are looking for\r\n\r\n" * 4
+
+
+class DialEnded(Exception):
+    """The connection will not be established; the message says in which phase and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the server shows to every client: its TLS certificate, its Noise key and the chain that vouches for it."""
+
+    context: ssl.SSLContext
+    static: KeyPair
+    chain: bytes
+
+
+class Dial:
+    """One client's way in. `run` does all phases; after it `user`, `websocket`, `noise` and `early` (plaintexts) are set."""
+
+    def __init__(self, tunnel: Tunnel, identity: Identity, faults: FaultBook) -> None:
+        self.user = ""
+        self.websocket = WebSocket(tunnel)
+        self.noise = NoiseServer(identity.static, identity.chain)
+        self.early: list[bytes] = []
+        self._tunnel = tunnel
+        self._context = identity.context
+        self._faults = faults
+
+    async def run(self, *, direct: bool) -> None:
+        """Bring the client in, as a proxy's or (`direct`) as that of a plain TLS port.
+
+        Raises:
+            DialEnded: the client gave up, spoke nonsense, or met a fault.
+        """
+        if not direct:
+            await self._connect()
+        await self._tls()
+        await self._upgrade(named_in_path=direct)
+        await self._noise()
+
+    async def _connect(self) -> None:
+        method, target, headers = parse_request(await self._read_request())
+        if method != "CONNECT" or target != TARGET:
+            self._answer(HTTPStatus.BAD_GATEWAY)
+            raise DialEnded(f"connect: {method} {target} leads nowhere, only CONNECT {TARGET} does")
+        self.user = user_of(headers.get("proxy-authorization", ""))
+        if not self.user:
+            self._answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, 'Proxy-Authenticate: Basic realm="sandbox"\r\n')
+            raise DialEnded("connect: the proxy address names no user: http://NAME:x@HOST:PORT")
+        await self._faults_of("connect")
+        self._tunnel.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    async def _read_request(self) -> bytes:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            data = await self._tunnel.read()
+            request += data
+            if not data or len(request) > MAX_REQUEST:
+                raise self._gave_up("connect")
+        return request
+
+    async def _tls(self) -> None:
+        first = await self._tunnel.read()
+        if not first:
+            raise self._gave_up("tls")
+        self._tunnel.unread(first)
+        await self._faults_of("tls")
+        try:
+            await self._tunnel.start_tls(self._context)
+        except (ssl.SSLError, EOFError) as error:
+            raise DialEnded(f"tls: {error}") from error
+
+    async def _upgrade(self, *, named_in_path: bool) -> None:
+        request = await self.websocket.request()
+        if request is None:
+            raise self._gave_up("upgrade")
+        if named_in_path:
+            self.user = parse_qs(urlsplit(request.path).query).get("user", [""])[0]
+            if not self.user:
+                self.websocket.refuse(HTTPStatus.BAD_REQUEST, "The address names no user: wss://HOST:PORT/ws/chat?user=NAME\n")
+                raise DialEnded("upgrade: the path names no user")
+        await self._faults_of("upgrade")
+        if not self.websocket.accept(request):
+            raise DialEnded("upgrade: the client asked for no WebSocket")
+
+    async def _noise(self) -> None:
+        struck = False
+        while not self.noise.established:
+            data = await self.websocket.receive()
+            if not data:
+                raise self._gave_up("noise")
+            if not struck:
+                struck = True
+                await self._faults_of("noise")
+            try:
+                self.early += self.noise.feed(data)
+            except NoiseError as error:
+                raise DialEnded(f"noise: {error}") from error
+            if reply := self.noise.take_reply():
+                self.websocket.send(reply)
+
+    async def _faults_of(self, phase: str) -> None:
+        """Act out the user's faults of this phase, if any; only a delay lets the dial go on."""
+        if delay := self._faults.take(self.user, "delay", phase):
+            await asyncio.sleep(float(delay.value))
+        for kind in ("refuse", "reset", "fin", "http_status", "stall", "garbage"):
+            if fault := self._faults.take(self.user, kind, phase):
+                self._strike(kind, phase, fault.value)
+                await self._tunnel.until_gone()
+                raise DialEnded(f"{phase}: {kind}")
+
+    def _strike(self, kind: str, phase: str, value: str) -> None:
+        if kind in {"refuse", "reset"}:
+            self._tunnel.reset()
+        elif kind == "fin":
+            self._tunnel.fin()
+        elif kind == "garbage":
+            self._send_garbage(phase)
+        elif kind == "http_status" and phase == "connect":
+            self._answer(HTTPStatus(int(value)))
+        elif kind == "http_status":
+            self.websocket.refuse(int(value), "The sandbox was told to answer so.\n")
+
+    def _send_garbage(self, phase: str) -> None:
+        if phase == "noise":
+            self.websocket.send(frame_of(GARBAGE))
+        else:
+            self._tunnel.write(GARBAGE)
+
+    def _gave_up(self, phase: str) -> DialEnded:
+        return DialEnded(f"{phase}: the client hung up or sent no request {self._tunnel.problem}".rstrip())
+
+    def _answer(self, status: HTTPStatus, headers: str = "") -> None:
+        head = f"HTTP/1.1 {status.value} {status.phrase}\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        self._tunnel.write(head.encode())
+        self._tunnel.fin()
+
+
+def parse_request(data: bytes) -> tuple[str, str, dict[str, str]]:
+    """Return method, target and headers (names in lower case) of an HTTP request head; what is none has an empty method."""
+    line, *fields = data.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
+    method, _, rest = line.partition(" ")
+    target, _, version = rest.rpartition(" ")
+    if not version.startswith("HTTP/1."):
+        return "", "", {}
+    pairs = (name_and_value.partition(":") for name_and_value in fields)
+    return method, target, {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def user_of(authorization: str) -> str:
+    """Return the name in a Basic authorization; empty when there is none."""
+    scheme, _, token = authorization.partition(" ")
+    try:
+        name = base64.b64decode(token, validate=True).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return name if scheme.lower() == "basic" else ""
