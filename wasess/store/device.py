@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DEVICE_NAME = "device.db"
 SIDE_FILES = ("-wal", "-shm", "-journal")
 BUSY_TIMEOUT = 1.0
+SMALLEST_PAGE = 512
 KEY_LENGTH = 32
 
 
@@ -49,6 +50,12 @@ def read_device(path: Path, *, may_write: bool = False) -> Device | None:
         return None
     for suffix in SIDE_FILES:
         guard_file(path.with_name(path.name + suffix))
+    # SQLite takes a file without a whole page for a new database, and deletes the journals beside it: don't show it one.
+    size = path.stat().st_size
+    if size == 0:
+        return None
+    if size < SMALLEST_PAGE:
+        raise _damaged(path, "is too short for a database")
     address = f"file:{quote(str(path.absolute()))}?mode={'rw' if may_write else 'ro'}"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)) as connection:

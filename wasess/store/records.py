@@ -173,11 +173,13 @@ def _decode(content: bytes) -> _Tables:
                 _number(document["number"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _Unreadable(f"{type(error).__name__}: {error}") from error
-    if schema != SCHEMA:
+    if schema > SCHEMA:
         raise StoreError(
-            f"session.json has the shape number {schema}, and this wasess knows only {SCHEMA}; nothing was changed.",
+            f"session.json has the shape number {schema}, and this wasess knows shapes up to {SCHEMA}; nothing was changed.",
             hint="Use the newer wasess that wrote it.",
         )
+    if schema < SCHEMA:
+        raise _Unreadable(f"there never was a shape number {schema}")
     return dict(tables)
 
 

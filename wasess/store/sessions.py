@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wasess.errors import BadUserId, NotLinked, UnsafeHome, UsageError, WasessError
+from wasess.errors import BadUserId, NotLinked, UnsafeHome, UsageError
 from wasess.store.atomic import sync_folder
 from wasess.store.device import DEVICE_NAME, SIDE_FILES, Device, RollbackNeeded, read_device
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
@@ -185,9 +185,7 @@ class Session:
         if not self._guarded():
             return None
         with self._exclusively("setting credentials aside"):
-            with suppress(WasessError):
-                self.device()  # so that a dead writer's transaction is rolled back while its journal is still at its place
-            # The database goes first: SQLite throws away a journal that has lost its database, not the reverse.
+            # The database goes first: a crash then leaves a journal without it, which SQLite ignores, and not the reverse.
             names = [name for name in (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)) if (self.folder / name).exists()]
             if not names:
                 return None

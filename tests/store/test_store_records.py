@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import random
+import time
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wasess.errors import RecordDamaged, StoreError, UnsafeHome
+from wasess.store.records import HISTORY_LENGTH, Change, RecordFile, SessionRecord
+
+RECORD = SessionRecord(user="alice", created_at=1_700_000_000.5, state="NEW", reason_code="CREATED", since=1_700_000_000.5)
+
+WRITER = """
+import sys
+from pathlib import Path
+from wasess.store.records import Change, RecordFile
+file = RecordFile(Path(sys.argv[1]))
+while True:
+    n = file.load().restarts + 1
+    file.update(restarts=n)
+    file.note(Change(float(n), "ONLINE", "OK", "x" * 200))
+    print(n, flush=True)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "alice"
+    path.mkdir(0o700)
+    return path
+
+
+@pytest.fixture
+def file(folder):
+    return RecordFile(folder)
+
+
+def change(number: int) -> Change:
+    return Change(float(number), "ONLINE", "OK", f"The session came up for the {number}th time.")
+
+
+def test_there_is_none_at_first(file, folder):
+    assert file.load() is None
+    assert file.history() == []
+    assert not list(folder.iterdir())
+
+
+def test_remembers_a_record(file, folder):
+    full = replace(RECORD, paired_at=1.0, jid="491701234567:3@s.whatsapp.net", lid="1:3@lid", last_online_at=2.0, restarts=4)
+    file.save(RECORD)
+    file.save(full)
+    assert RecordFile(folder).load() == full
+    assert (folder / "session.json").stat().st_mode & 0o777 == 0o600
+    assert json.loads((folder / "session.json").read_bytes())["schema"] == 1
+
+
+def test_changes_some_fields(file):
+    file.save(RECORD)
+    assert file.update(state="ONLINE", restarts=1) == replace(RECORD, state="ONLINE", restarts=1) == file.load()
+    with pytest.raises(TypeError):
+        file.update(colour="green")
+
+
+def test_can_not_change_what_is_not_there(file):
+    with pytest.raises(StoreError, match="'alice' has no record") as caught:
+        file.update(state="ONLINE")
+    assert caught.value.hint == "wasess connect alice"
+
+
+def test_sees_at_once_what_another_wrote(file, folder):
+    file.save(RECORD)
+    other = RecordFile(folder)
+    assert other.load() == RECORD
+    file.update(state="ONLINE")
+    file.note(change(1))
+    assert other.load() == replace(RECORD, state="ONLINE")
+    assert other.history() == [change(1)]
+
+
+def test_keeps_the_last_changes_in_order(file):
+    file.save(RECORD)
+    for number in range(HISTORY_LENGTH + 15):
+        file.note(change(number))
+    assert file.history() == [change(number) for number in range(15, HISTORY_LENGTH + 15)]
+    assert file.load() == RECORD
+
+
+def test_the_previous_version_answers_for_a_damaged_file(file, folder):
+    file.save(RECORD)
+    file.update(state="ONLINE")
+    (folder / "session.json").write_bytes(b"")
+    assert file.load() == RECORD
+    # And the next write repairs the file, without putting the damage over the good copy.
+    file.update(state="STOPPED")
+    assert file.load() == replace(RECORD, state="STOPPED")
+    (folder / "session.json").write_bytes(b"{")
+    assert file.load() == RECORD
+
+
+def test_refuses_to_guess_or_to_overwrite_when_both_are_damaged(file, folder):
+    file.save(RECORD)
+    file.save(RECORD)
+    for name in ("session.json", "session.json.bak"):
+        (folder / name).write_bytes(b"\x00" * 100)
+    for attempt in (file.load, file.history, lambda: file.save(RECORD), lambda: file.note(change(1))):
+        with pytest.raises(RecordDamaged, match=r"'alice' can't be read.*device\.db") as caught:
+            attempt()
+        assert "wasess diagnose alice" in caught.value.hint
+    assert (folder / "session.json").read_bytes() == b"\x00" * 100
+
+
+WRONG = [
+    {"schema": 1, "record": {"1": {}}},
+    {"schema": 1, "record": {"1": {"user": 1}}},
+    {"schema": 1, "record": []},
+    {"schema": 1, "record": {"x": {}}},
+    {"schema": 1, "history": {"1": {"at": "now", "state": "", "code": "", "sentence": "", "number": 1}}},
+    {"schema": 1, "history": {"1": {"at": 1, "state": "", "code": "", "sentence": ""}}},
+    {"schema": "1"},
+    {"schema": True},
+    {"schema": 0},
+    {"record": {}},
+    [],
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize("content", WRONG)
+def test_json_of_another_shape_is_damage(file, folder, content):
+    (folder / "session.json").write_text(json.dumps(content))
+    with pytest.raises(RecordDamaged):
+        file.load()
+
+
+def test_json_too_deep_is_damage(file, folder):
+    (folder / "session.json").write_text("[" * 100_000)
+    with pytest.raises(RecordDamaged):
+        file.load()
+
+
+def test_leaves_the_file_of_a_newer_wasess_alone(file, folder):
+    file.save(RECORD)
+    file.save(RECORD)
+    newer = json.dumps({"schema": 2, "session": {}})
+    (folder / "session.json").write_text(newer)
+    for attempt in (file.load, lambda: file.save(RECORD)):
+        with pytest.raises(StoreError, match="number 2") as caught:
+            attempt()
+        assert not isinstance(caught.value, RecordDamaged)
+    assert (folder / "session.json").read_text() == newer
+
+
+def test_refuses_a_link(file, folder, tmp_path):
+    (tmp_path / "other.json").write_text("{}")
+    (folder / "session.json").symlink_to(tmp_path / "other.json")
+    with pytest.raises(UnsafeHome):
+        file.load()
+    with pytest.raises(UnsafeHome):
+        file.save(RECORD)
+
+
+@given(data=st.data())
+def test_no_damage_to_the_file_is_taken_for_a_record(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("alice")
+    file = RecordFile(folder)
+    file.save(RECORD)
+    content = (folder / "session.json").read_bytes()
+    cut = data.draw(st.integers(0, len(content) - 1))
+    (folder / "session.json").write_bytes(content[:cut] + data.draw(st.binary(max_size=4)))
+    with suppress(StoreError):
+        assert file.load() in {RECORD, None}
+
+
+def test_a_kill_at_any_instant_leaves_a_record(file, folder, another):
+    seeded = random.Random(30)
+    file.save(RECORD)
+    for _ in range(30):
+        with another(WRITER, folder) as writer:
+            time.sleep(seeded.uniform(0, 0.03))  # the instant of the kill is what is random here, not a wait
+            writer.kill()
+            said = int((writer.stdout.read().split() or ["0"])[-1])
+        record = file.load()
+        assert record is not None
+        assert record.restarts >= said
+        last = file.history()[-1].at
+        assert record.restarts - last in {0, 1}
+        # The main file itself is whole: nothing had to fall back to the previous version.
+        assert json.loads((folder / "session.json").read_bytes())["schema"] == 1
