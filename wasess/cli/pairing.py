@@ -138,7 +138,7 @@ def begin(user: str, now: float, timeout: float, phone: str = "") -> Step:
 
 
 def step(pairing: Pairing, happened: Happening, now: float) -> Step:  # noqa: PLR0911 - one line for each happening
-    """What a happening changes, and what is to be done about it."""
+    """What a happening changes, and what is to be done about it. Nothing may follow a `Finish` or a `Fail`."""
     match happened:
         case LinkSignal(kind="qr", value=code) if pairing.phase is not Phase.LOGGING_IN:
             return _new_code(pairing, code, now)
@@ -190,8 +190,6 @@ def _log_line(pairing: Pairing, line: str, now: float) -> Step:
         return _log_in_again(pairing, "the first login failed", now)
     if pairing.phase is Phase.LOGGING_IN:
         return pairing, []  # from here on the library reports by events
-    if "Login event: timeout" in line:
-        return pairing, [Fail(_codes_ended(pairing, now))]
     error = refusals.in_log_line(pairing.user, line)
     return pairing, [Fail(error)] if error else []
 
@@ -203,14 +201,14 @@ def _fail(pairing: Pairing, error: errors.WasessError) -> Fail:
 
 def _link_ended(pairing: Pairing, cause: str, detail: str, now: float) -> Step:
     if cause == "locked":
-        hint = "stop the process that holds it, then try again"
-        return pairing, [Fail(errors.Locked(f"another process uses the session {pairing.user} {detail}".rstrip(), hint=hint))]
+        return pairing, [Fail(errors.Locked(detail or f"another process uses the session {pairing.user}", hint="stop it, then try again"))]
     if pairing.phase is Phase.LOGGING_IN:
         return _log_in_again(pairing, detail or cause, now)
     if cause == "dial-failed":
         return _dial_again(pairing, detail, now)
-    if pairing.phase is Phase.SHOWING and cause != "crashed":
-        return pairing, [Fail(_codes_ended(pairing, now))]
+    if cause == "library-returned" and pairing.phase is Phase.SHOWING:
+        word = detail.removeprefix("pairing: ")
+        return pairing, [Fail(refusals.in_last_word(pairing.user, word) or _codes_ended(pairing, now))]
     sentence = f"the worker of {pairing.user} ended during the pairing ({cause}{': ' + detail if detail else ''})"
     return pairing, [Fail(errors.WorkerFailed(sentence, hint=f"wasess connect {pairing.user}"))]
 

@@ -33,6 +33,12 @@ def in_log_line(user: str, line: str) -> errors.WasessError | None:
     return next((refusal(user) for needles, refusal in _LOG_LINES if any(needle in line for needle in needles)), None)
 
 
+def in_last_word(user: str, word: str) -> errors.WasessError | None:
+    """The refusal the library's QR channel closed with (whatsmeow qrchan.go); None for ``timeout``, which is none."""
+    refusal = _LAST_WORDS.get(word)
+    return refusal(user) if refusal else None
+
+
 def unfit_answer(user: str, detail: str) -> errors.WasessError:
     """The phone answered, and this side refused the answer; ``detail`` is the library's text."""
     if "HMAC" in detail:
@@ -102,9 +108,14 @@ _BARE_EVENTS: dict[type[events.Event], Callable[[str], errors.WasessError]] = {
 _LOG_LINES: tuple[tuple[tuple[str, ...], Callable[[str], errors.WasessError]], ...] = (
     (("Invalid HMAC from pair success",), lambda user: unfit_answer(user, "HMAC")),
     (("Failed to handle code pair notification",), _unfit_typed_code),
-    (("Client outdated (405)", "err-client-outdated"), _outdated),
+    (("Client outdated (405)",), _outdated),
     (("Temporary ban connect failure",), banned),
     (("err-scanned-without-multidevice",), _old_phone),
-    (("passkey-request", "passkey-confirmation"), passkey),
-    (("Unknown connect failure", "connect failure, sending LoggedOut", "err-unexpected-state"), _unwilling),
+    (("Unknown connect failure", "connect failure, sending LoggedOut"), _unwilling),
 )
+
+_LAST_WORDS: dict[str, Callable[[str], errors.WasessError]] = {
+    "error": lambda user: unfit_answer(user, "the library does not say why"),
+    "err-client-outdated": _outdated,
+    "err-unexpected-state": _unwilling,
+}

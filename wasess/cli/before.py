@@ -1,0 +1,78 @@
+"""What a session had before a pairing, so that a failed pairing leaves exactly that behind."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.errors import AlreadyLinked, DeviceDamaged
+from wasess.store.device import DEVICE_NAME, SIDE_FILES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wasess.store.records import SessionRecord
+    from wasess.store.sessions import Session
+
+LETS_GO_WITHIN = 2.0  # how long a worker that was told to end may still hold the lock
+DEVICE_FILES = (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES))
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """``kept``: the folder the old credentials were moved to, None when there were none."""
+
+    session: Session
+    existed: bool
+    kept: Path | None
+    record: SessionRecord | None
+
+    @classmethod
+    def make_room(cls, session: Session, *, force: bool) -> Before:
+        """Prepare a session for a pairing; with ``force`` its old credentials are set aside.
+
+        Raises `AlreadyLinked` for good credentials without ``force``, `Locked` when another process uses the session, and what
+        reading the session raises. Then nothing was changed.
+        """
+        existed = session.exists()
+        session.create()
+        with session.lock("connect"):
+            record = session.record.load()
+            if not force:
+                _refuse_linked(session)
+            return cls(session, existed, session.set_aside("relink") if force else None, record)
+
+    def put_back(self) -> None:
+        """Undo it all: the old credentials are back, and a session that was new is gone."""
+        with self.session.lock("connect", LETS_GO_WITHIN):
+            if not self.existed:
+                self.session.remove()
+                return
+            for name in DEVICE_FILES:
+                (self.session.folder / name).unlink(missing_ok=True)
+            if not self.kept:
+                return
+            for name in reversed(DEVICE_FILES):  # a journal must be there before its database is
+                with suppress(FileNotFoundError):
+                    (self.kept / name).rename(self.session.folder / name)
+            self.kept.rmdir()
+
+
+def _refuse_linked(session: Session) -> None:
+    try:
+        device = session.device()
+    except DeviceDamaged as error:
+        raise DeviceDamaged(
+            str(error), hint=f"to link again, keeping the damaged file aside: wasess connect {session.user} --force"
+        ) from error
+    if device:
+        sentence = f"{session.user} is linked already (phone {shortened(device.phone)})"
+        raise AlreadyLinked(
+            sentence, hint=f"wasess serve; to link again, keeping the old credentials: wasess connect {session.user} --force"
+        )
+
+
+def shortened(phone: str) -> str:
+    """A phone number nobody can call: ``491701234567`` becomes ``49***67``."""
+    return f"{phone[:2]}***{phone[-2:]}" if len(phone) > 4 else "***"
