@@ -1,0 +1,149 @@
+"""What the manager tells people (plain lines, on stderr) and programs (``--events``: NDJSON, on stdout)."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasess.core.commands import Report
+    from wasess.core.reasons import Level
+    from wasess.delivery.bot import Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing that happened. Times are Unix seconds.
+
+    ``event`` is a stable word: ``manager_starting``, ``sessions_found``, ``restoring``, ``restored``, ``reconnect_on``, ``manager_ready``,
+    ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``removed``, ``manager_stopping``,
+    ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
+    """
+
+    at: float
+    event: str
+    line: str
+    session: str = ""
+    state: str = ""
+    code: str = ""
+    reason: str = ""
+    action: str = ""
+    level: Level = "info"
+    attempt: int = 0
+    next_retry_at: float | None = None
+
+
+class Reporter(Protocol):
+    """Takes notices. Never raises, never waits."""
+
+    def report(self, notice: Notice) -> None:
+        """Tell it."""
+
+
+class TextReporter:
+    """One line a notice; what merely repeats is left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._write = _Writer(stream)
+
+    def report(self, notice: Notice) -> None:
+        """See `Reporter`."""
+        if notice.line and notice.level != "debug":
+            self._write(notice.line)
+
+
+class EventReporter:
+    """One JSON object a notice: ts, event, session, state, code, reason, action, level, attempt, next_retry_at (ISO 8601, UTC)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._write = _Writer(stream)
+
+    def report(self, notice: Notice) -> None:
+        """See `Reporter`."""
+        fields = {
+            "ts": _iso(notice.at),
+            "event": notice.event,
+            "session": notice.session,
+            "state": notice.state,
+            "code": notice.code,
+            "reason": notice.reason or notice.line,
+            "action": notice.action,
+            "level": notice.level,
+            "attempt": notice.attempt,
+            "next_retry_at": None if notice.next_retry_at is None else _iso(notice.next_retry_at),
+        }
+        self._write(json.dumps(fields))
+
+
+class Reporters:
+    """Several as one."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self._reporters = reporters
+
+    def report(self, notice: Notice) -> None:
+        """See `Reporter`."""
+        for reporter in self._reporters:
+            reporter.report(notice)
+
+
+def state_notice(user: str, change: Report, at: float, line: str | None = None) -> Notice:
+    """Say a session's change in words. ``line`` replaces the sentence made from the reason."""
+    reason = change.reason
+    action = reason.action.format(user=user)
+    said = f"{user}: {reason.sentence}"
+    if change.detail:
+        said += f" ({change.detail})"
+    if change.next_try_at is not None and change.next_try_at - at >= 1:
+        said += f"; next try in {change.next_try_at - at:.0f} s"
+    if action:
+        said += f". {action}"
+    return Notice(
+        at,
+        "state",
+        said if line is None else line,
+        session=user,
+        state=change.state,
+        code=reason.code,
+        reason=f"{reason.sentence} ({change.detail})" if change.detail else reason.sentence,
+        action=action,
+        level=change.level,
+        attempt=change.attempt,
+        next_retry_at=change.next_try_at,
+    )
+
+
+def trouble_teller(reporter: Reporter, now: Callable[[], float] = time.time) -> Callable[[Trouble], None]:
+    """Make the `delivery.bot.Tell` that a bot and the dispatcher complain to."""
+
+    def tell(trouble: Trouble) -> None:
+        line = f"{trouble.session}: {trouble.sentence}" if trouble.session else trouble.sentence
+        notice = Notice(now(), "trouble", line, trouble.session, code=trouble.code, reason=trouble.sentence, level=trouble.level)
+        reporter.report(notice)
+
+    return tell
+
+
+class _Writer:
+    """Writes lines until the reader has gone: the sessions matter more than who listens."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def __call__(self, line: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

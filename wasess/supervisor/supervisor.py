@@ -1,0 +1,288 @@
+"""Keeps all sessions of a home: brings them up several at a time, takes over those that are newly linked, takes all down within 10 s."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.core import reasons
+from wasess.core.states import State
+from wasess.delivery.dispatcher import Dispatcher
+from wasess.errors import UnsupportedPlatform, WasessError
+from wasess.supervisor.clock import SystemClock
+from wasess.supervisor.keeper import Keeper, Tools
+from wasess.supervisor.report import Notice, trouble_teller
+from wasess.supervisor.signals import ending_signals
+from wasess.supervisor.survey import survey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasess.core.events import Event
+    from wasess.delivery.bot import Bot
+    from wasess.link.port import LinkHost
+    from wasess.store.sessions import Home, Session
+    from wasess.supervisor.report import Reporter
+    from wasess.supervisor.survey import Finding
+
+TRY_AGAIN_AFTER = 5.0
+CLOSED_WITHIN = 0.8
+INTERRUPTED = 130
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Seconds, but for ``max_parallel``."""
+
+    max_parallel: int = 8  # sessions that are brought up at once
+    place_for: float = 1.0  # as long a session may hold up the next in line
+    ready_within: float = 10.0  # then the manager is ready, with whatever is online
+    look_every: float = 0.5  # for sessions newly linked or removed
+    bot_patience: float = 2.5  # at the end, for what the bot is at
+    drain_patience: float = 5.5  # at the end, for the workers
+    gone_within: float = 9.0  # all of the end, before everything is killed
+
+
+@dataclass(slots=True, eq=False)
+class _Kept:
+    """A keeper and its tasks: ``running`` is the keeper's own, None while it waits for its turn. ``jid``: the device it was started with."""
+
+    session: Session
+    keeper: Keeper
+    jid: str
+    task: asyncio.Task[None] | None = None
+    running: asyncio.Task[None] | None = None
+    removed: bool = False
+
+
+class Supervisor:
+    """One for a home; `run` once. ``translate`` is `link.translate.translate`."""
+
+    def __init__(
+        self,
+        home: Home,
+        host: LinkHost,
+        translate: Callable[[int, bytes], Event],
+        reporter: Reporter,
+        *,
+        bot: Bot | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        self._home = home
+        self._host = host
+        self._bot = bot
+        self._reporter = reporter
+        self._settings = settings or Settings()
+        self._clock = SystemClock()
+        self._dispatcher = Dispatcher(bot, trouble_teller(reporter)) if bot else None
+        self._tools = Tools(host, translate, reporter, self._clock, random.random, self._dispatcher)
+        self._kept: dict[str, _Kept] = {}
+        self._places = asyncio.Semaphore(self._settings.max_parallel)
+        self._explained: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+        self._stop = asyncio.Event()
+        self._leave = asyncio.Event()
+        self._fatal: UnsupportedPlatform | None = None
+
+    def stop(self) -> None:
+        """Drain and end."""
+        self._stop.set()
+
+    def leave(self) -> None:
+        """End without draining: what is not done comes again at the next start."""
+        self._stop.set()
+        self._leave.set()
+
+    async def run(self) -> int:
+        """Keep the home until `stop`, SIGTERM or SIGINT; return the exit code: 0, or 130 when it was told to `leave`.
+
+        Raises `errors.Locked` (naming the holder) when another manager has this home, and `errors.UnsupportedPlatform` when no
+        session can ever run here.
+        """
+        with self._home.lock("serve"), ending_signals(self.stop, self.leave):
+            self._tell("manager_starting", "manager starting")
+            managing = asyncio.create_task(self._manage())
+            stopped = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait({managing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopped.cancel()
+                managing.cancel()
+                await self._end()
+            with suppress(asyncio.CancelledError):
+                await managing
+        if self._fatal:
+            raise self._fatal
+        return INTERRUPTED if self._leave.is_set() else 0
+
+    # --- bringing up ------------------------------------------------------------------------------------------------
+
+    async def _manage(self) -> None:
+        findings = await asyncio.to_thread(survey, self._home)
+        found = sum(finding.counts for finding in findings)
+        self._tell("sessions_found", f"{found} session found" if found == 1 else f"{found} sessions found")
+        for finding in findings:
+            self._consider(finding, wait_for_holder=True)
+        ready = asyncio.create_task(self._tell_when_ready(found))
+        try:
+            await self._look_around()
+        finally:
+            ready.cancel()
+
+    async def _tell_when_ready(self, found: int) -> None:
+        first_tries = [asyncio.create_task(self._first_try(kept)) for kept in self._kept.values()]
+        if first_tries:
+            _, late = await asyncio.wait(first_tries, timeout=self._settings.ready_within)
+            for task in late:
+                task.cancel()
+        online = sum(kept.keeper.online for kept in self._kept.values())
+        self._tell("manager_ready", f"manager ready: {online} of {found} online")
+
+    async def _first_try(self, kept: _Kept) -> None:
+        """Wait until the session is up, or has failed, or its keeper has."""
+        settled = asyncio.create_task(kept.keeper.settled.wait())
+        try:
+            await asyncio.wait({settled, *filter(None, [kept.running or kept.task])}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            settled.cancel()
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.look_every)
+            busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
+            findings = await asyncio.to_thread(survey, self._home, skip=busy)
+            for finding in findings:
+                self._consider(finding)
+            for user in self._kept.keys() - {finding.session.user for finding in findings}:
+                self._let_go(self._kept[user])
+
+    def _consider(self, finding: Finding, *, wait_for_holder: bool = False) -> None:
+        """Take a session over if it can be had; one that another process holds only when that is a predecessor on its way out."""
+        user = finding.session.user
+        kept = self._kept.get(user)
+        if kept is not None:
+            self._pair_again(kept, finding)
+        elif finding.startable and (wait_for_holder or not finding.held):
+            if self._clock.now() >= self._not_before.get(user, 0.0):
+                self._explained.pop(user, None)
+                self._take_over(finding)
+        elif not finding.held:
+            self._explain(finding)
+
+    def _take_over(self, finding: Finding) -> None:
+        kept = _Kept(finding.session, Keeper(finding.session, self._tools), finding.device.jid if finding.device else "")
+        self._kept[finding.session.user] = kept
+        kept.task = asyncio.create_task(self._keep(kept))
+
+    def _pair_again(self, kept: _Kept, finding: Finding) -> None:
+        """A session that was logged out comes back when a human has paired it: its device went away, or is another one."""
+        if kept.keeper.snapshot.state is not State.LOGGED_OUT or finding.problem:
+            return
+        jid = finding.device.jid if finding.device else ""
+        if jid and jid != kept.jid and not finding.held:
+            kept.jid = jid
+            self._tell("restoring", f"restoring {kept.session.user}", kept.session.user)
+            kept.keeper.request_start()
+        elif not jid:
+            kept.jid = ""
+
+    def _explain(self, finding: Finding) -> None:
+        """Tell once why a session is not brought up."""
+        user = finding.session.user
+        reason = reasons.NEEDS_PAIRING
+        sentence, action = (finding.problem, "") if finding.problem else (reason.sentence, reason.action.format(user=user))
+        if not finding.counts or self._explained.get(user) == sentence:
+            return
+        self._explained[user] = sentence
+        code = "SESSION_DAMAGED" if finding.problem else reason.code
+        line = f"{user}: {sentence} {action}".strip() if finding.problem else f"{user}: {sentence}. {action}"
+        notice = Notice(self._clock.now(), "trouble", line, user, code=code, reason=sentence, action=action, level="error")
+        self._reporter.report(notice)
+
+    # --- keeping ----------------------------------------------------------------------------------------------------
+
+    async def _keep(self, kept: _Kept) -> None:
+        """Wait for a place among those that are brought up, leave it soon, and stay with the keeper to its end."""
+        user = kept.session.user
+        try:
+            async with self._places:
+                self._tell("restoring", f"restoring {user}", user)
+                kept.running = asyncio.create_task(kept.keeper.run())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.place_for):
+                        await self._first_try(kept)
+            await kept.running
+        except UnsupportedPlatform as error:
+            self._fatal = error
+            self.stop()
+        except Exception as error:  # a bug, or a folder that can't be used: it concerns this session only
+            self._not_before[user] = self._clock.now() + TRY_AGAIN_AFTER
+            if not isinstance(error, (WasessError, OSError)):
+                logger.exception("the keeper of %s failed", user)
+            line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
+            self._reporter.report(Notice(self._clock.now(), "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
+        finally:
+            if kept.running:
+                kept.running.cancel()
+            if self._kept.get(user) is kept:
+                del self._kept[user]
+            if self._dispatcher:
+                await self._dispatcher.forget(user)
+
+    def _let_go(self, kept: _Kept) -> None:
+        if not kept.removed:
+            kept.removed = True
+            self._tell("removed", f"{kept.session.user} was removed; no longer kept", kept.session.user)
+            self._take_down(kept)
+
+    def _take_down(self, kept: _Kept) -> None:
+        if kept.running:
+            kept.keeper.request_stop()
+        elif kept.task:
+            kept.task.cancel()
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def _end(self) -> None:
+        self._tell("manager_stopping", "manager stopping")
+        draining = asyncio.create_task(self._drain())
+        leaving = asyncio.create_task(self._leave.wait())
+        await asyncio.wait({draining, leaving}, timeout=self._settings.gone_within, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, leaving):
+            task.cancel()
+        await self._cut_off()
+        self._tell("manager_stopped", "manager stopped")
+
+    async def _drain(self) -> None:
+        """First the bot, while its replies can still be sent; then the workers, all at once."""
+        if self._dispatcher:
+            await self._dispatcher.drain(self._settings.bot_patience)
+        tasks = [kept.task for kept in self._kept.values() if kept.task]
+        for kept in self._kept.values():
+            self._take_down(kept)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.drain_patience)
+
+    async def _cut_off(self) -> None:
+        """Whatever is still there goes now."""
+        left = list(self._kept.values())
+        for kept in left:
+            kept.keeper.kill()
+            if kept.task:
+                kept.task.cancel()
+        if self._dispatcher:
+            await self._dispatcher.forget()
+        closing = [self._host.close(), *([self._bot.close()] if self._bot else [])]
+        for outcome in await asyncio.gather(*(asyncio.wait_for(work, CLOSED_WITHIN) for work in closing), return_exceptions=True):
+            if isinstance(outcome, Exception) and not isinstance(outcome, TimeoutError):
+                logger.error("closing failed", exc_info=outcome)
+        await asyncio.gather(*(kept.task for kept in left if kept.task), return_exceptions=True)
+
+    def _tell(self, event: str, line: str, session: str = "") -> None:
+        self._reporter.report(Notice(self._clock.now(), event, line, session))

@@ -1,0 +1,57 @@
+"""Looks through a home: which sessions are there, and which can be kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.errors import Locked, WasessError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from wasess.store.device import Device
+    from wasess.store.sessions import Home, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One session folder. ``held``: a process has it. ``problem``: why it can't be read. ``known``: it was linked once."""
+
+    session: Session
+    device: Device | None = None
+    held: bool = False
+    problem: str = ""
+    known: bool = False
+
+    @property
+    def startable(self) -> bool:
+        """Whether a worker could bring it up, sooner or later: one whose database is busy belongs to a predecessor that ends soon."""
+        return self.device is not None or (self.held and not self.problem and self.known)
+
+    @property
+    def counts(self) -> bool:
+        """Whether a person would call it a session: not the folder of a pairing that never came to an end."""
+        return self.device is not None or self.known or bool(self.problem)
+
+
+def survey(home: Home, *, skip: Container[str] = ()) -> list[Finding]:
+    """Look at every session, sorted by user; of those in ``skip`` only the folder. Opens files: not for the event loop."""
+    return [Finding(session) if session.user in skip else _look_at(session) for session in home.sessions()]
+
+
+def _look_at(session: Session) -> Finding:
+    try:
+        held = session.lock_holder() is not None
+        known = _was_linked(session)
+        try:
+            return Finding(session, session.device(), held, known=known)
+        except Locked:
+            return Finding(session, None, held=True, known=known)
+    except (WasessError, OSError) as error:
+        return Finding(session, problem=str(error))
+
+
+def _was_linked(session: Session) -> bool:
+    record = session.record.load()
+    return record is not None and (record.jid is not None or record.paired_at is not None)
