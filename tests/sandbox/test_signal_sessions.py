@@ -9,7 +9,8 @@ import pytest
 from wasess.sandbox.signal import BadBundle, DecryptError, DuplicateMessage, KeyPair, NoSession, Party
 from wasess.sandbox.signal.chain import MAX_SKIPPED
 from wasess.sandbox.signal.party import MAX_OLD_SESSIONS
-from wasess.sandbox.signal.wire import PreKeySignalMessage
+from wasess.sandbox.signal.session import MAX_RECEIVING_CHAINS
+from wasess.sandbox.signal.wire import PreKeySignalMessage, SignalMessage
 
 
 @pytest.fixture
@@ -64,6 +65,30 @@ def test_out_of_order_across_turns(alice, bob):
     assert alice.decrypt("bob", *bob.encrypt("alice", b"turn")) == b"turn"
     assert bob.decrypt("alice", *alice.encrypt("bob", b"after")) == b"after"
     assert [bob.decrypt("alice", *early[number]) for number in (2, 0, 3, 1)] == [b"2", b"0", b"3", b"1"]
+
+
+def test_a_message_many_turns_late_is_lost(alice, bob):
+    introduce(alice, bob)
+    in_time, late = [], alice.encrypt("bob", b"late")
+    for turn in range(MAX_RECEIVING_CHAINS):
+        in_time.append(alice.encrypt("bob", b"in time"))
+        bob.decrypt("alice", *alice.encrypt("bob", b"%d" % turn))
+        alice.decrypt("bob", *bob.encrypt("alice", b"%d" % turn))
+    bob.decrypt("alice", *alice.encrypt("bob", b"one turn more"))
+    assert [bob.decrypt("alice", *message) for message in in_time[1:]] == [b"in time"] * (MAX_RECEIVING_CHAINS - 1)
+    for message in (late, in_time[0]):
+        with pytest.raises(DecryptError):
+            bob.decrypt("alice", *message)
+
+
+def test_a_message_tells_the_last_number_of_the_chain_before(alice, bob):
+    """Baileys closes its receiving chain at that number, so one too low would make late messages unreadable."""
+    introduce(alice, bob)
+    for number in range(3):
+        bob.decrypt("alice", *alice.encrypt("bob", b"%d" % number))
+    alice.decrypt("bob", *bob.encrypt("alice", b"turn"))
+    _, message = alice.encrypt("bob", b"after the turn")
+    assert SignalMessage.from_bytes(message[:-8]).previous_counter == 2
 
 
 def test_a_lost_message_does_no_harm(alice, bob):
