@@ -1,0 +1,139 @@
+"""A stand-in for `link.host` that runs no process: a script (a test, a drill) says what the sessions do.
+
+It keeps the door's promises: signals in order, ``started`` first, ``ended`` last and once, events in the session's real spool.
+
+::
+
+    host = ScriptedHost()
+    link = await host.start(spec)
+    host.links["alice"].frames(3, Connected(Status=True).SerializeToString())
+    host.links["alice"].end("library-returned", "the pump died")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+from wasess.errors import WorkerFailed
+from wasess.link.port import LinkSignal
+from wasess.link.requests import pair_phone_request, send_request
+from wasess.store.frame import frame
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from wasess.link.port import LinkSpec
+
+FIRST_PID = 100_000
+CODE = "ABCD-EFGH"
+
+
+class ScriptedLink:
+    """A `link.port.Link`. ``sent`` and ``phones`` record what was asked; ``refusal`` makes every call fail with that text."""
+
+    def __init__(self, spec: LinkSpec, pid: int) -> None:
+        self.spec = spec
+        self.pid = pid
+        self.sent: list[tuple[str, str]] = []
+        self.phones: list[str] = []
+        self.logged_out = False
+        self.refusal = ""
+        self.ended = asyncio.Event()
+        self._signals: asyncio.Queue[LinkSignal] = asyncio.Queue()
+
+    # --- link.port.Link -----------------------------------------------------------------------------------------------
+
+    async def signals(self) -> AsyncIterator[LinkSignal]:
+        """Everything that happens, in order; ends after ``ended``."""
+        while True:
+            found = await self._signals.get()
+            yield found
+            if found.kind == "ended":
+                return
+
+    async def send(self, to: str, text: str) -> str:
+        """Record it. Raises as the real one does for a bad address."""
+        send_request(to, text)
+        self._agree()
+        self.sent.append((to, text))
+        return f"3EB0{len(self.sent):018X}"
+
+    async def pairing_code(self, phone: str) -> str:
+        """Record it. Raises as the real one does for a bad number."""
+        pair_phone_request(phone)
+        self._agree()
+        self.phones.append(phone)
+        return CODE
+
+    async def logout(self) -> None:
+        """Record it and end."""
+        self._agree()
+        self.logged_out = True
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End."""
+        self.end("stopped")
+
+    def kill(self) -> None:
+        """End."""
+        self.end("stopped")
+
+    # --- the script ------------------------------------------------------------------------------------------------------
+
+    def say(self, signal: LinkSignal) -> None:
+        """Let the session say something; nothing after its end."""
+        if not self.ended.is_set():
+            self._signals.put_nowait(signal)
+
+    def frames(self, code: int, *payloads: bytes) -> None:
+        """Append events to the session's spool, as a worker does, and wake the reader."""
+        spool = os.open(self.spec.folder / "spool.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            for payload in payloads:
+                os.write(spool, frame(code, payload))
+        finally:
+            os.close(spool)
+        self.say(LinkSignal("spooled"))
+
+    def end(self, cause: str, detail: str = "") -> None:
+        """End the process for this cause (`core.events.WorkerEnded`)."""
+        self.say(LinkSignal("spooled"))
+        self.say(LinkSignal("ended", cause, detail))
+        self.ended.set()
+
+    def _agree(self) -> None:
+        if self.ended.is_set():
+            raise WorkerFailed("The session is not running.")
+        if self.refusal:
+            raise WorkerFailed(self.refusal)
+
+
+class ScriptedHost:
+    """A `link.port.LinkHost`. ``links`` holds the newest link of every user, ``started`` all specs in order.
+
+    ``refusal`` makes `start` fail with that text, as when no process can be had.
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[str, ScriptedLink] = {}
+        self.started: list[LinkSpec] = []
+        self.refusal = ""
+        self._pids = itertools.count(FIRST_PID)
+
+    async def start(self, spec: LinkSpec) -> ScriptedLink:
+        """Start a scripted session; it has said ``started``."""
+        self.started.append(spec)
+        if self.refusal:
+            raise WorkerFailed(self.refusal)
+        link = self.links[spec.user] = ScriptedLink(spec, next(self._pids))
+        link.say(LinkSignal("started", str(link.pid)))
+        return link
+
+    async def close(self) -> None:
+        """End every link."""
+        for link in self.links.values():
+            await link.stop()
