@@ -105,7 +105,7 @@ class PostOffice:
         connection = self._live(device)
         if connection is not None:
             attrs: dict[str, Attr] = {"class": "receipt", "id": node.text("id"), "from": node.attrs.get("to", SERVER)}
-            connection.answer(Node("ack", {**attrs, "type": kind} if kind else attrs), "ack")
+            connection.answer(Node("ack", {**attrs, "type": kind} if kind else attrs), "receipt")
 
     def _confirm_ack(self, device: Device, node: Node) -> None:
         key = (node.text("class"), node.text("id"))
