@@ -1,83 +1,11 @@
 from __future__ import annotations
 
-import hashlib
-
 import pytest
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from wire_client import Initiator
 
 from wasess.sandbox.noise import NoiseError, NoiseServer, frame_of
 from wasess.sandbox.protobufs import waWa6
 from wasess.sandbox.signal.curve import KeyPair
-
-
-class Initiator:
-    """The client's side, written from the Noise specification with another HKDF and no code of the server's."""
-
-    def __init__(self) -> None:
-        self.static = KeyPair.generate()
-        self.ephemeral = KeyPair.generate()
-        self.hash = self.chaining = self.key = b"Noise_XX_25519_AESGCM_SHA256" + bytes(4)
-        self.counter = self.sent = self.received = 0
-        self._bind(b"WA\x06\x03")
-
-    def hello(self) -> bytes:
-        self._bind(self.ephemeral.public)
-        message = waWa6.HandshakeMessage(clientHello={"ephemeral": self.ephemeral.public}).SerializeToString()
-        return b"WA\x06\x03" + self._frame(message)
-
-    def finish(self, answer: bytes, payload: bytes) -> tuple[bytes, bytes, bytes]:
-        """Return the frame to send, the server's static key and its certificate chain."""
-        assert int.from_bytes(answer[:3], "big") == len(answer) - 3
-        hello = waWa6.HandshakeMessage.FromString(answer[3:]).serverHello
-        self._bind(hello.ephemeral)
-        self._mix(self.ephemeral.agree(hello.ephemeral))
-        server_static = self._open(hello.static)
-        self._mix(self.ephemeral.agree(server_static))
-        chain = self._open(hello.payload)
-        static = self._seal(self.static.public)
-        self._mix(self.static.agree(hello.ephemeral))
-        message = waWa6.HandshakeMessage(clientFinish={"static": static, "payload": self._seal(payload)}).SerializeToString()
-        keys = self._derive(b"")
-        self.write, self.read = AESGCM(keys[:32]), AESGCM(keys[32:])
-        return self._frame(message), server_static, chain
-
-    def encrypt(self, plaintext: bytes) -> bytes:
-        self.sent += 1
-        return self._frame(self.write.encrypt((self.sent - 1).to_bytes(12, "big"), plaintext, b""))
-
-    def decrypt(self, frame: bytes) -> bytes:
-        assert int.from_bytes(frame[:3], "big") == len(frame) - 3
-        self.received += 1
-        return self.read.decrypt((self.received - 1).to_bytes(12, "big"), frame[3:], b"")
-
-    def _frame(self, data: bytes) -> bytes:
-        return len(data).to_bytes(3, "big") + data
-
-    def _bind(self, data: bytes) -> None:
-        self.hash = hashlib.sha256(self.hash + data).digest()
-
-    def _derive(self, secret: bytes) -> bytes:
-        return HKDF(hashes.SHA256(), 64, self.chaining, b"").derive(secret)
-
-    def _mix(self, secret: bytes) -> None:
-        keys = self._derive(secret)
-        self.chaining, self.key, self.counter = keys[:32], keys[32:], 0
-
-    def _nonce(self) -> bytes:
-        self.counter += 1
-        return (self.counter - 1).to_bytes(12, "big")
-
-    def _seal(self, plaintext: bytes) -> bytes:
-        ciphertext = AESGCM(self.key).encrypt(self._nonce(), plaintext, self.hash)
-        self._bind(ciphertext)
-        return ciphertext
-
-    def _open(self, ciphertext: bytes) -> bytes:
-        plaintext = AESGCM(self.key).decrypt(self._nonce(), ciphertext, self.hash)
-        self._bind(ciphertext)
-        return plaintext
 
 
 def start() -> tuple[NoiseServer, Initiator, KeyPair]:
