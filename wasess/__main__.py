@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     os.umask(0o077)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C while modules load: quietly gone
     from wasess.cli.app import run  # noqa: PLC0415 - the umask comes before anything that could open a file
 
     sys.exit(run(sys.argv[1:]))

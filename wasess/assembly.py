@@ -5,13 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from wasess.delivery.function import FunctionBot
+from wasess.errors import NotLinked
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
+from wasess.link.translate import translate
+from wasess.store.sessions import Home
+from wasess.supervisor.report import EventReporter, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.supervisor import Settings as Pace
+from wasess.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import TextIO
 
+    from wasess.delivery.function import BotSpec
     from wasess.link.port import LinkHost
+    from wasess.settings import Settings
+    from wasess.store.sessions import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +48,39 @@ class Realm:
 def realm(contract_file: Path | None) -> Realm:
     """The realm of a contract file; None is the real WhatsApp. Raises `SandboxError`."""
     return Realm(Contract.load(contract_file) if contract_file else None)
+
+
+def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: TextIO) -> Supervisor:
+    """The manager of a home. ``people`` gets plain lines, ``programs`` the events if they are wanted. Make it inside the event loop.
+
+    Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
+    """
+    where = realm(settings.sandbox)
+    home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
+    home.open(create=True).claim_realm(where.name)
+    _require_sessions(home, settings.only)
+    reporter = _reporter(people, programs if settings.events else None)
+    function = FunctionBot(bot, trouble_teller(reporter)) if bot else None
+    return Supervisor(home, where.host(), translate, reporter, bot=function, settings=Pace(max_parallel=settings.max_parallel))
+
+
+class ChosenSessions(Home):
+    """A home of which only some sessions are looked at."""
+
+    def __init__(self, path: Path, users: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self._users = frozenset(users)
+
+    def sessions(self) -> list[Session]:
+        """The chosen ones of all sessions, sorted by user id."""
+        return [session for session in super().sessions() if session.user in self._users]
+
+
+def _require_sessions(home: Home, users: tuple[str, ...]) -> None:
+    for user in users:
+        if not home.session(user).exists():
+            raise NotLinked(f"there is no session {user} in {home.path}", hint=f"wasess connect {user}")
+
+
+def _reporter(people: TextIO, programs: TextIO | None) -> Reporter:
+    return Reporters(TextReporter(people), EventReporter(programs)) if programs else TextReporter(people)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyte
 import zxingcpp
 from PIL import Image, ImageColor
 
 if TYPE_CHECKING:
+    import pyte
     from pyte.screens import Char
 
 CELL = (8, 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -73,10 +74,10 @@ def require_platform(platform: str) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line; return its exit code. Nothing is raised."""
     as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code = get_command(app).main(arguments or ["--help"], prog_name="wasess", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # typer makes a SystemExit of a broken pipe, and of nothing else here
         _drop_output()
         return 0
     except BaseException as error:  # everything becomes a sentence and an exit code here

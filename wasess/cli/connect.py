@@ -52,7 +52,8 @@ class Request:
 
 
 @app.command()
-def connect(  # noqa: PLR0913, PLR0917 - one for each option
+def connect(  # noqa: PLR0913 - one for each option
+    *,
     user: UserArgument,
     phone: Annotated[
         str, typer.Option(metavar="NUMBER", help="Show a code to type into the phone instead of a picture; the international number.")
@@ -61,10 +62,10 @@ def connect(  # noqa: PLR0913, PLR0917 - one for each option
         Path | None, typer.Option(metavar="FILE", help="Write the QR code to this picture, too; it is removed at the end.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Give up when no phone has accepted by then.")] = TIMEOUT,
-    force: Annotated[bool, typer.Option("--force", help="Link again although it is linked; the old credentials are kept aside.")] = False,  # noqa: FBT002 - a flag
+    force: Annotated[bool, typer.Option("--force", help="Link again although it is linked; the old credentials are kept aside.")] = False,
     home: HomeOption = HOME,
     sandbox: SandboxOption = None,
-    json: JsonOption = False,  # noqa: FBT002 - a flag
+    json: JsonOption = False,
 ) -> int:
     """Link a session to a phone.
 

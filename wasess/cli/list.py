@@ -22,7 +22,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
 @app.command("list")
-def list_sessions(home: HomeOption = HOME, json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+def list_sessions(*, home: HomeOption = HOME, json: JsonOption = False) -> int:
     """List the sessions and how they are.
 
     Reads the disk only. While no manager runs, STATE is what the last one knew.

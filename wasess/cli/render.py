@@ -25,10 +25,10 @@ def emit(result: Result, *, as_json: bool) -> int:
     if as_json:
         _document(success_envelope(result))
         return result.exit_code
-    for line in result.lines:
-        sys.stdout.write(f"{line}\n")
+    sys.stdout.writelines(f"{line}\n" for line in result.lines)
     if result.table:
         _table(result.table)
+    sys.stdout.flush()
     if result.hint:
         sys.stderr.write(f"  next: {result.hint}\n")
     return result.exit_code
@@ -48,6 +48,7 @@ def complain(failure: Failure, *, as_json: bool) -> int:
 
 def _document(envelope: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def _table(table: tuple[tuple[str, ...], ...]) -> None:

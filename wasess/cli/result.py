@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasess.errors import Interrupted, UsageError, WasessError
@@ -33,7 +33,6 @@ class Failure:
     exit_code: int
     retryable: bool = False
     hint: str = ""
-    quiet: bool = field(default=False)
 
 
 def success_envelope(result: Result) -> dict[str, Any]:

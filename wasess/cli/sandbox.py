@@ -37,30 +37,36 @@ PhoneOption = Annotated[str, typer.Option("--phone", metavar="NUMBER", help="Use
 
 @app.command()
 def serve(
+    *,
     folder: Annotated[
         Path, typer.Option("--dir", metavar="DIR", help="Put the contract, the CA and the control socket there.")
     ] = DEFAULT_FOLDER,
+    json: JsonOption = False,
 ) -> int:
-    """Run a stand-in until Ctrl+C; print the path of its contract once it answers."""
+    """Run a stand-in until Ctrl+C.
+
+    Prints the path of its contract once it answers.
+    """
     try:
         stand_in = importlib.import_module("wasess.sandbox.usecases").Sandbox
     except ModuleNotFoundError as error:
         raise UsageError(f"the sandbox needs the package {error.name}", hint="pip install 'wasess[sandbox]'") from error
-    asyncio.run(_run(stand_in(folder)))
+    asyncio.run(_run(stand_in(folder), as_json=json))
     return 0
 
 
 @app.command()
 def scan(
+    *,
     user: UserArgument,
     text: Annotated[str, typer.Option(metavar="TEXT", help="Scan this text of a code instead of what `wasess connect USER` shows.")] = "",
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Scan this picture instead.")] = None,
     phone: PhoneOption = "",
     timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for a code to be shown.")] = 30,
     sandbox: ContractOption = DEFAULT_CONTRACT,
-    json: JsonOption = False,  # noqa: FBT002 - a flag
+    json: JsonOption = False,
 ) -> int:
-    """Scan the code of a user with the phone, as soon as one is shown."""
+    """Scan the code that a user shows, or will show."""
     contract = Contract.load(sandbox)
     code = text or (_decoded(png) if png else _seen_by_camera(contract, user, timeout))
     linked = _ask(contract, "scan", user=user, qr=code, phone=phone)
@@ -69,11 +75,12 @@ def scan(
 
 @app.command("enter-code")
 def enter_code(
+    *,
     user: UserArgument,
     code: Annotated[str, typer.Argument(metavar="CODE", help="The 8 characters `wasess connect USER --phone` shows.", show_default=False)],
     phone: PhoneOption = "",
     sandbox: ContractOption = DEFAULT_CONTRACT,
-    json: JsonOption = False,  # noqa: FBT002 - a flag
+    json: JsonOption = False,
 ) -> int:
     """Type a pairing code into the phone of a user."""
     linked = _ask(Contract.load(sandbox), "enter-code", user=user, code=code, phone=phone)
@@ -82,12 +89,13 @@ def enter_code(
 
 @app.command()
 def say(
+    *,
     contact: Annotated[str, typer.Argument(metavar="CONTACT", help="Who writes; a new name is a new contact.", show_default=False)],
     user: UserArgument,
     text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
     group: Annotated[str, typer.Option(metavar="NAME", help="Write in this group of the two instead.")] = "",
     sandbox: ContractOption = DEFAULT_CONTRACT,
-    json: JsonOption = False,  # noqa: FBT002 - a flag
+    json: JsonOption = False,
 ) -> int:
     """Let a contact write to a user."""
     said = _ask(Contract.load(sandbox), "say", contact=contact, user=user, text=text, group=group)
@@ -96,39 +104,46 @@ def say(
 
 @app.command()
 def fault(
+    *,
     user: Annotated[str, typer.Argument(metavar="USER", help="The session to break; '*' for all.", show_default=False)],
     words: Annotated[
         list[str], typer.Argument(metavar="FAULT...", help="The kind of fault, then its phase and settings.", show_default=False)
     ],
     sandbox: ContractOption = DEFAULT_CONTRACT,
-    json: JsonOption = False,  # noqa: FBT002 - a flag
+    json: JsonOption = False,
 ) -> int:
-    """Break something for a user, as in: fault alice refuse connect seconds=45. A wrong word lists what there is."""
+    """Break something for a user.
+
+    As in: fault alice refuse connect seconds=45. A wrong word lists what there is.
+    """
     broken = _ask(Contract.load(sandbox), "fault", user=user, words=words)
     return emit(Result(broken, (f"{user}: {broken['kind']}",)), as_json=json)
 
 
 @app.command()
-def clear(user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
-    """End the faults that wait for a user ('*': those for all)."""
+def clear(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
+    """End the faults of a user.
+
+    '*' ends those that were set for all.
+    """
     return _simple("clear", user, sandbox, f"{user}: no faults", as_json=json)
 
 
 @app.command()
-def unlink(user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+def unlink(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
     """Remove a user's device on the phone, under Linked devices."""
     return _simple("unlink", user, sandbox, f"{user}: unlinked on the phone", as_json=json)
 
 
 @app.command()
-def passkey(user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
+def passkey(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
     """Ask a user who waits to be linked for a passkey."""
     return _simple("passkey", user, sandbox, f"{user}: asked for a passkey", as_json=json)
 
 
 @app.command()
-def state(sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:  # noqa: FBT002 - a flag
-    """Show what the stand-in knows: accounts, devices, messages, what happened."""
+def state(*, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
+    """Show what the stand-in knows and has seen."""
     facts = _ask(Contract.load(sandbox), "state")
     data = facts if isinstance(facts, dict) else {"facts": facts}
     return emit(Result(data, (json_format.dumps(facts, indent=1, ensure_ascii=False),)), as_json=json)
@@ -139,13 +154,13 @@ def _simple(verb: str, user: str, contract_file: Path, sentence: str, *, as_json
     return emit(Result({"user": user}, (sentence,)), as_json=as_json)
 
 
-async def _run(stand_in: Any) -> None:
+async def _run(stand_in: Any, *, as_json: bool) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     async with stand_in:
-        typer.echo(stand_in.contract_path.absolute())
-        typer.echo(f"  next: export WASESS_SANDBOX={stand_in.contract_path.absolute()}", err=True)
+        contract = str(stand_in.contract_path.absolute())
+        emit(Result({"contract": contract}, (contract,), hint=f"export WASESS_SANDBOX={contract}"), as_json=as_json)
         await over.wait()
 
 
