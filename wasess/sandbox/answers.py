@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.post import bundle_node
+from wasess.sandbox.signal.session import PreKeyBundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wasess.sandbox.connection import Connection
     from wasess.sandbox.state import Account, Device, State
+
+SETTINGS = {
+    "abt": Node("props", {"protocol": "1"}),
+    "blocklist": Node("list"),
+    "privacy": Node(
+        "privacy",
+        {},
+        [
+            Node("category", {"name": name, "value": "all"})
+            for name in ("last", "online", "profile", "status", "readreceipts", "groupadd", "calladd")
+        ],
+    ),
+}
+"""Every account's: no experiments, nobody blocked, everything visible to all. Changes are accepted and forgotten."""
 
 
 class Answers:
@@ -29,6 +45,7 @@ class Answers:
             "usync": self._usync,
             "w:g2": self._groups,
             "md": self._linked_devices,
+            **dict.fromkeys(SETTINGS, self._settings),
         }
 
     def answer(self, connection: Connection, device: Device, node: Node) -> None:
@@ -48,6 +65,8 @@ class Answers:
             connection.result(node, Node("count", {"value": str(known)}))
         elif (wanted := node.child("key")) is not None:
             connection.result(node, Node("list", {}, [self._bundle(user) for user in wanted.children("user")]))
+        elif node.child("digest") is not None:
+            connection.result(node, _digest(device))
         elif (keys := node.child("list")) is not None:
             self._store_keys(device, node, keys)
             connection.result(node)
@@ -83,6 +102,9 @@ class Answers:
         device.active = node.child("active") is not None
         self._state.note(device.user, "active" if device.active else "passive")
         connection.result(node)
+
+    def _settings(self, connection: Connection, device: Device, node: Node) -> None:  # noqa: ARG002 -- same shape as its siblings
+        connection.result(node, *([SETTINGS[node.text("xmlns")]] if node.text("type") == "get" else []))
 
     def _usync(self, connection: Connection, device: Device, node: Node) -> None:  # noqa: ARG002 -- same shape as its siblings
         query = node.child("usync")
@@ -160,6 +182,26 @@ def _devices(account: Account) -> Node:
     listed = [Node("device", {"id": "0"})]
     listed += [Node("device", {"id": str(number), "key-index": str(number)}) for number in account.devices]
     return Node("devices", {"version": "2"}, [Node("device-list", {}, listed)])
+
+
+def _digest(device: Device) -> Node:
+    """What the server keeps of a device's keys, and a hash over it, from which a companion sees whether it must upload them again.
+
+    Baileys asks for it at every login, and uploads more when there is none; the fields are those that whatsapp-rust reads.
+    """
+    signed_id, signed, signature = device.signed_prekey
+    bundle = PreKeyBundle(
+        registration_id=device.registration_id,
+        identity=device.identity,
+        signed_prekey_id=signed_id,
+        signed_prekey=signed,
+        signature=signature,
+        prekey_id=None,
+        prekey=None,
+    )
+    key_ids = [Node("id", {}, key_id.to_bytes(3)) for key_id, _ in device.prekeys]
+    hashed = sha1(b"".join((device.identity, signed, signature, *(key for _, key in device.prekeys))), usedforsecurity=False)
+    return Node("digest", {}, [*bundle_node(device.jid, bundle).children(), Node("list", {}, key_ids), Node("hash", {}, hashed.digest())])
 
 
 def _key(node: Node) -> tuple[int, bytes]:
