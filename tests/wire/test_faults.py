@@ -160,7 +160,7 @@ async def test_answers_may_be_slow(alice: Companion, box: Sandbox) -> None:
 
 
 async def test_a_515_whose_redial_fails_is_repaired_by_a_restart(companion: Callable[[str], Companion], box: Sandbox) -> None:
-    box.fault("alice", "failing-515")
+    box.fault("alice", "failing-515", "count=1")
     alice = companion("alice")
     await alice.start("pair")
     await box.scan("alice", (await alice.signal("qr")).value)
