@@ -159,9 +159,9 @@ class Keeper:
     async def _feed(self, event: Event, ticket: Ticket | None = None) -> None:
         now = self._tools.clock.now()
         self.snapshot, commands = step(self.snapshot, event, now, self._tools.dice())
+        self._note_state()
         for command in commands:
             await self._carry_out(command, ticket)
-        self._note_state()
 
     def _note_state(self) -> None:
         if self.online:

@@ -1,0 +1,143 @@
+"""What the supervisor's tests share: linked sessions, a scripted host, a clock whose hands the test turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from wasess.core import events
+from wasess.core.message import Message
+from wasess.link.scripted import ScriptedHost, ScriptedLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wasess.store.sessions import Session
+    from wasess.supervisor.report import Notice
+
+EVENT, POISON = 1, 2
+
+
+def translate(code: int, payload: bytes) -> events.Event:
+    """The tests' own language: the name of an event and its fields as JSON."""
+    if code == POISON:
+        raise ValueError(f"secret {payload!r}")
+    name, fields = json.loads(payload)
+    if name == "MessageReceived":
+        return events.MessageReceived(Message(**fields))
+    return getattr(events, name)(**fields)
+
+
+def spooled(event: events.Event) -> bytes:
+    fields = asdict(event)
+    return json.dumps([type(event).__name__, fields["message"] if isinstance(event, events.MessageReceived) else fields]).encode()
+
+
+def text(words: str, *, chat: str = "491701234567@s.whatsapp.net") -> events.MessageReceived:
+    return events.MessageReceived(Message(id=f"id-{words}", chat=chat, sender=chat, text=words, timestamp=0.0))
+
+
+def link_device(session: Session, jid: str = "491700000001:1@s.whatsapp.net") -> Session:
+    session.create()
+    path = session.folder / "device.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS whatsmeow_device (jid TEXT, lid TEXT, platform TEXT, push_name TEXT, noise_key BLOB, identity_key BLOB)"
+        )
+        database.execute("DELETE FROM whatsmeow_device")
+        database.execute("INSERT INTO whatsmeow_device VALUES (?, '', 'android', '', zeroblob(32), zeroblob(32))", (jid,))
+    path.chmod(0o600)
+    return session
+
+
+def unlink_device(session: Session) -> None:
+    with closing(sqlite3.connect(session.folder / "device.db")) as database, database:
+        database.execute("DELETE FROM whatsmeow_device")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110 -- conditions are about files and processes too
+            await asyncio.sleep(0.005)
+
+
+@dataclass(eq=False)
+class HandAlarm:
+    at: float
+    callback: Callable[[], None]
+    alarms: list[HandAlarm]
+
+    def cancel(self) -> None:
+        if self in self.alarms:
+            self.alarms.remove(self)
+
+
+class HandClock:
+    """Stands still until `advance`."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000.0
+        self.alarms: list[HandAlarm] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, delay: float, callback: Callable[[], None]) -> HandAlarm:
+        alarm = HandAlarm(self.time + delay, callback, self.alarms)
+        self.alarms.append(alarm)
+        return alarm
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+        for alarm in [alarm for alarm in self.alarms if alarm.at <= self.time]:
+            alarm.cancel()
+            alarm.callback()
+
+
+@dataclass
+class Told:
+    """A reporter that remembers."""
+
+    notices: list[Notice] = field(default_factory=list)
+
+    def report(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+    @property
+    def lines(self) -> list[str]:
+        return [notice.line for notice in self.notices if notice.line and notice.level != "debug"]
+
+    def codes(self, event: str = "trouble") -> list[str]:
+        return [notice.code for notice in self.notices if notice.event == event]
+
+
+class Village(ScriptedHost):
+    """A scripted host whose sessions log in by themselves, but for those in ``silent`` and those with an ``ends`` of their own.
+
+    ``fault`` is raised by every start.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: set[str] = set()
+        self.ends: dict[str, str] = {}
+        self.all: list[ScriptedLink] = []
+        self.fault: Exception | None = None
+
+    async def start(self, spec: Any) -> ScriptedLink:
+        if self.fault:
+            raise self.fault
+        link = await super().start(spec)
+        self.all.append(link)
+        if spec.user in self.ends:
+            link.end(self.ends[spec.user])
+        elif spec.user not in self.silent:
+            link.frames(EVENT, spooled(events.Connected()))
+        return link
+
+    def living(self, user: str) -> list[ScriptedLink]:
+        return [link for link in self.all if link.spec.user == user and not link.ended.is_set()]
