@@ -12,7 +12,7 @@ from wasess.cli.qr import Matrix, fit, framed, half_blocks, smallest_size
 if TYPE_CHECKING:
     from pathlib import Path
 
-WHERE_TO_SCAN = "On the phone: WhatsApp > Settings > Linked devices > Link a device"
+WHERE_TO_SCAN = "On the phone: WhatsApp > Linked devices > Link a device"
 WHERE_TO_TYPE = f"{WHERE_TO_SCAN} > Link with phone number instead"
 DARK_ONLY = "No colours: readable on a dark background only; on a light one use --png FILE."
 STATUS_ROWS = 1
@@ -73,7 +73,7 @@ def plain(view: View) -> list[str]:
 
 def _too_small(view: Picture, rows: int, columns: int) -> list[str]:
     needed_rows, needed_columns = smallest_size(view.code)
-    needed_rows += len(_wrapped([WHERE_TO_SCAN], needed_columns)) + STATUS_ROWS
+    needed_rows += len(_wrapped([WHERE_TO_SCAN], max(columns, needed_columns))) + STATUS_ROWS
     small = f"The code needs {needed_rows} rows and {needed_columns} columns; this window has {rows} rows and {columns} columns."
     if view.png:
         return [small, f"It is in {view.png}.", WHERE_TO_SCAN]
