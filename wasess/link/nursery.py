@@ -103,7 +103,8 @@ class Nursery:
         """Start a worker with ``order`` and its three descriptors. Raises `errors.WorkerFailed`."""
         self._numbers += 1
         number = self._numbers
-        asked = self._asked[number] = self._loop.create_future()
+        asked: asyncio.Future[Child] = self._loop.create_future()
+        self._asked[number] = asked
         request = json.dumps({"op": "start", "number": number, "order": order}).encode()
         try:
             socket.send_fds(self._channel, [request], descriptors)

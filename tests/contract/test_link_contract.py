@@ -1,0 +1,180 @@
+"""What every link host promises (`link.port`), checked on the scripted one and on the real one with the sandbox behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from wasess.errors import UsageError, WorkerFailed
+from wasess.link.contract import Contract
+from wasess.link.host import WorkerHost
+from wasess.link.port import LinkSpec
+from wasess.link.protobuf import neonize
+from wasess.link.scripted import ScriptedHost
+from wasess.link.translate import translate
+from wasess.sandbox import Sandbox
+from wasess.store.sessions import Home
+from wasess.store.spool import SpoolReader
+
+ADDRESS = "4915748178650@s.whatsapp.net"
+
+
+class Scripted:
+    """Plays what the sandbox and the library do for the real one."""
+
+    def __init__(self, home):
+        self.home = home
+        self.host = ScriptedHost()
+
+    async def online(self, user):
+        link = await self.host.start(_spec(self.home, user, "run"))
+        link.frames(3, neonize().Connected(status=True).SerializeToString())
+        return link
+
+    async def pairing(self, user):
+        return await self.host.start(_spec(self.home, user, "pair"))
+
+    async def unlinked(self, user):
+        link = await self.host.start(_spec(self.home, user, "run"))
+        link.end("no-device")
+        return link
+
+
+class Real:
+    def __init__(self, home, box):
+        self.home = home
+        self.box = box
+        self.host = WorkerHost(Contract.load(box.contract_path))
+
+    async def online(self, user):
+        link = await self.pairing(user)
+        async for signal in link.signals():
+            if signal.kind == "qr":
+                await self.box.scan(user, signal.value)
+            if signal.kind == "spooled" and "Connected" in _spooled(self.home.session(user)):
+                break
+        await link.stop()
+        return await self.host.start(_spec(self.home, user, "run"))
+
+    async def pairing(self, user):
+        link = await self.host.start(_spec(self.home, user, "pair"))
+        await asyncio.sleep(0)
+        return link
+
+    async def unlinked(self, user):
+        return await self.host.start(_spec(self.home, user, "run"))
+
+
+@pytest.fixture(params=["scripted", pytest.param("real", marks=pytest.mark.wire)])
+async def world(request, tmp_path):
+    home = Home(tmp_path / "home").open(create=True)
+    async with contextlib.AsyncExitStack() as stack:
+        if request.param == "scripted":
+            made = Scripted(home)
+        else:
+            made = Real(home, await stack.enter_async_context(Sandbox(tmp_path / "box", claimed_pre_keys=50)))
+        yield made
+        await made.host.close()
+
+
+def _spec(home, user, mode):
+    session = home.session(user)
+    session.create()
+    return LinkSpec(user, session.folder, mode)
+
+
+def _spooled(session):
+    frames = SpoolReader(session.folder).read_new()
+    return [type(translate(frame.code, frame.payload)).__name__ for frame in frames]
+
+
+async def _until(link, kind):
+    """Read signals up to the first of a kind; return them."""
+    found = []
+    async with asyncio.timeout(20):
+        async for signal in link.signals():
+            found.append(signal)
+            if signal.kind == kind:
+                return found
+    return found
+
+
+async def _until_connected(world, link, user):
+    async with asyncio.timeout(20):
+        async for signal in link.signals():
+            if signal.kind == "spooled" and _spooled(world.home.session(user)).count("Connected"):
+                return
+
+
+async def test_started_comes_first_with_a_pid_and_ended_last_and_once(world):
+    link = await world.online("alice")
+    stopping = asyncio.create_task(_stop_soon(world, link))
+    found = await _until(link, "ended")
+    await stopping
+    kinds = [signal.kind for signal in found]
+    assert kinds[0] == "started"
+    assert int(found[0].value) > 1
+    assert kinds.count("started") == kinds.count("ended") == 1
+    assert "spooled" in kinds
+    assert found[-1].value == "stopped"
+    assert "qr" not in kinds
+
+
+async def _stop_soon(world, link):
+    async with asyncio.timeout(20):
+        while "Connected" not in _spooled(world.home.session("alice")):  # noqa: ASYNC110 - the file is the only witness here
+            await asyncio.sleep(0.01)
+    await link.stop()
+
+
+async def test_events_are_in_the_spool_when_it_is_said_so(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    assert "Connected" in _spooled(world.home.session("alice"))
+    await link.stop()
+
+
+async def test_a_text_gets_an_id(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    if isinstance(world, Real):
+        world.box.state.account(ADDRESS.partition("@")[0])
+    first, second = await link.send(ADDRESS, "one"), await link.send(ADDRESS, "two")
+    assert first
+    assert first != second
+    await link.stop()
+
+
+async def test_bad_arguments_are_the_callers_fault(world):
+    link = await world.online("alice")
+    with pytest.raises(UsageError):
+        await link.send("bob", "hello")
+    with pytest.raises(UsageError):
+        await link.pairing_code("0170 1234567")
+    await link.stop()
+
+
+async def test_after_the_end_nothing_works_and_nothing_hurts(world):
+    link = await world.online("alice")
+    await link.stop()
+    await link.stop()
+    link.kill()
+    with pytest.raises(WorkerFailed):
+        await link.send(ADDRESS, "too late")
+    with pytest.raises(WorkerFailed):
+        await link.logout()
+    assert (await _until(link, "ended"))[-1].value == "stopped"
+
+
+async def test_a_session_that_can_not_run_ends_instead_of_raising(world):
+    link = await world.unlinked("alice")
+    assert (await _until(link, "ended"))[-1].value == "no-device"
+
+
+async def test_closing_the_host_ends_every_link(world):
+    links = [await world.pairing("alice"), await world.pairing("bob")]
+    await world.host.close()
+    for link in links:
+        assert (await _until(link, "ended"))[-1].value == "stopped"

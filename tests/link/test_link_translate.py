@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wasess.core import events
+from wasess.core.message import Message
+from wasess.link.protobuf import e2e, neonize
+from wasess.link.translate import MAX_DEPTH, Untranslatable, text_of, translate
+
+
+def jid(user="", server="s.whatsapp.net", device=0):
+    return neonize().JID(User=user, RawAgent=0, Device=device, Integrator=0, Server=server, IsEmpty=not user)
+
+
+EMPTY = {"User": "", "RawAgent": 0, "Device": 0, "Integrator": 0, "Server": "", "IsEmpty": True}
+
+
+def info(*, is_group=False, chat=None, alt=None):
+    source = neonize().MessageSource(
+        Chat=chat or jid("4917012345667"),
+        Sender=jid("4917012345667", device=4),
+        IsFromMe=False,
+        IsGroup=is_group,
+        SenderAlt=alt or neonize().JID(**EMPTY),
+        RecipientAlt=neonize().JID(**EMPTY),
+        BroadcastListOwner=neonize().JID(**EMPTY),
+    )
+    return neonize().MessageInfo(
+        MessageSource=source,
+        ID="3EB0AA",
+        ServerID=0,
+        Type="text",
+        Pushname="Bob",
+        Timestamp=1795502902123,
+        Category="",
+        Multicast=False,
+        MediaType="",
+        Edit="",
+    )
+
+
+def message(content, **source):
+    flags = dict.fromkeys(
+        ("IsEphemeral", "IsViewOnce", "IsViewOnceV2", "IsViewOnceV2Extension", "IsDocumentWithCaption", "IsLottieSticker", "IsEdit"), False
+    )
+    found = neonize().Message(Info=info(**source), Message=content, UnavailableRequestID="", RetryCount=0, **flags)
+    return found.SerializeToString()
+
+
+def translated(code, name, **fields):
+    return translate(code, getattr(neonize(), name)(**fields).SerializeToString())
+
+
+def test_a_direct_message():
+    content = e2e().Message(conversation="hello")
+    assert translate(17, message(content, alt=jid("226536219395389", "lid"))) == events.MessageReceived(
+        Message(
+            id="3EB0AA",
+            chat="4917012345667@s.whatsapp.net",
+            sender="4917012345667@s.whatsapp.net",
+            text="hello",
+            timestamp=1795502902.123,
+            sender_alt="226536219395389@lid",
+            push_name="Bob",
+        )
+    )
+
+
+def test_a_group_message_keeps_chat_and_sender_apart():
+    found = translate(17, message(e2e().Message(conversation="hello"), is_group=True, chat=jid("120363000000000001", "g.us")))
+    assert (found.message.chat, found.message.sender) == ("120363000000000001@g.us", "4917012345667@s.whatsapp.net")
+    assert found.message.is_group
+    assert found.message.sender_alt == ""
+
+
+def test_every_place_where_a_text_can_stand():
+    make = e2e().Message
+    caption = {"caption": "look"}
+    assert text_of(make(conversation="look")) == "look"
+    assert text_of(make(extendedTextMessage={"text": "look"})) == "look"
+    for media in ("imageMessage", "videoMessage", "documentMessage"):
+        assert text_of(make(**{media: caption})) == "look"
+    for wrapper in ("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage"):
+        assert text_of(make(**{wrapper: {"message": {"imageMessage": caption}}})) == "look"
+    assert text_of(make(ephemeralMessage={"message": {"viewOnceMessageV2": {"message": {"conversation": "look"}}}})) == "look"
+    assert text_of(make(deviceSentMessage={"destinationJID": "x", "message": {"conversation": "look"}})) == "look"
+    assert text_of(make(audioMessage={"seconds": 3})) == ""
+    assert text_of(make()) == ""
+
+
+def test_a_sender_can_not_nest_without_end():
+    content = e2e().Message(conversation="deep")
+    for _ in range(MAX_DEPTH + 1):
+        content = e2e().Message(ephemeralMessage={"message": content})
+    assert text_of(content) == ""
+
+
+def test_pairing():
+    common = {"ID": jid("4917012345667", device=3), "BusinessName": "", "Platform": "android"}
+    status = neonize().PairStatus
+    assert translated(2, "PairStatus", Status=status.SUCCESS, **common) == events.Paired("4917012345667:3@s.whatsapp.net")
+    assert translated(2, "PairStatus", Status=status.ERROR, Error="bad hmac", **common) == events.PairError("bad hmac")
+
+
+def test_the_connections_ups_and_downs():
+    reason = neonize().ConnectFailureReason
+    node = {"Tag": "failure", "Nil": True}
+    assert translated(3, "Connected", status=True) == events.Connected()
+    assert translated(4, "KeepAliveTimeout", ErrorCount=2, LastSuccess=1795502902) == events.KeepAliveTimeout(2, 1795502902.0)
+    assert translated(5, "KeepAliveRestored") == events.KeepAliveRestored()
+    assert translated(7, "StreamReplaced") == events.StreamReplaced()
+    assert translated(10, "ClientOutdated") == events.ClientOutdated()
+    assert translated(11, "StreamError", Code="516", Raw=node) == events.StreamError("516")
+    assert translated(12, "Disconnected", status=True) == events.Disconnected()
+    assert translated(26, "OfflineSyncPreview", Total=5, AppDataChanges=1, Message=3, Notifications=1, Receipts=0) == (
+        events.OfflineSyncPreview(5, 3)
+    )
+    assert translated(27, "OfflineSyncCompleted", Count=5) == events.OfflineSyncCompleted(5)
+    for name, number in {"LOGGED_OUT": 401, "MAIN_DEVICE_GONE": 403, "UNKNOWN_LOGOUT": 406}.items():
+        assert translated(6, "LoggedOut", OnConnect=True, Reason=reason.Value(name)) == events.LoggedOut(number, on_connect=True)
+    for name, number in {"GENERIC": 400, "BAD_USER_AGENT": 409, "EXPERIMENTAL": 501}.items():
+        found = translated(9, "ConnectFailure", Reason=reason.Value(name), Message="no", Raw=node)
+        assert found == events.ConnectFailure(number, "no")
+
+
+def test_a_ban_says_why_and_how_long():
+    code = neonize().TemporaryBan.BLOCKED_BY_USERS
+    assert translated(8, "TemporaryBan", Code=code, Expire=3600) == events.TemporaryBan(102, 3600.0)
+
+
+def test_a_message_that_could_not_be_decrypted_even_with_an_unknown_fail_mode():
+    whole = neonize().UndecryptableMessage(Info=info(), IsUnavailable=False, DecryptFailMode=1).SerializeToString()
+    expected = events.Undecryptable("3EB0AA", "4917012345667@s.whatsapp.net", "4917012345667@s.whatsapp.net")
+    assert translate(44, whole) == expected
+    # What neonize writes for a mode it does not know: the enum's number 0, which its own schema does not have.
+    assert translate(44, whole.replace(b"\x18\x01", b"\x18\x00")) == expected
+
+
+@pytest.mark.parametrize("code", [0, 13, 18, 45, 255])
+def test_an_event_without_a_meaning_here_is_other(code):
+    assert translate(code, b"\xff") == events.OtherEvent(code)
+
+
+@given(st.sampled_from([2, 3, 4, 6, 8, 9, 11, 17, 26, 27, 44]), st.binary(max_size=200))
+def test_bad_bytes_never_do_more_than_be_refused(code, payload):
+    try:
+        found = translate(code, payload)
+    except Untranslatable:
+        return
+    assert isinstance(found, events.Event)
+
+
+def test_a_large_message_is_decoded_in_no_time():
+    payload = message(e2e().Message(conversation="x" * 65536))
+    start = time.perf_counter()
+    for _ in range(100):
+        translate(17, payload)
+    assert time.perf_counter() - start < 2

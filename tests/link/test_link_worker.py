@@ -1,0 +1,75 @@
+"""The worker's pure parts, and its answer to a full disk. The process itself: tests/wire/test_worker_*.py."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from wasess.link.calls import Stream, Word
+from wasess.link.protobuf import neonize
+from wasess.link.worker import DEVICE_PROPERTIES, EVENTS, cause_of_return, log_line
+
+
+def test_the_device_properties_are_what_the_phone_will_read():
+    neonize()  # brings neonize's folder into reach
+    companion = importlib.import_module("waCompanionReg.WAWebProtobufsCompanionReg_pb2")
+    found = companion.DeviceProps.FromString(DEVICE_PROPERTIES)
+    assert (found.os, found.platformType) == ("wasess", companion.DeviceProps.CHROME)
+
+
+def test_events_that_stop_the_pump_or_hold_secrets_are_not_asked_for():
+    assert not {1, 13, 18, 19, 33, 34, 35} & set(EVENTS)
+    assert len(set(EVENTS)) == len(EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "pump_ran", "cause"),
+    [
+        ("failed to dial whatsapp web websocket: connection refused", False, "dial-failed"),
+        ("noise handshake failed: timed out", False, "dial-failed"),
+        ("failed to upgrade database: file is not a database", False, "library-returned"),
+        ("required field ConnectFailure.Reason not set", True, "library-returned"),
+        ("", True, "library-returned"),
+        ("", False, "library-returned"),
+    ],
+)
+def test_why_the_librarys_call_returned(text, pump_ran, cause):
+    assert cause_of_return(text, pump_ran=pump_ran) == cause
+
+
+def test_a_log_entry_becomes_one_line():
+    entry = neonize().LogEntry(Message="first\nsecond  third", Level="WARN", Name="Client/Socket").SerializeToString()
+    assert log_line(entry) == b"WARN Client/Socket: first second third"
+    long = neonize().LogEntry(Message="x" * 70000, Level="WARN", Name="Client").SerializeToString()
+    assert len(log_line(long)) == len("WARN Client: ") + 70000
+
+
+def test_a_full_disk_ends_the_worker_at_once_and_says_so():
+    ours, theirs = socket.socketpair()
+    program = textwrap.dedent("""
+        import ctypes, os, socket, sys
+        from wasess.link.worker import Worker
+        control = socket.socket(fileno=int(sys.argv[1]))
+        worker = Worker({}, control, os.eventfd(0))
+        worker._spool = os.open("/dev/full", os.O_WRONLY)
+        callback = worker._event_callback()
+        payload = b"a message"
+        callback(None, ctypes.cast(payload, ctypes.c_void_p).value, len(payload), 17)
+        print("survived")
+    """)
+    with ours, theirs:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(theirs.fileno())], pass_fds=[theirs.fileno()], capture_output=True, timeout=20, check=False
+        )
+        theirs.close()
+        (call,) = Stream().feed(ours.recv(4096))
+    assert done.returncode == 1
+    assert b"survived" not in done.stdout
+    assert call.word == Word.ENDED
+    assert call.fields == (b"crashed", f"the spool can't be written: [Errno 28] {os.strerror(28)}".encode())
