@@ -6,7 +6,7 @@ import time
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
-from wasess.sandbox.jid import Jid
+from wasess.sandbox.jid import USER_SERVER, Jid
 from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.post import bundle_node
 from wasess.sandbox.signal.session import PreKeyBundle
@@ -129,10 +129,11 @@ class Answers:
         jid = asked.bare if isinstance(asked, Jid) else account.jid
         makers = {
             "devices": lambda: _devices(account),
-            "lid": lambda: Node("lid", {"val": account.lid_jid}),
             "contact": lambda: Node("contact", {"type": "in"}, contact.bytes if contact else None),
             "status": lambda: Node("status", {}, b""),
         }
+        if jid.server == USER_SERVER:  # asked by its LID, a user has no pair to tell: both clients would file the LID as a phone number
+            makers["lid"] = lambda: Node("lid", {"val": account.lid_jid})
         return Node("user", {"jid": jid}, [makers[name]() for name in protocols if name in makers])
 
     def _groups(self, connection: Connection, device: Device, node: Node) -> None:
