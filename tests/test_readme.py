@@ -1,0 +1,191 @@
+"""The README tells the truth: each command in it is run, each table compared with the product."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from wasess import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+WASESS = Path(sys.executable).parent / "wasess"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table under a heading, without its head."""
+    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    table = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in table[2:]]
+
+
+COMMANDS = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
+RUN_BY_THE_SESSION_BELOW = [command for command in COMMANDS if command.startswith(("wasess ", "export "))]
+RUN_ELSEWHERE = {
+    "make demo": "tests/acceptance/test_demo.py",
+    "make test": "this run",
+    ". .venv/bin/activate": "puts wasess on the PATH, as the session below does",
+}
+
+
+def test_every_command_is_run() -> None:
+    assert set(COMMANDS) == {*RUN_BY_THE_SESSION_BELOW, *RUN_ELSEWHERE}
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench"])
+def test_make_knows_its_targets(target: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Shell:
+    """Runs README commands in a folder; those that stay are ended at the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "PATH": f"{WASESS.parent}:{os.environ['PATH']}"}
+        self.environment.pop("WASESS_SANDBOX", None)
+        self._staying: list[subprocess.Popen[bytes]] = []
+
+    def run(self, command: str) -> str:
+        done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def export(self, command: str) -> None:
+        self.environment.update(dict(word.split("=", 1) for word in command.split()[1:]))
+
+    def stay(self, command: str, log: str) -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("wb") as file:
+            process = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stdout=file, stderr=file)
+        self._staying.append(process)
+        return process
+
+    def log(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def close(self) -> None:
+        for process in reversed(self._staying):
+            process.terminate()
+        for process in self._staying:
+            process.wait(timeout=15)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shell = Shell(tmp_path)
+    yield shell
+    shell.close()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.acceptance
+def test_the_session_without_a_phone(shell: Shell) -> None:
+    commands = list(dict.fromkeys(RUN_BY_THE_SESSION_BELOW))
+    first = commands.index("wasess sandbox serve")
+    story = ["wasess sandbox serve", *(c for c in commands if c.startswith("export")), *commands[:first], *commands[first + 1 :]]
+    answers = {}
+    for command in dict.fromkeys(story):
+        if command == "wasess sandbox serve":
+            shell.stay(command, "sandbox.log")
+            until(lambda: "contract.json" in shell.log("sandbox.log"))
+        elif command.startswith("export"):
+            shell.export(command)
+        elif command.startswith("wasess connect"):
+            connecting = shell.stay(command, "connect.log")
+            shell.run("wasess sandbox scan shop")
+            assert connecting.wait(timeout=20) == 0, shell.log("connect.log")
+        elif command.startswith("wasess serve"):
+            shell.stay(command, "serve.log")
+            until(lambda: "manager ready" in shell.log("serve.log"))
+        elif command != "wasess sandbox scan shop":
+            answers[command] = shell.run(command)
+    assert list(answers)[-1] == "wasess sandbox state"
+
+    def replies() -> list[str]:
+        accounts = json.loads(shell.run("wasess sandbox state --json"))["data"]["accounts"]
+        return [message["text"] for account in accounts if account["name"] == "carol" for message in account["received"]]
+
+    until(lambda: replies() == ["you said: good morning"])
+    promised = re.sub(r"\d+\.\d", "N", blocks("text")[0]).splitlines()
+    assert re.sub(r"\d+\.\d", "N", shell.log("serve.log")).splitlines()[: len(promised)] == promised
+
+
+def test_the_table_of_commands() -> None:
+    def listed(*group: str) -> dict[str, str]:
+        environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+        done = subprocess.run([WASESS, *group, "--help"], env=environment, capture_output=True, text=True, check=True)
+        lines = done.stdout.split("Commands:\n", 1)[1].splitlines()
+        pairs = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines if line.strip()]
+        return {" ".join(["wasess", *group, name]): text for name, text in pairs}
+
+    product = listed() | listed("sandbox")
+    del product["wasess sandbox"]
+    told = {
+        " ".join(word for word in row[0].strip("`").split() if not word.isupper() and "..." not in word): row[1] for row in rows("Commands")
+    }
+    first_sentences = {"wasess connect": "Link a session to a phone", "wasess sandbox serve": "Run a stand-in until Ctrl+C"}
+    assert told.keys() == product.keys()
+    for command, text in told.items():
+        wanted = first_sentences.get(command, product[command])
+        assert text.rstrip(".").startswith(wanted.rstrip(".")), command
+
+
+def test_the_table_of_exit_codes() -> None:
+    told = {int(code) for code, _ in rows("Exit codes")}
+    classes = [value for _, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, errors.WasessError)]
+    assert {value.exit_code for value in classes} | {0} == told
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_python_compiles(block: str) -> None:
+    body = f"async def example(directory):\n{textwrap.indent(block, '    ')}" if "async with" in block else block
+    ast.parse(body)
+
+
+def test_the_bot_in_the_text_is_the_one_in_examples() -> None:
+    bot = (ROOT / "examples/echo_bot.py").read_text()
+    for line in blocks("python")[0].splitlines():
+        assert line in bot
+
+
+def test_the_systemd_unit_runs_a_command_that_exists() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # as configparser documents it
+    unit.read_string(blocks("ini")[0])
+    program, *arguments = unit["Service"]["ExecStart"].split()
+    assert program.endswith("/bin/wasess")
+    subprocess.run([WASESS, *arguments, "--help"], capture_output=True, check=True)
+
+
+def test_the_image_runs_a_command_that_exists() -> None:
+    command = json.loads(re.findall(r"^CMD (.*)$", blocks("dockerfile")[0], re.MULTILINE)[0])
+    subprocess.run([WASESS, *command[1:], "--help"], capture_output=True, check=True)
