@@ -52,3 +52,9 @@ def test_a_pairing_code_is_read():
     assert read_code(neonize().PairPhoneReturnFunction(Code="ABCD-EFGH").SerializeToString()) == "ABCD-EFGH"
     with pytest.raises(WorkerFailed, match="bad request"):
         read_code(neonize().PairPhoneReturnFunction(Error="bad request").SerializeToString())
+
+
+def test_a_text_longer_than_whatsapp_takes_is_refused():
+    assert len(send_request("4917012345667@s.whatsapp.net", "😀" * 65536)[1]) < 1 << 20
+    with pytest.raises(UsageError, match="65537 characters"):
+        send_request("4917012345667@s.whatsapp.net", "x" * 65537)

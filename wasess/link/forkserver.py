@@ -5,8 +5,7 @@ milliseconds and shares these pages with its siblings. Its environment is the wo
 
 On its socket (SOCK_SEQPACKET, one JSON object a message)::
 
-    in:   {"op": "start", "number": N, "order": {...}} with three descriptors: control socket, wake eventfd, output pipe
-          {"op": "kill", "pid": P}
+    in:   {"number": N, "order": {...}} with three descriptors: control socket, wake eventfd, output pipe
     out:  {"number": N, "pid": P}            {"number": N, "error": TEXT}
           {"pid": P, "status": S}            S as `os.waitstatus_to_exitcode` gives it: negative for a signal
 
@@ -63,18 +62,15 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
     if not data:
         return False
     request = json.loads(data)
-    if request["op"] == "kill":
-        if request["pid"] in children:  # still ours, so the number can't have been given to another process
-            os.kill(request["pid"], signal.SIGKILL)
-        return True
+    number, order = request["number"], request["order"]
     try:
         pid = os.fork()
         if pid == 0:
-            _become(request["order"], descriptors)
+            _become(order, descriptors)
         children.add(pid)
-        _tell(channel, {"number": request["number"], "pid": pid})
+        _tell(channel, {"number": number, "pid": pid})
     except OSError as error:
-        _tell(channel, {"number": request["number"], "error": str(error)})
+        _tell(channel, {"number": number, "error": str(error)})
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

@@ -30,8 +30,6 @@ STOPS_WITHIN = 5.0
 ANSWERS_WITHIN = 90.0
 # Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
 MAX_UNREAD = 1000
-# At a worker's end its socket closes with it; without a fork server that is how the host knows.
-HANGS_UP_WITHIN = 5.0
 
 
 class WorkerHost:
@@ -95,7 +93,7 @@ class _Worker:
         self._last_word: tuple[str, str] | None = None
         self._stopping = False
         self._writing = asyncio.Lock()
-        self._hung_up = asyncio.Event()
+        self._hung_up = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(control, self._read_control)
         self._loop.add_reader(wake, self._read_wake)
@@ -118,7 +116,8 @@ class _Worker:
         """Send a text; return its id once the server has acknowledged it. Raises `errors.WorkerFailed`."""
         sent = read_sent(await self._ask(Word.SEND, *send_request(to, text)))
         self._read_output()  # what the library said about this message was written before its answer
-        if unencrypted := self._output.unencrypted.pop(sent, ""):
+        unencrypted = self._output.unencrypted.pop(sent, "")
+        if unencrypted and not to.endswith("@g.us"):  # in a group it is one member of many
             raise WorkerFailed(f"The message could not be encrypted for its recipient: {redact(unencrypted)}.")
         return sent
 
@@ -149,7 +148,7 @@ class _Worker:
     # --- reading -------------------------------------------------------------------------------------------------------
 
     def _read_control(self) -> None:
-        while not self._hung_up.is_set():
+        while not self._hung_up:
             try:
                 data = self._control.recv(65536)
                 calls = self._stream.feed(data)
@@ -161,7 +160,7 @@ class _Worker:
                 self._hear(call)
             if not data:
                 self._loop.remove_reader(self._control)
-                self._hung_up.set()
+                self._hung_up = True
 
     def _hear(self, call: Call) -> None:
         fields = [field.decode(errors="replace") for field in call.fields] if call.word != Word.RESULT else []
@@ -230,9 +229,6 @@ class _Worker:
     async def _watch(self) -> None:
         """Wait for the process to be gone, read what it left, say so."""
         status = await self._child.exited
-        if status is None:  # the fork server is dead, its workers drain; their sockets close with them
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hung_up.wait(), HANGS_UP_WITHIN)
         self._read_control()
         self._read_output()
         cause, detail = self._cause(status)
@@ -255,7 +251,7 @@ class _Worker:
             return "stopped", ""
         said = self._last_word[1] if self._last_word else self._output.last_words
         if status is None:
-            return "crashed", said or "the fork server died"
+            return "crashed", said or "the fork server was gone, too"
         if status < 0:
             return "crashed", ": ".join(filter(None, (f"signal {_signal_name(-status)}", said)))
         return "crashed", said or f"exit status {status}"

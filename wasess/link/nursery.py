@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,13 +26,15 @@ if TYPE_CHECKING:
 # How long the fork server may take to leave once its socket is closed: its own grace, and a little.
 LEAVES_WITHIN = 5.0
 FORKS_WITHIN = 10.0
+# From a worker's death to the fork server's word about it.
+REAPS_WITHIN = 1.0
 
 # Without site-packages and the user's startup files it starts in half the time; it needs the standard library and wasess alone.
-BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from wasess.link.forkserver import main; main(int(sys.argv[2]))"
+BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from wasess.link.forkserver import main; main(int(sys.argv[2]))"
 
 # What a worker sees of our environment. The library reads the proxy and certificate settings, and only when it talks to
 # the real WhatsApp: under a contract the contract alone says where to go.
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+KEPT = ("PATH", "LD_LIBRARY_PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 KEPT_OUTSIDE_A_SANDBOX = (
     *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -52,16 +55,40 @@ def environment(ours: Mapping[str, str], contract: Contract | None) -> dict[str,
 
 
 class Child:
-    """A forked worker. ``exited`` holds its exit code (negative: a signal), None when the fork server died before it could say."""
+    """A forked worker. ``exited`` holds its exit code (negative: a signal), None when the fork server did not live to say it.
+
+    The pidfd says that the process is gone and kills it whatever happens to the fork server, and never hits another process.
+    """
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
         self.pid = pid
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._nursery = nursery
+        self._loop = asyncio.get_running_loop()
+        self._handle = os.pidfd_open(pid)
+        self._loop.add_reader(self._handle, self._died)
 
     def kill(self) -> None:
         """End it at once; nothing happens when it is gone."""
-        self._nursery.tell({"op": "kill", "pid": self.pid})
+        if self._handle >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
+    def reaped(self, status: int | None) -> None:
+        """Take the fork server's word; the first one counts."""
+        self._let_go()
+        if not self.exited.done():
+            self.exited.set_result(status)
+
+    def _died(self) -> None:
+        self._let_go()
+        self._loop.call_later(REAPS_WITHIN if self._nursery.alive else 0, self.reaped, None)
+
+    def _let_go(self) -> None:
+        if self._handle >= 0:
+            self._loop.remove_reader(self._handle)
+            os.close(self._handle)
+            self._handle = -1
 
 
 class Nursery:
@@ -105,7 +132,7 @@ class Nursery:
         number = self._numbers
         asked: asyncio.Future[Child] = self._loop.create_future()
         self._asked[number] = asked
-        request = json.dumps({"op": "start", "number": number, "order": order}).encode()
+        request = json.dumps({"number": number, "order": order}).encode()
         try:
             socket.send_fds(self._channel, [request], descriptors)
             async with asyncio.timeout(FORKS_WITHIN):
@@ -116,11 +143,6 @@ class Nursery:
             raise WorkerFailed(f"The fork server can't be reached: {error}.") from error
         finally:
             self._asked.pop(number, None)
-
-    def tell(self, request: dict[str, Any]) -> None:
-        """Send a request that has no answer."""
-        with contextlib.suppress(OSError):
-            self._channel.send(json.dumps(request).encode())
 
     async def close(self) -> None:
         """Let the server and what remains of its workers go."""
@@ -147,8 +169,8 @@ class Nursery:
     def _hear(self, message: dict[str, Any]) -> None:
         if "status" in message:
             child = self._children.pop(message["pid"], None)
-            if child and not child.exited.done():
-                child.exited.set_result(message["status"])
+            if child:
+                child.reaped(message["status"])
             return
         asked = self._asked.get(message["number"])
         if "pid" in message:
@@ -169,10 +191,7 @@ class Nursery:
         for asked in self._asked.values():
             if not asked.done():
                 asked.set_exception(WorkerFailed("The fork server died."))
-        for child in self._children.values():
-            if not child.exited.done():
-                child.exited.set_result(None)
-        self._children.clear()
+        self._children.clear()  # each hears of its own end by itself
 
 
 def _checked_library() -> Path:

@@ -10,6 +10,8 @@ from wasess.link.redact import redact
 MAX_LINE = 500
 # A pipe write by the worker is at most this long; a longer line is cut off here.
 MAX_PENDING = 4096
+# As many messages as can be on their way at once, and more.
+MAX_UNENCRYPTED = 200
 # Worth more than the exit status when a process dies.
 LAST_WORDS = ("fatal error:", "panic:", "SIG")
 # Said by other means, or for a terminal.
@@ -65,6 +67,8 @@ class Output:
             return ""
         if (match := _UNENCRYPTED.search(line)) and ":" not in match["user"]:
             self.unencrypted[match[1]] = match["why"]
+            while len(self.unencrypted) > MAX_UNENCRYPTED:
+                del self.unencrypted[next(iter(self.unencrypted))]
         shown = redact(line)[:MAX_LINE]
         if not self.last_words and line.startswith(LAST_WORDS):
             self.last_words = shown

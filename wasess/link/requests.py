@@ -10,6 +10,8 @@ from wasess.link.redact import redact
 
 SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
 
+MAX_TEXT = 65536
+
 # WhatsApp checks the display name and accepts common pairs of "Browser (OS)" only (whatsmeow pair-code.go); 1 is Chrome.
 PAIRING_CLIENT = 1
 PAIRING_DISPLAY = "Chrome (Linux)"
@@ -19,10 +21,12 @@ _PHONE = re.compile(r"[1-9][0-9]{6,14}")
 
 
 def send_request(to: str, text: str) -> tuple[bytes, bytes]:
-    """Return the recipient (neonize.JID) and the message (WAWebProtobufsE2E.Message). Raises `errors.UsageError` on a bad address."""
+    """Return the recipient (neonize.JID) and the message (WAWebProtobufsE2E.Message). Raises `errors.UsageError` on a bad address or a long text."""
     match = _ADDRESS.fullmatch(to)
     if not match or match["server"] not in SERVERS:
         raise UsageError(f"{redact(to)!r} is not a WhatsApp address.", hint="Write it like 491701234567@s.whatsapp.net.")
+    if len(text) > MAX_TEXT:
+        raise UsageError(f"The text has {len(text)} characters; WhatsApp takes {MAX_TEXT}.", hint="Send it in parts.")
     jid = protobuf.neonize().JID(User=match["user"], RawAgent=0, Device=0, Integrator=0, Server=match["server"])
     return jid.SerializeToString(), protobuf.e2e().Message(conversation=text).SerializeToString()
 

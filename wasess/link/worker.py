@@ -101,6 +101,7 @@ class Worker:
         self._unsynced = threading.Lock()
         self._draining = ""
         self._events = 0
+        self._called = False
         self._spool = -1
         self._library: Library | None = None
         self._callbacks: tuple[object, ...] = ()
@@ -201,6 +202,7 @@ class Worker:
         return EventCallback(on_event)
 
     def _on_qr(self, _uuid: int, text: int) -> None:
+        self._called = True
         if self._order["mode"] == "run":
             self.end("no-device", "the library asked for a QR code to be scanned")
         self._tell(Word.QR, ctypes.string_at(text))
@@ -248,7 +250,9 @@ class Worker:
     def _answer(self, call: Call) -> None:
         library, answer, problem = self._loaded(), b"", ""
         try:
-            if call.word == Word.SEND:
+            if not (self._called or self._events):  # the library still writes its maps, and they have no lock
+                problem = "the session is not up yet"
+            elif call.word == Word.SEND:
                 answer = library.send_message(*call.fields)
             elif call.word == Word.PAIR_PHONE:
                 answer = library.pair_phone(*call.fields)
