@@ -40,7 +40,7 @@ class Journal:
             await asyncio.to_thread(work, *arguments)
             self._complained = False
         except (StoreError, OSError) as error:
-            if not self._complained:
+            if not self._complained and self._session.exists():
                 self._complain(f"its record can't be kept: {error}")
             self._complained = True
 

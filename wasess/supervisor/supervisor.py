@@ -221,12 +221,11 @@ class Supervisor:
         except UnsupportedPlatform as error:
             self._fatal = error
             self.stop()
-        except Exception as error:  # a bug, or a folder that can't be used: it concerns this session only
-            self._not_before[user] = self._clock.now() + TRY_AGAIN_AFTER
-            if not isinstance(error, (WasessError, OSError)):
-                logger.exception("the keeper of %s failed", user)
-            line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
-            self._reporter.report(Notice(self._clock.now(), "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
+        except Exception as error:  # noqa: BLE001 - a bug, or a folder that can't be used: it concerns this session only
+            if kept.session.exists():
+                self._try_again(user, error)
+            else:
+                self._let_go(kept)
         finally:
             if kept.running:
                 kept.running.cancel()
@@ -235,7 +234,16 @@ class Supervisor:
             if self._dispatcher:
                 await self._dispatcher.forget(user)
 
+    def _try_again(self, user: str, error: Exception) -> None:
+        if not isinstance(error, (WasessError, OSError)):
+            logger.error("the keeper of %s failed", user, exc_info=error)
+        now = self._clock.now()
+        self._not_before[user] = now + TRY_AGAIN_AFTER
+        line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
+        self._reporter.report(Notice(now, "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
+
     def _let_go(self, kept: _Kept) -> None:
+        """Its folder is gone."""
         if not kept.removed:
             kept.removed = True
             self._tell("removed", f"{kept.session.user} was removed; no longer kept", kept.session.user)
