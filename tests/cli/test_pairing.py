@@ -6,6 +6,7 @@ import pytest
 
 from wasess import errors
 from wasess.cli.pairing import AskPhoneCode, Fail, Finish, Happening, PhoneCode, PhoneRefused, Say, Show, Start, Tick, begin, step
+from wasess.cli.refusals import dial_problem
 from wasess.core import events
 from wasess.link.port import LinkSignal
 
@@ -216,3 +217,31 @@ def test_after_the_phone_has_accepted_a_late_code_is_not_shown():
     talk.hear(qr())
     talk.hear(events.Paired(JID))
     assert talk.hear(qr()) == []
+
+
+def test_a_device_that_is_gone_when_it_logs_in_again_was_taken_back():
+    talk = Talk()
+    talk.hear(qr())
+    talk.hear(events.Paired(JID))
+    talk.hear(ended("library-returned"))
+    (fail,) = talk.hear(ended("no-device"))
+    assert isinstance(fail, Fail)
+    assert isinstance(fail.error, errors.LoggedOut)
+    assert not fail.keep
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("timeout", errors.NetworkDown), ("err-unexpected-state", errors.PairingFailed), ("err-client-outdated", errors.Outdated)],
+)
+def test_a_refusal_before_the_first_code(word, kind):
+    assert isinstance(failure(Talk().hear(ended("library-returned", f"pairing: {word}"))), kind)
+
+
+def test_a_failed_dial_is_told_without_the_layers_it_came_through():
+    layers = 'failed to dial whatsapp web websocket: failed to WebSocket dial: failed to send handshake request: Get "https://x/ws/chat": '
+    assert (
+        dial_problem(f"{layers}tls: first record does not look like a TLS handshake")
+        == "tls: first record does not look like a TLS handshake"
+    )
+    assert dial_problem("") == "no reason given"

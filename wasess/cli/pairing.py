@@ -202,11 +202,13 @@ def _fail(pairing: Pairing, error: errors.WasessError) -> Fail:
 def _link_ended(pairing: Pairing, cause: str, detail: str, now: float) -> Step:
     if cause == "locked":
         return pairing, [Fail(errors.Locked(detail or f"another process uses the session {pairing.user}", hint="stop it, then try again"))]
+    if cause == "no-device":
+        return pairing, [Fail(refusals.taken_back(pairing.user))]
     if pairing.phase is Phase.LOGGING_IN:
         return _log_in_again(pairing, detail or cause, now)
     if cause == "dial-failed":
-        return _dial_again(pairing, detail, now)
-    if cause == "library-returned" and pairing.phase is Phase.SHOWING:
+        return _dial_again(pairing, refusals.dial_problem(detail), now)
+    if cause == "library-returned" and (pairing.phase is Phase.SHOWING or detail.startswith("pairing: ")):
         word = detail.removeprefix("pairing: ")
         return pairing, [Fail(refusals.in_last_word(pairing.user, word) or _codes_ended(pairing, now))]
     sentence = f"the worker of {pairing.user} ended during the pairing ({cause}{': ' + detail if detail else ''})"
@@ -247,6 +249,6 @@ def _time_is_up(pairing: Pairing, now: float) -> Step:
 def _codes_ended(pairing: Pairing, now: float) -> errors.WasessError:
     """The library shows no more codes: they are used up, or its connection is gone; it says the same for both."""
     hint = f"wasess connect {pairing.user}"
-    if now >= pairing.code_until - 1:
+    if pairing.codes and now >= pairing.code_until - 1:
         return errors.PairingFailed(f"the codes are used up ({pairing.codes} of {CODES}); no phone has scanned one", hint=hint)
-    return errors.NetworkDown("WhatsApp closed the connection while a code was shown", hint=hint)
+    return errors.NetworkDown("WhatsApp closed the connection before a phone had scanned a code", hint=hint)

@@ -62,6 +62,10 @@ class PairingRun:
 
     async def end(self) -> None:
         """End the link: drained when the phone has accepted, at once when there is nothing to lose."""
+        for task in self._tasks:  # first: what a link says when it is told to end is no news
+            task.cancel()
+        self._tasks.clear()
+        self._inbox = asyncio.Queue()
         link, self._link = self._link, None
         if link and self.accepted:
             with suppress(TimeoutError):
@@ -70,9 +74,6 @@ class PairingRun:
             self._events.commit()
         if link:
             link.kill()
-        for task in self._tasks:
-            task.cancel()
-        self._tasks.clear()
 
     def resized(self) -> None:
         """The window has another size."""

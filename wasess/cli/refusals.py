@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from wasess import errors
@@ -9,6 +10,8 @@ from wasess.core import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_DIAL_LAYERS = re.compile(r'^(?:(?:failed to (?:dial whatsapp web websocket|WebSocket dial|send handshake request)|Get "[^"]*"): )+')
 
 
 def in_event(user: str, event: events.Event) -> errors.WasessError | None:
@@ -50,6 +53,11 @@ def unfit_answer(user: str, detail: str) -> errors.WasessError:
     return errors.PairingFailed(sentence, hint=f"scan the newest code with the right phone: wasess connect {user}")
 
 
+def dial_problem(detail: str) -> str:
+    """What is behind a dial that failed, without the layers of the library it came through."""
+    return _DIAL_LAYERS.sub("", detail) or "no reason given"
+
+
 def phone_number(user: str, detail: str) -> errors.WasessError:
     """WhatsApp gives no code to type for this number."""
     sentence = f"WhatsApp gave no code for this phone number ({detail})"
@@ -72,14 +80,15 @@ def banned(user: str, seconds: float = 0) -> errors.WasessError:
     return errors.Banned(f"WhatsApp has banned this account for a time{until}", hint=f"wait, then: wasess connect {user}")
 
 
-def _outdated(_user: str) -> errors.WasessError:
-    return errors.Outdated("WhatsApp refuses this version of the client library (405)", hint="pip install --upgrade wasess")
-
-
-def _taken_back(user: str) -> errors.WasessError:
+def taken_back(user: str) -> errors.WasessError:
+    """The phone had accepted, and the device row is gone again (401, 403, 406, or device_removed)."""
     sentence = f"WhatsApp took the link of {user} back right after the phone had accepted it"
     hint = f"wait a few minutes, look at Linked devices on the phone, then: wasess connect {user}"
     return errors.LoggedOut(sentence, hint=hint)
+
+
+def _outdated(_user: str) -> errors.WasessError:
+    return errors.Outdated("WhatsApp refuses this version of the client library (405)", hint="pip install --upgrade wasess")
 
 
 def _replaced(user: str) -> errors.WasessError:
@@ -100,7 +109,7 @@ def _unwilling(user: str) -> errors.WasessError:
 
 
 _BARE_EVENTS: dict[type[events.Event], Callable[[str], errors.WasessError]] = {
-    events.LoggedOut: _taken_back,
+    events.LoggedOut: taken_back,
     events.ClientOutdated: _outdated,
     events.StreamReplaced: _replaced,
 }
