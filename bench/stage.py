@@ -1,0 +1,143 @@
+"""What every figure about sessions needs first: a stand-in, and a home with sessions that are linked to it. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.figure import BenchFailed, tell
+from wasess.core import events
+from wasess.core.states import State
+from wasess.link.contract import Contract
+from wasess.link.host import WorkerHost
+from wasess.link.port import LinkSpec
+from wasess.link.translate import translate
+from wasess.store.records import SessionRecord
+from wasess.store.sessions import Home
+from wasess.store.spool import SpoolReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wasess.link.port import LinkSignal
+    from wasess.store.sessions import Session
+
+ROOT = Path(__file__).parent.parent
+PAIRED_AT_A_TIME = 8
+PAIRED_WITHIN = 60.0
+LOOKS_EVERY = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A folder with a running stand-in and ``count`` linked sessions."""
+
+    folder: Path
+    contract: Contract
+    contract_file: Path
+    count: int
+
+    @property
+    def home(self) -> Home:
+        """Where the sessions are."""
+        return Home(self.folder / "home")
+
+    def active_since(self) -> dict[str, float]:
+        """When each session that the stand-in now calls online and active became so (Unix time): the truth about who is there."""
+        facts = self.ask("state")
+        there = {d["user"] for account in facts["accounts"] for d in account["devices"] if d["online"] and d["active"]}
+        return {fact["user"]: fact["at"] for fact in facts["history"] if fact["what"] == "active" and fact["user"] in there}
+
+    def ask(self, verb: str, **request: object) -> Any:
+        """One question to the stand-in's control socket. Raises `BenchFailed`."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PAIRED_WITHIN)
+            connection.connect(str(self.contract.control))
+            connection.sendall(json.dumps({"verb": verb, **request}).encode() + b"\n")
+            answer = json.loads(connection.makefile("rb").readline())
+        if not answer["ok"]:
+            raise BenchFailed(f"the stand-in refused {verb}: {answer['error']}")
+        return answer["data"]
+
+
+@contextmanager
+def linked_sessions(count: int) -> Iterator[Stage]:
+    """Set the stage: start a stand-in, link ``count`` sessions, leave all of them offline."""
+    with tempfile.TemporaryDirectory(prefix="wasess-bench-") as name:
+        command = [sys.executable, "-m", "bench.stand_in", str(Path(name) / "stand-in")]
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stand_in:
+            try:
+                stage = _stage(Path(name), stand_in, count)
+                tell(f"linking {count} sessions")
+                began = time.monotonic()
+                asyncio.run(_link_all(stage))
+                tell(f"linked in {time.monotonic() - began:.1f} s")
+                wait_until(lambda: not stage.active_since(), "the sessions that were just linked are still online")
+                yield stage
+            finally:
+                stand_in.communicate()  # closes its stdin, waits for its end
+
+
+def wait_until(condition: Callable[[], object], otherwise: str, seconds: float = 60.0) -> None:
+    """Look until it holds. Raises `BenchFailed` with ``otherwise``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchFailed(f"{otherwise} ({seconds:.0f} s)")
+        time.sleep(LOOKS_EVERY)
+
+
+def _stage(folder: Path, stand_in: subprocess.Popen[str], count: int) -> Stage:
+    contract_file = stand_in.stdout.readline().strip() if stand_in.stdout else ""
+    if not contract_file:
+        raise BenchFailed("the stand-in did not start")
+    return Stage(folder, Contract.load(Path(contract_file)), Path(contract_file), count)
+
+
+async def _link_all(stage: Stage) -> None:
+    home = stage.home.open(create=True)
+    host = WorkerHost(stage.contract)
+    places = asyncio.Semaphore(PAIRED_AT_A_TIME)
+    try:
+        async with asyncio.TaskGroup() as linking:
+            for number in range(stage.count):
+                linking.create_task(_link(stage, host, home.session(f"user-{number:03d}"), places))
+    finally:
+        await host.close()
+
+
+async def _link(stage: Stage, host: WorkerHost, session: Session, places: asyncio.Semaphore) -> None:
+    """What `wasess connect` does, without a terminal."""
+    async with places, asyncio.timeout(PAIRED_WITHIN):
+        session.create()
+        link = await host.start(LinkSpec(session.user, session.folder, "pair"))
+        reader = SpoolReader(session.folder)
+        scanned = False
+        async for signal in link.signals():
+            if signal.kind == "qr" and not scanned:
+                scanned = True
+                await asyncio.to_thread(stage.ask, "scan", user=session.user, qr=signal.value)
+            elif _logged_in(signal, reader):
+                break
+        await link.stop()
+        now, device = time.time(), session.device()
+        jid = device.jid if device else None
+        session.record.save(SessionRecord(session.user, now, State.NEW, "NEVER_STARTED", now, paired_at=now, jid=jid))
+
+
+def _logged_in(signal: LinkSignal, reader: SpoolReader) -> bool:
+    if signal.kind == "ended":
+        raise BenchFailed(f"a pairing ended: {signal.value} {signal.detail}")
+    frames = reader.read_new()
+    if frames:
+        reader.commit(frames[-1].end)
+    return any(isinstance(translate(frame.code, frame.payload), events.Connected) for frame in frames)
