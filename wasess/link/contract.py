@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT_KEY_SIZE = 32
-HINT = "Start a stand-in with `wasess sandbox start`, or correct the file."
+HINT = "Start a stand-in with `wasess sandbox serve`, or correct the file."
 
 
 @dataclass(frozen=True, slots=True)

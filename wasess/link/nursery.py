@@ -65,8 +65,10 @@ class Child:
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._nursery = nursery
         self._loop = asyncio.get_running_loop()
-        self._handle = os.pidfd_open(pid)
-        self._loop.add_reader(self._handle, self._died)
+        self._handle = -1
+        with contextlib.suppress(ProcessLookupError):  # it has ended already; the fork server's word about it is on its way
+            self._handle = os.pidfd_open(pid)
+            self._loop.add_reader(self._handle, self._died)
 
     def kill(self) -> None:
         """End it at once; nothing happens when it is gone."""
