@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -33,9 +35,12 @@ class Baileys:
     async def next(self, event: str, **fields: Any) -> dict[str, Any]:
         """Wait for the next event of a kind that nobody has waited for yet; it must have these fields."""
         waiting = asyncio.create_task(self._events[event].get())
-        async with asyncio.timeout(DEADLINE):
-            await asyncio.wait({waiting, self._reader}, return_when=asyncio.FIRST_COMPLETED)
-        assert waiting.done(), f"Baileys ended before it told of {event!r}"
+        await asyncio.wait({waiting, self._reader}, timeout=DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            pytest.fail(
+                f"Baileys {'ended before it' if self._reader.done() else 'has not'} told of {event!r}; it complains: {self.complaints}"
+            )
         told = waiting.result()
         assert told | fields == told
         return told
