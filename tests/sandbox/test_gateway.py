@@ -1,72 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import ssl
 import time
-from contextlib import asynccontextmanager
 
 import pytest
-from websockets.exceptions import InvalidMessage
-from wire_client import DEADLINE, Client
+from gateway_rig import soon, until
+from wire_client import DEADLINE
 
-from wasess.sandbox.dial import GARBAGE
-from wasess.sandbox.faults import Fault, FaultBook
-from wasess.sandbox.gateway import Gateway, Wire
+from wasess.sandbox.faults import Fault
+from wasess.sandbox.gateway import Wire
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node, encode
 from wasess.sandbox.protobufs import waCert
-from wasess.sandbox.trust import Trust
 
 PING = Node("iq", {"id": "7", "to": Jid(""), "xmlns": "w:p", "type": "get"})
 PONG = Node("iq", {"id": "7", "from": Jid(""), "type": "result"})
-
-
-class Rig:
-    """A gateway, and its wires in the order they came up."""
-
-    def __init__(self, tmp_path) -> None:
-        self.ca_file = tmp_path / "ca.pem"
-        self.trust = Trust()
-        self.trust.write_ca(self.ca_file)
-        self.faults = FaultBook()
-        self.arrived: asyncio.Queue[Wire] = asyncio.Queue()
-        self.gateway = Gateway(self.trust, self.faults, self.on_wire)
-
-    async def on_wire(self, wire: Wire) -> None:
-        self.arrived.put_nowait(wire)
-        await until(lambda: wire.closed, deadline=60)
-
-    def client(self, user: str = "alice") -> Client:
-        return Client(self.ca_file, user)
-
-    @asynccontextmanager
-    async def connected(self):
-        async with self.client() as client:
-            await client.dial(self.gateway.port)
-            yield client, await soon(self.arrived.get())
-
-
-async def soon(awaitable):
-    async with asyncio.timeout(DEADLINE):
-        return await awaitable
-
-
-async def until(condition, deadline: float = DEADLINE) -> None:
-    async with asyncio.timeout(deadline):
-        while not condition():  # noqa: ASYNC110  (what is waited for is the state that callers see, and it has no event)
-            await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def rig(tmp_path):
-    rig = Rig(tmp_path)
-    await rig.gateway.start()
-    yield rig
-    await soon(rig.gateway.close())
-    assert not rig.gateway._connections
-    gc.collect()  # a transport left open would warn here, and warnings are errors
 
 
 async def test_a_client_comes_in_by_the_proxy(rig):
@@ -262,194 +211,6 @@ async def test_closing_the_gateway_ends_everything(rig):
         assert await client.end() is None
         with pytest.raises(ConnectionRefusedError):
             await client.open(rig.gateway.port)
-
-
-# --- who gets in -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("authorization", ["", "Basic ", "Basic %%%", "Bearer YWxpY2U6eA==", "Basic Ong=", "Basic //8="])
-async def test_a_proxy_address_without_a_name_is_refused(rig, authorization):
-    async with rig.client() as client:
-        await client.open(rig.gateway.port)
-        assert b" 407 " in await client.connect(authorization=authorization)
-        assert await client.reader.read() == b""
-
-
-async def test_the_proxy_leads_nowhere_else(rig):
-    async with rig.client() as client:
-        await client.open(rig.gateway.port)
-        assert b" 502 " in await client.connect("mmg.whatsapp.net:443")
-        assert await client.reader.read() == b""
-
-
-@pytest.mark.parametrize("request_head", [b"GET / HTTP/1.1\r\n\r\n", b"hello\r\n\r\n", bytes(20_000)])
-async def test_what_is_no_proxy_request_is_refused(rig, request_head):
-    async with rig.client() as client:
-        await client.open(rig.gateway.port)
-        client.writer.write(request_head)
-        assert (await client.reader.read())[:13] in {b"HTTP/1.1 502 ", b""}
-
-
-async def test_a_direct_address_without_a_name_is_refused(rig):
-    async with rig.client("") as client:
-        await client.open(rig.gateway.direct_port)
-        await client.tls("localhost")
-        assert (await client.upgrade()).status_code == 400
-
-
-async def test_a_client_that_does_not_trust_us_leaves_nothing_behind(rig, tmp_path):
-    Trust().write_ca(tmp_path / "other.pem")
-    async with Client(tmp_path / "other.pem") as client:
-        await client.open(rig.gateway.port)
-        await client.connect()
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await client.tls("web.whatsapp.com")
-    await until(lambda: not rig.gateway._connections)
-
-
-async def test_a_client_with_a_wrong_hello_is_let_go(rig):
-    async with rig.client() as client:
-        await client.open(rig.gateway.port)
-        await client.connect()
-        await client.tls("web.whatsapp.com")
-        await client.upgrade()
-        client.send(b"WB\x06\x03")
-        assert await client.end() is None
-
-
-# --- faults of the dial ------------------------------------------------------------------------------------------
-
-PHASES = ["connect", "tls", "upgrade", "noise"]
-
-
-async def dial_to(client: Client, port: int, phase: str):
-    """Go up to a phase and return the coroutine of its step."""
-    await client.open(port)
-    if phase == "connect":
-        return client.connect()
-    await client.connect()
-    if phase == "tls":
-        return client.tls("web.whatsapp.com")
-    await client.tls("web.whatsapp.com")
-    if phase == "upgrade":
-        return client.upgrade()
-    await client.upgrade()
-    client.send(client.noise.hello())
-    return client.frame()
-
-
-@pytest.mark.parametrize("phase", PHASES)
-async def test_a_reset_in_every_phase(rig, phase):
-    rig.faults.set("alice", Fault("reset", phase))
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, phase)
-        with pytest.raises(ConnectionResetError):
-            await soon(step)
-
-
-async def test_a_refusal_comes_before_any_answer(rig):
-    rig.faults.set("alice", Fault("refuse", "connect"))
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, "connect")
-        with pytest.raises(ConnectionResetError):
-            await soon(step)
-
-
-@pytest.mark.parametrize("phase", PHASES)
-async def test_a_fin_in_every_phase(rig, phase):
-    rig.faults.set("alice", Fault("fin", phase))
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, phase)
-        with pytest.raises((EOFError, ssl.SSLError, ConnectionError, InvalidMessage)) as caught:
-            await soon(step)
-        assert not isinstance(caught.value, ConnectionResetError) or phase == "tls"  # asyncio calls it so in a TLS handshake
-
-
-@pytest.mark.parametrize("phase", PHASES)
-async def test_a_stall_in_every_phase_ends_when_the_client_gives_up(rig, phase):
-    rig.faults.set("alice", Fault("stall", phase))
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, phase)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(step, 0.2)
-        assert len(rig.gateway._connections) == 1
-    await until(lambda: not rig.gateway._connections)
-
-
-async def test_garbage_instead_of_the_proxys_answer(rig):
-    rig.faults.set("alice", Fault("garbage", "connect"))
-    async with rig.client() as client:
-        assert GARBAGE.startswith(await soon(await dial_to(client, rig.gateway.port, "connect")))
-
-
-@pytest.mark.parametrize(("phase", "error"), [("tls", ssl.SSLError), ("upgrade", InvalidMessage)])
-async def test_garbage_instead_of_tls_and_of_the_upgrade(rig, phase, error):
-    rig.faults.set("alice", Fault("garbage", phase))
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, phase)
-        with pytest.raises(error):
-            await soon(step)
-
-
-async def test_garbage_instead_of_the_noise_answer_is_a_whole_frame(rig):
-    rig.faults.set("alice", Fault("garbage", "noise"))
-    async with rig.client() as client:
-        assert (await soon(await dial_to(client, rig.gateway.port, "noise")))[3:] == GARBAGE
-
-
-@pytest.mark.parametrize("status", [403, 429, 502, 503])
-async def test_an_http_status_of_the_proxy_and_of_the_upgrade(rig, status):
-    rig.faults.set("alice", Fault("http_status", "connect", value=str(status), count=1))
-    rig.faults.set("alice", Fault("http_status", "upgrade", value=str(status), count=1))
-    async with rig.client() as client:
-        answer = await soon(await dial_to(client, rig.gateway.port, "connect"))
-        assert answer.startswith(b"HTTP/1.1 %d " % status)
-        assert await client.reader.read() == b""
-    async with rig.client() as client:
-        answer = await soon(await dial_to(client, rig.gateway.port, "upgrade"))
-        assert answer.status_code == status
-    async with rig.connected():
-        assert not rig.faults.active("alice")
-
-
-@pytest.mark.parametrize("phase", PHASES)
-async def test_a_delay_in_every_phase(rig, phase):
-    rig.faults.set("alice", Fault("delay", phase, value="0.2", count=1))
-    started = time.monotonic()
-    async with rig.connected():
-        assert time.monotonic() - started > 0.2
-
-
-async def test_a_delay_may_come_before_another_fault(rig):
-    rig.faults.set("alice", Fault("delay", "connect", value="0.2"))
-    rig.faults.set("alice", Fault("refuse", "connect"))
-    started = time.monotonic()
-    async with rig.client() as client:
-        step = await dial_to(client, rig.gateway.port, "connect")
-        with pytest.raises(ConnectionResetError):
-            await soon(step)
-    assert time.monotonic() - started > 0.2
-
-
-async def test_a_fault_hits_its_user_only_unless_it_is_everyones(rig):
-    rig.faults.set("bob", Fault("refuse", "connect"))
-    async with rig.connected():
-        rig.faults.set("*", Fault("reset", "tls", count=1))
-    async with rig.client("carol") as client:
-        await client.open(rig.gateway.direct_port)
-        with pytest.raises(ConnectionResetError):
-            await soon(client.tls("localhost"))
-
-
-async def test_a_fault_may_strike_a_number_of_times(rig):
-    rig.faults.set("alice", Fault("refuse", "connect", count=2))
-    for _ in range(2):
-        async with rig.client() as client:
-            step = await dial_to(client, rig.gateway.port, "connect")
-            with pytest.raises(ConnectionResetError):
-                await soon(step)
-    async with rig.connected():
-        pass
 
 
 async def test_a_hundred_clients_at_once(rig):
