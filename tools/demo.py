@@ -82,6 +82,7 @@ class Story:
         """All of it, in order."""
         self._start_sandbox()
         self._link()
+        chapter("3", "serve keeps the session and gives each message to a bot.", f"wasess serve --bot {self._bot.name}:reply")
         serve = self._serve()
         self._converse("good morning", "a contact wrote, the bot answered, end-to-end encrypted")
         self._cut_the_network(serve)
@@ -107,7 +108,6 @@ class Story:
         self.proven.append("the code in the terminal was read from the picture and linked the session")
 
     def _serve(self) -> Process:
-        chapter("3", "serve keeps the session and gives each message to a bot.", f"wasess serve --bot {self._bot.name}:reply")
         serve = Process(self._running, self._environment, "serve", "serve", "--bot", f"{self._bot}:reply")
         serve.wait_for_log("manager ready")
         return serve
@@ -133,6 +133,7 @@ class Story:
         until(lambda: not self._device()["online"], "the session survived the kill?")
         say(f"   {CONTACT} writes: 'anybody home?'")
         self._wasess("sandbox", "say", CONTACT, USER, "anybody home?")
+        chapter("6", "serve is started again, and nobody scans anything.", f"wasess serve --bot {self._bot.name}:reply")
         began = time.monotonic()
         serve = self._serve()
         self._wait_for_reply("anybody home?")
