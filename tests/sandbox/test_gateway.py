@@ -3,16 +3,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 from gateway_rig import soon, until
 from wire_client import DEADLINE
 
 from wasess.sandbox.faults import Fault
-from wasess.sandbox.gateway import Wire
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node, encode
 from wasess.sandbox.protobufs import waCert
+
+if TYPE_CHECKING:
+    from wasess.sandbox.gateway import Wire
 
 PING = Node("iq", {"id": "7", "to": Jid(""), "xmlns": "w:p", "type": "get"})
 PONG = Node("iq", {"id": "7", "from": Jid(""), "type": "result"})
