@@ -22,8 +22,7 @@ from wasess.store.records import Change, RecordFile
 file = RecordFile(Path(sys.argv[1]))
 while True:
     n = file.load().restarts + 1
-    file.update(restarts=n)
-    file.note(Change(float(n), "ONLINE", "OK", "x" * 200))
+    file.note(Change(float(n), "ONLINE", "OK", "x" * 200), restarts=n)
     print(n, flush=True)
 """
 
@@ -61,14 +60,16 @@ def test_remembers_a_record(file, folder):
 
 def test_changes_some_fields(file):
     file.save(RECORD)
-    assert file.update(state="ONLINE", restarts=1) == replace(RECORD, state="ONLINE", restarts=1) == file.load()
+    file.note(change(1), state="ONLINE", restarts=1)
+    assert file.load() == replace(RECORD, state="ONLINE", restarts=1)
     with pytest.raises(TypeError):
-        file.update(colour="green")
+        file.note(change(2), colour="green")
+    assert file.history() == [change(1)]
 
 
 def test_can_not_change_what_is_not_there(file):
     with pytest.raises(StoreError, match="'alice' has no record") as caught:
-        file.update(state="ONLINE")
+        file.note(change(1), state="ONLINE")
     assert caught.value.hint == "wasess connect alice"
 
 
@@ -76,8 +77,7 @@ def test_sees_at_once_what_another_wrote(file, folder):
     file.save(RECORD)
     other = RecordFile(folder)
     assert other.load() == RECORD
-    file.update(state="ONLINE")
-    file.note(change(1))
+    file.note(change(1), state="ONLINE")
     assert other.load() == replace(RECORD, state="ONLINE")
     assert other.history() == [change(1)]
 
@@ -92,11 +92,11 @@ def test_keeps_the_last_changes_in_order(file):
 
 def test_the_previous_version_answers_for_a_damaged_file(file, folder):
     file.save(RECORD)
-    file.update(state="ONLINE")
+    file.note(change(1), state="ONLINE")
     (folder / "session.json").write_bytes(b"")
     assert file.load() == RECORD
     # And the next write repairs the file, without putting the damage over the good copy.
-    file.update(state="STOPPED")
+    file.note(change(2), state="STOPPED")
     assert file.load() == replace(RECORD, state="STOPPED")
     (folder / "session.json").write_bytes(b"{")
     assert file.load() == RECORD

@@ -10,6 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from wasess.errors import Locked, WasessError, WorkerFailed
+from wasess.link import protobuf
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.nursery import Child, Nursery
 from wasess.link.output import Output
@@ -40,6 +41,7 @@ class WorkerHost:
         self._nursery: Nursery | None = None
         self._starting = asyncio.Lock()
         self._workers: set[_Worker] = set()
+        self._loading: asyncio.Task[object] | None = None
 
     async def start(self, spec: LinkSpec) -> _Worker:
         """Start a session's process. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform` when no process can be had."""
@@ -66,6 +68,8 @@ class WorkerHost:
         if self._nursery:
             await self._nursery.close()
             self._nursery = None
+        if self._loading:
+            await self._loading
 
     async def _living_nursery(self) -> Nursery:
         async with self._starting:
@@ -73,6 +77,8 @@ class WorkerHost:
                 await self._nursery.close()
                 self._nursery = None
             if not self._nursery:
+                # Meanwhile, and while the first workers dial, a thread loads what their first event will need.
+                self._loading = self._loading or asyncio.create_task(asyncio.to_thread(protobuf.neonize))
                 self._nursery = await Nursery.start(self._contract)
             return self._nursery
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tinydb import TinyDB
+from tinydb.middlewares import CachingMiddleware
 from tinydb.storages import Storage
 from tinydb.table import Document
 
@@ -66,7 +67,8 @@ class RecordFile:
 
     def __init__(self, folder: Path) -> None:
         self._user = folder.name
-        self._database = TinyDB(storage=CrashSafeStorage, path=folder / RECORD_NAME)
+        self._path = folder / RECORD_NAME
+        self._database = TinyDB(storage=CrashSafeStorage, path=self._path)
 
     def load(self) -> SessionRecord | None:
         """Return the record, None when there is none yet."""
@@ -77,24 +79,28 @@ class RecordFile:
         """Store the record; on return it survives a power cut."""
         self._database.table("record").upsert(Document(asdict(record), doc_id=1))
 
-    def update(self, **fields: Any) -> SessionRecord:
-        """Replace some fields of the stored record and return it. Raises `StoreError` when there is none."""
-        record = self.load()
-        if record is None:
-            raise StoreError(f"The session {self._user!r} has no record yet; nothing was changed.", hint=f"wasess connect {self._user}")
-        record = replace(record, **fields)
-        self.save(record)
-        return record
+    def note(self, change: Change, **fields: Any) -> None:
+        """Add a line to the history (the oldest beyond 200 goes) and replace ``fields`` of the record, in one write.
 
-    def note(self, change: Change) -> None:
-        """Add a line to the history; the oldest beyond 200 goes."""
-        table = self._database.table("history")
-        number = 1 + max((document["number"] for document in table), default=0)
-        table.upsert(Document({"number": number, **asdict(change)}, doc_id=number % HISTORY_LENGTH))
+        Raises `StoreError` when there are fields and no record.
+        """
+        storage = CachingMiddleware(CrashSafeStorage)  # type: ignore[no-untyped-call] # TinyDB left this class without annotations
+        with TinyDB(storage=storage, path=self._path) as together:
+            if fields:
+                together.table("record").upsert(Document(asdict(replace(self._known(), **fields)), doc_id=1))
+            table = together.table("history")
+            number = 1 + max((document["number"] for document in table), default=0)
+            table.upsert(Document({"number": number, **asdict(change)}, doc_id=number % HISTORY_LENGTH))
 
     def history(self) -> list[Change]:
         """Return the changes, oldest first."""
         return [change_from(document) for document in sorted(self._database.table("history"), key=lambda line: int(line["number"]))]
+
+    def _known(self) -> SessionRecord:
+        record = self.load()
+        if record is None:
+            raise StoreError(f"The session {self._user!r} has no record yet; nothing was changed.", hint=f"wasess connect {self._user}")
+        return record
 
 
 class CrashSafeStorage(Storage):

@@ -65,6 +65,4 @@ class Journal:
         }
         if change.state is State.ONLINE:
             fields["last_online_at"] = change.at
-        record = self._session.record
-        record.update(**fields)
-        record.note(Change(change.at, str(change.state), change.reason.code, change.reason.sentence))
+        self._session.record.note(Change(change.at, str(change.state), change.reason.code, change.reason.sentence), **fields)
