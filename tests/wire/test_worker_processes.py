@@ -143,6 +143,13 @@ async def test_a_session_held_by_another_process_is_not_touched(tmp_path, sessio
         assert not (session.folder / "device.db").exists()
 
 
+async def test_workers_that_end_at_once_are_all_heard_of(tmp_path, session):
+    async with host_at(None, tmp_path) as host:
+        for _ in range(100):
+            link = await host.start(LinkSpec("alice", session.folder, "run"))
+            assert (await Follower(link, session).ended(5)).value == "no-device"
+
+
 async def test_a_worker_waits_for_its_predecessor(tmp_path, session):
     async with host_at(None, tmp_path) as host:
         lock = session.lock("test")

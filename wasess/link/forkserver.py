@@ -6,7 +6,7 @@ milliseconds and shares these pages with its siblings. Its environment is the wo
 On its socket (SOCK_SEQPACKET, one JSON object a message)::
 
     in:   {"number": N, "order": {...}} with three descriptors: control socket, wake eventfd, output pipe
-    out:  {"number": N, "pid": P}            {"number": N, "error": TEXT}
+    out:  {"number": N, "pid": P} with the child's pidfd, or {"number": N, "error": TEXT}
           {"pid": P, "status": S}            S as `os.waitstatus_to_exitcode` gives it: negative for a signal
 
 When the host is gone (its end closes), the workers see the same on their own sockets and drain; the fork server leaves with the
@@ -23,9 +23,12 @@ import signal
 import socket
 import sys
 import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from wasess.link import worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GRACE = 4.0
 MESSAGE_SIZE = 65536
@@ -56,7 +59,7 @@ def serve(channel: socket.socket) -> None:
 def _obey(channel: socket.socket, children: set[int]) -> bool:
     """Carry out one request; False when the host is gone."""
     try:
-        data, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_SIZE, 3)
+        data, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_SIZE, 3, socket.MSG_CMSG_CLOEXEC)
     except ConnectionError:
         return False
     if not data:
@@ -68,7 +71,9 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
         if pid == 0:
             _become(order, descriptors)
         children.add(pid)
-        _tell(channel, {"number": number, "pid": pid})
+        # Opened here, where an ended child stays until it is reaped: the host could come too late, and get another process.
+        descriptors.append(os.pidfd_open(pid))
+        _tell(channel, {"number": number, "pid": pid}, descriptors[-1:])
     except OSError as error:
         _tell(channel, {"number": number, "error": str(error)})
     finally:
@@ -125,9 +130,9 @@ def _leave(children: set[int]) -> None:
             time.sleep(0.02)
 
 
-def _tell(channel: socket.socket, message: dict[str, Any]) -> None:
+def _tell(channel: socket.socket, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
     try:
-        channel.send(json.dumps(message).encode())
+        socket.send_fds(channel, [json.dumps(message).encode()], descriptors)
     except OSError:
         return  # the host is gone: the next read says so
 

@@ -60,15 +60,13 @@ class Child:
     The pidfd says that the process is gone and kills it whatever happens to the fork server, and never hits another process.
     """
 
-    def __init__(self, nursery: Nursery, pid: int) -> None:
+    def __init__(self, nursery: Nursery, pid: int, handle: int) -> None:
         self.pid = pid
         self.exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._nursery = nursery
         self._loop = asyncio.get_running_loop()
-        self._handle = -1
-        with contextlib.suppress(ProcessLookupError):  # it has ended already; the fork server's word about it is on its way
-            self._handle = os.pidfd_open(pid)
-            self._loop.add_reader(self._handle, self._died)
+        self._handle = handle
+        self._loop.add_reader(handle, self._died)
 
     def kill(self) -> None:
         """End it at once; nothing happens when it is gone."""
@@ -158,17 +156,17 @@ class Nursery:
     def _read(self) -> None:
         while True:
             try:
-                data = self._channel.recv(MESSAGE_SIZE)
+                data, handles, _, _ = socket.recv_fds(self._channel, MESSAGE_SIZE, 1, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
+                data, handles = b"", []
             if not data:
                 self._gone()
                 return
-            self._hear(json.loads(data))
+            self._hear(json.loads(data), handles)
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any], handles: list[int]) -> None:
         if "status" in message:
             child = self._children.pop(message["pid"], None)
             if child:
@@ -176,7 +174,7 @@ class Nursery:
             return
         asked = self._asked.get(message["number"])
         if "pid" in message:
-            child = self._children[message["pid"]] = Child(self, message["pid"])
+            child = self._children[message["pid"]] = Child(self, message["pid"], *handles)
             if asked and not asked.done():
                 asked.set_result(child)
             else:

@@ -16,6 +16,7 @@ from wasess.link import protobuf
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MESSAGE = 17
 # neonize numbers its enums by itself; these are the numbers the server said (whatsmeow types/events/events.go).
 SERVER_REASONS = {
     "GENERIC": 400,
@@ -94,6 +95,8 @@ def text_of(message: Any, depth: int = 0) -> str:
 
 
 def _message(found: Any) -> events.Event:
+    if _only_a_sender_key(found.Message):
+        return events.OtherEvent(MESSAGE)
     info = found.Info
     source = info.MessageSource
     return events.MessageReceived(
@@ -109,6 +112,12 @@ def _message(found: Any) -> events.Event:
             is_group=source.IsGroup,
         )
     )
+
+
+def _only_a_sender_key(message: Any) -> bool:
+    """A sender's first message in a group comes as two events with one id: its key for the group, which is no message, then the message."""
+    filled = {field.name for field, _ in message.ListFields()}
+    return "senderKeyDistributionMessage" in filled and filled <= {"senderKeyDistributionMessage", "messageContextInfo"}
 
 
 def _undecryptable(found: Any) -> events.Event:
@@ -143,7 +152,7 @@ _TRANSLATORS: dict[int, tuple[str, Callable[[Any], events.Event]]] = {
     10: ("ClientOutdated", lambda _: events.ClientOutdated()),
     11: ("StreamError", lambda found: events.StreamError(found.Code)),
     12: ("Disconnected", lambda _: events.Disconnected()),
-    17: ("Message", _message),
+    MESSAGE: ("Message", _message),
     26: ("OfflineSyncPreview", lambda found: events.OfflineSyncPreview(found.Total, found.Message)),
     27: ("OfflineSyncCompleted", lambda found: events.OfflineSyncCompleted(found.Count)),
     44: ("UndecryptableMessage", _undecryptable),

@@ -48,7 +48,7 @@ def library() -> Path:
 
 
 def verify(path: Path) -> None:
-    """Compare the library at ``path`` with the SHA-256 in the wheel's RECORD; about 20 ms for its 19 MB.
+    """Compare the library at ``path`` with the SHA-256 in the wheel's RECORD; about 40 ms for its 19 MB.
 
     Raises `errors.WorkerFailed` when neonize is another release, or when the file is not the published one.
     """
