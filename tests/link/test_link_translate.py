@@ -77,6 +77,14 @@ def test_a_group_message_keeps_chat_and_sender_apart():
     assert found.message.sender_alt == ""
 
 
+def test_a_senders_key_for_a_group_is_no_message():
+    key = e2e().SenderKeyDistributionMessage(groupID="1@g.us", axolotlSenderKeyDistributionMessage=b"key")
+    group = {"is_group": True, "chat": jid("1", "g.us")}
+    assert translate(17, message(e2e().Message(senderKeyDistributionMessage=key), **group)) == events.OtherEvent(17)
+    with_text = e2e().Message(senderKeyDistributionMessage=key, conversation="hello")
+    assert translate(17, message(with_text, **group)).message.text == "hello"
+
+
 def test_every_place_where_a_text_can_stand():
     make = e2e().Message
     caption = {"caption": "look"}

@@ -76,7 +76,7 @@ class Companion:
     @property
     def texts(self) -> list[str]:
         """The texts received so far, in order."""
-        return [event.message.text for event in self.events if isinstance(event, events.MessageReceived) and event.message.text]
+        return [event.message.text for event in self.events if isinstance(event, events.MessageReceived)]
 
     @property
     def log(self) -> str:

@@ -69,6 +69,7 @@ async def test_a_group(alice: Companion, box: Sandbox, *, lid_addressed: bool) -
     box.say_in_group("carol", "club", "second")
     box.say_in_group("dave", "club", "third")
     await alice.text("third")
+    assert alice.texts == ["first", "second", "third"]
     message = (await alice.text("second")).message
     assert (message.chat, message.is_group) == (str(group.jid), True)
     assert {message.sender, message.sender_alt} == {str(box.contact("carol").jid), str(box.contact("carol").lid_jid)}

@@ -24,7 +24,6 @@ class Message:
     push_name: str = ""
     from_me: bool = False
     is_group: bool = False
-    offline: bool = False
 
     def __str__(self) -> str:
         """The text, so that a bot may treat a message as one."""
