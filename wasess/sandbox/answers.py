@@ -55,7 +55,9 @@ class Answers:
         if handler is not None:
             handler(connection, device, node)
             return
-        if namespace not in ("w:p", "urn:xmpp:ping"):
+        if namespace in ("w:p", "urn:xmpp:ping"):
+            device.pings += 1
+        else:
             self._state.unhandled.append(f"iq {node.text('type')} {namespace}")
         connection.result(node)
 

@@ -111,6 +111,19 @@ class Connection:
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(code))
 
+    async def keep_alive(self, every: float) -> None:
+        """The server's half of the keepalive: ping, and cut off a companion that does not answer before the next ping is due.
+
+        In a black hole nobody learns of anything, so nothing is asked and nothing is cut.
+        """
+        while True:
+            answered = self.wire.pongs
+            self.wire.ping()
+            await asyncio.sleep(every)
+            if self.wire.pongs == answered and not self.wire.frozen:
+                self.wire.reset()
+                return
+
     async def ended(self) -> None:
         """Clean up after the wire has ended."""
         for waiting in self._asked.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Service:
     """Speaks the wire; keeps the facts in ``state``."""
 
-    def __init__(self, state: State, faults: FaultBook, claimed_pre_keys: int = 0) -> None:
+    def __init__(self, state: State, faults: FaultBook, claimed_pre_keys: int, keepalive: float) -> None:
         self.state = state
         self.faults = faults
         self.post = PostOffice(state, faults, lambda device: self._live.get(id(device)))
@@ -32,6 +33,7 @@ class Service:
         self.connections: dict[str, Connection] = {}
         self._answers = Answers(state, self.remove, claimed_pre_keys)
         self._live: dict[int, Connection] = {}
+        self._keepalive = keepalive
 
     async def on_wire(self, wire: Wire) -> None:
         """Serve one companion's connection from its handshake to its end."""
@@ -39,12 +41,14 @@ class Service:
         self.connections[wire.user] = connection
         self.state.note(wire.user, "connected")
         payload = waWa6.ClientPayload.FromString(wire.client_payload)
+        keeping = asyncio.create_task(connection.keep_alive(self._keepalive))
         try:
             if payload.HasField("devicePairingData"):
                 await self._serve_pairing(connection)
             else:
                 await self._serve_login(connection, payload)
         finally:
+            keeping.cancel()
             await connection.ended()
             if self.connections.get(wire.user) is connection:
                 del self.connections[wire.user]

@@ -65,6 +65,7 @@ class Device:
         self.nacked: list[tuple[str, str]] = []
         self.sent_ids: dict[str, int] = {}
         self.logins = 0
+        self.pings = 0
         self.online = False
         self.active = False
         self.available = False
@@ -239,6 +240,7 @@ def _device(device: Device) -> dict[str, Any]:
         "online": device.online,
         "active": device.active,
         "logins": device.logins,
+        "pings": device.pings,
         "pre_keys": len(device.prekeys),
         "pending": len(device.pending),
         "receipted": len(device.receipted),

@@ -91,6 +91,11 @@ class Tunnel(asyncio.Protocol):
         while await self.read():
             pass
 
+    @property
+    def frozen(self) -> bool:
+        """Whether it is a black hole now."""
+        return self._frozen
+
     def freeze(self) -> None:
         """Turn into a black hole: nothing that arrives is seen, nothing that is written leaves; the TCP connection stays up."""
         self._frozen = True

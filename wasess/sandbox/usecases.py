@@ -41,14 +41,14 @@ class Sandbox:
 
     ``directory`` gets the contract file, the throw-away CA, the control socket and the camera folder. ``claimed_pre_keys``
     is what the server says of a device that has uploaded none: 0, as WhatsApp does, makes the client upload 812 (2 s);
-    more makes it upload 50.
+    more makes it upload 50. Every ``keepalive`` seconds the server pings each companion, and cuts off those that did not answer.
     """
 
-    def __init__(self, directory: Path, *, claimed_pre_keys: int = 0) -> None:
+    def __init__(self, directory: Path, *, claimed_pre_keys: int = 0, keepalive: float = 30.0) -> None:
         self.directory = directory
         self.state = State()
         self.faults = FaultBook()
-        self.service = Service(self.state, self.faults, claimed_pre_keys)
+        self.service = Service(self.state, self.faults, claimed_pre_keys, keepalive)
         self.direct_port = 0
         self._trust = Trust()
         self._gateway = Gateway(self._trust, self.faults, self.service.on_wire)

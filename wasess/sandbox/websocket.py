@@ -26,7 +26,7 @@ class WebSocket:
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
         self._protocol = ServerProtocol(max_size=MAX_MESSAGE, logger=QUIET)
-        self._early = b""
+        self.pongs = 0
 
     async def request(self) -> Request | None:
         """Wait for the client's upgrade request; None when it hangs up or asks for something else."""
@@ -70,6 +70,12 @@ class WebSocket:
             self._protocol.send_binary(data)
             self._flush()
 
+    def ping(self) -> None:
+        """Send a ping; `pongs` counts the answers."""
+        if self._protocol.state.name == "OPEN":
+            self._protocol.send_ping(b"wasess")
+            self._flush()
+
     def close(self, code: int) -> None:
         """Send a close frame, then FIN without waiting for the client's."""
         if self._protocol.state.name == "OPEN":
@@ -84,6 +90,8 @@ class WebSocket:
                 continue
             if event.opcode in {Opcode.BINARY, Opcode.CONT}:
                 payloads.append(bytes(event.data))
+            elif event.opcode is Opcode.PONG:
+                self.pongs += 1
             elif event.opcode is Opcode.TEXT:
                 self._protocol.fail(UNSUPPORTED_DATA)
         return payloads

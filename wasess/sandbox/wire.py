@@ -74,6 +74,20 @@ class Wire:
         self._tunnel.reset()
         self._end("reset")
 
+    def ping(self) -> None:
+        """Send a WebSocket ping. whatsmeow and Baileys both answer it."""
+        self._websocket.ping()
+
+    @property
+    def pongs(self) -> int:
+        """How many pings the client has answered."""
+        return self._websocket.pongs
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is a black hole now."""
+        return self._tunnel.frozen
+
     def freeze(self) -> None:
         """Make a black hole of the connection: TCP stays up, nothing comes in, what is sent waits. A client's hang-up still ends it."""
         self._tunnel.freeze()
