@@ -7,7 +7,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-export PYTHONWARNINGS ?=
 
 .PHONY: demo test lint bench clean
 
@@ -15,7 +14,8 @@ demo: .venv/.ready
 	@$(BIN)/python tools/demo.py
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4 -m "not alone"
+	$(BIN)/pytest -m alone
 
 lint: .venv/.ready
 	$(BIN)/ruff format --check .
