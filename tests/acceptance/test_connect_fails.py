@@ -148,6 +148,7 @@ def interrupt(window) -> str:
     return window.text()
 
 
+@pytest.mark.alone
 def test_ctrl_c_while_it_starts(stage, user):
     window = stage.terminal("connect", user)
     window.until((stage.home / user).exists)
@@ -155,6 +156,7 @@ def test_ctrl_c_while_it_starts(stage, user):
     assert not (stage.home / user).exists()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("phase", ["connect", "tls", "upgrade", "noise"])
 def test_ctrl_c_while_the_dial_hangs(stage, user, phase):
     stage.sandbox("fault", user, "stall", phase)
@@ -165,6 +167,7 @@ def test_ctrl_c_while_the_dial_hangs(stage, user, phase):
     assert not (stage.home / user).exists()
 
 
+@pytest.mark.alone
 def test_ctrl_c_between_two_dials(stage, user):
     stage.sandbox("fault", user, "refuse", "connect")
     window = stage.terminal("connect", user)
@@ -172,6 +175,7 @@ def test_ctrl_c_between_two_dials(stage, user):
     interrupt(window)
 
 
+@pytest.mark.alone
 def test_ctrl_c_while_a_code_is_shown(stage, user):
     window = stage.terminal("connect", user)
     window.until_code()
@@ -181,6 +185,7 @@ def test_ctrl_c_while_a_code_is_shown(stage, user):
     assert not (stage.home / user).exists()
 
 
+@pytest.mark.alone
 def test_ctrl_c_while_it_logs_in_keeps_what_the_phone_has_accepted(stage, user):
     stage.sandbox("fault", user, "login-hang")
     window = stage.terminal("connect", user)

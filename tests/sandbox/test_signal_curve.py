@@ -58,6 +58,7 @@ def test_a_signature_made_by_baileys_verifies():
         # u = -1 has no y at all.
         ((2**255 - 20).to_bytes(32, "little"), bytes(64)),
     ],
+    ids=["no key", "a short key", "no signature", "a long signature", "a key without a point"],
 )
 def test_malformed_keys_and_signatures_verify_as_false(public, signature):
     assert verify(public, b"message", signature) is False
