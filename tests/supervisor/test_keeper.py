@@ -97,7 +97,7 @@ async def test_a_session_is_restored_recorded_and_taken_down(home: Home, told: T
         await stage.online()
         assert stage.keeper.settled.is_set()
         await until(lambda: (record := stage.session.record.load()) and record.state == "online")
-    assert told.lines == ["alice restored (0.0 s)", "automatic reconnect on for alice", "alice: stopped. Run `wasess serve`."]
+    assert told.lines == ["alice restored (0.0 s)", "automatic reconnect on for alice", "alice stopped"]
     record = stage.session.record.load()
     assert record
     assert (record.state, record.jid, record.last_online_at) == ("stopped", "491700000001:1@s.whatsapp.net", stage.clock.time)

@@ -10,7 +10,6 @@ may quote the message.
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import inspect
 import json
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from wasess.core.message import Message
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable
 
 THREADS = 8
@@ -115,15 +115,14 @@ def _take_over_pipes() -> tuple[TextIO, TextIO]:
 
 
 def _serve(function: Callable[[Any], Any], wants_text: bool, file: str, requests: TextIO, answers: TextIO) -> None:  # noqa: FBT001 - private, called once
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
+    loop = _Loop()
     writing = threading.Lock()
 
     def answer(number: int, message: Message) -> None:
         try:
             result = function(message.text if wants_text else message)
             if inspect.isawaitable(result):
-                result = asyncio.run_coroutine_threadsafe(_finish(result), loop).result()
+                result = loop.finish(result)
             reply = {"n": number, "reply": checked(result)}
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises concerns this message only
             reply = {"n": number, "error": str(error) if isinstance(error, BadReply) else place(error, file)}
@@ -137,8 +136,26 @@ def _serve(function: Callable[[Any], Any], wants_text: bool, file: str, requests
     os._exit(0)  # without waiting for functions that still run: the manager is gone or has given up on them
 
 
-async def _finish(result: Awaitable[Any]) -> Any:
-    return await result
+class _Loop:
+    """The event loop of all coroutine functions. Plain functions, the common case, never pay for the import of asyncio."""
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._loop: AbstractEventLoop | None = None
+
+    def finish(self, result: Awaitable[Any]) -> Any:
+        """Run it to its end, from any thread."""
+        import asyncio  # noqa: PLC0415 - 60 ms and 6 MB
+
+        with self._making:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+        async def waiting() -> Any:
+            return await result
+
+        return asyncio.run_coroutine_threadsafe(waiting(), self._loop).result()
 
 
 def checked(result: Any) -> str | None:

@@ -244,10 +244,12 @@ class Keeper:
 
     def _report(self, change: Report) -> None:
         now = self._tools.clock.now()
-        line = "" if change.reason is reasons.STARTING else None
-        if change.reason is reasons.ONLINE:
-            line = f"{self.user} is online again" if self._restored else ""
-        self._tools.reporter.report(state_notice(self.user, change, now, line))
+        lines = {
+            reasons.STARTING: "",
+            reasons.ONLINE: f"{self.user} is online again" if self._restored else "",
+            reasons.STOPPED: f"{self.user} stopped",
+        }
+        self._tools.reporter.report(state_notice(self.user, change, now, lines.get(change.reason)))
         if change.reason is reasons.ONLINE and not self._restored:
             self._restored = True
             restored = Notice(now, "restored", f"{self.user} restored ({now - self._began_at:.1f} s)", self.user)
