@@ -62,7 +62,11 @@ class Manager:
     def all_online_after(self) -> float:
         """Wait until the stand-in calls every session online and active; seconds from exec until the last became so. Raises `BenchFailed`."""
         self.ready_after()  # before that, asking the stand-in again and again would take time from what is measured
-        wait_until(lambda: len(self._stage.active_since()) == self._stage.count, "not all sessions came online")
+        try:
+            wait_until(lambda: len(self._stage.active_since()) == self._stage.count, "not all sessions came online")
+        except BenchFailed as failed:
+            missing = {session.user for session in self._stage.home.sessions()} - self._stage.active_since().keys()
+            raise BenchFailed(f"{failed}: {', '.join(sorted(missing))}; {self._last_words(missing)}") from None
         return max(self._stage.active_since().values()) - self.started_at
 
     def ready_after(self) -> float:
@@ -85,6 +89,13 @@ class Manager:
         if code:
             raise BenchFailed(f"serve ended with {code}: {self._log.read_text()[-300:]}")
         return time.monotonic() - began
+
+    def _last_words(self, users: set[str]) -> str:
+        """What the manager said last of some sessions."""
+        said = {event["session"]: event for event in map(json.loads, self._events.read_text().splitlines())}
+        return "; ".join(
+            f"{user}: {said[user]['event']} {said[user]['state']} {said[user]['reason']}" for user in sorted(users & said.keys())
+        )
 
     def _ready_at(self) -> float:
         """Unix time, 0 when it is not ready yet."""
