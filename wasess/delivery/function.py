@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0  # for one message
 START_DEADLINE = 60.0  # for importing the user's file
+ENDS_WITHIN = 2.0  # after it has closed its pipe
 LONGEST_LINE = 16 * 1024 * 1024
 HINT = "Use --bot FILE.py:FUNCTION, a function that takes a message and returns the reply."
 
@@ -156,8 +157,8 @@ class _Child:
         if answer.get("ready"):
             self._reader = asyncio.create_task(self._read())
             return
+        self.failure = answer.get("failed") or await self._last_words()
         await self.end()
-        self.failure = answer.get("failed") or _ending(self._process.returncode)
 
     async def ask(self, message: Message, deadline: float) -> Outcome:
         if self.ended:
@@ -206,9 +207,19 @@ class _Child:
             if asked is not None and not asked.done():
                 asked.set_result(_outcome(answer))
         self.ended = True
+        self._settle(Outcome(Verdict.DIED, detail=await self._last_words()))
+
+    async def _last_words(self) -> str:
+        """Say how it ended, now that its pipe is closed. One that goes on without a pipe is killed.
+
+        Not at once: `kill` looks whether the process has ended, and that look would take the exit code away from asyncio.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDS_WITHIN):
+                return _ending(await self._process.wait())
         with suppress(ProcessLookupError):
-            self._process.kill()  # it closed its pipe without ending
-        self._settle(Outcome(Verdict.DIED, detail=_ending(await self._process.wait())))
+            self._process.kill()
+        return _ending(await self._process.wait())
 
     def _settle(self, outcome: Outcome) -> None:
         for asked in self._asked.values():
