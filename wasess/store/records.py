@@ -129,7 +129,7 @@ class CrashSafeStorage(Storage):
         content = read_guarded(self._path)
         if content is not None and _is_readable(content):
             write_atomic(self._backup, content, durable=False)
-        write_atomic(self._path, json.dumps({"schema": SCHEMA, **data}, indent=1).encode())
+        write_atomic(self._path, json.dumps({"schema": SCHEMA, **data}).encode())
 
     def _damaged(self, damage: _Unreadable) -> RecordDamaged:
         user = self._path.parent.name
