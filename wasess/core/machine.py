@@ -136,7 +136,7 @@ def _disconnected(snapshot: Snapshot, event: Event, now: float, _dice: float) ->
     """Also for a stream error: without a close by the server the library would sit on a dead stream."""
     if snapshot.state is not State.ONLINE:
         return snapshot, []
-    detail = f"stream error {event.stream_code}" if isinstance(event, events.StreamError) else ""
+    detail = f"stream error {event.stream_code}".rstrip() if isinstance(event, events.StreamError) else ""
     return _move(snapshot, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=(Timer.GRACE, RECOVERY_GRACE), detail=detail)
 
 
