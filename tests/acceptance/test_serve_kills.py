@@ -62,8 +62,9 @@ async def test_kill_9_of_serve_at_random_instants_costs_no_pairing_no_file_and_t
     dice = random.Random(SEED)
     writer = Writer(house, "alice")
     back: list[float] = []
+    managers: list[Running] = []
     for _ in range(request.config.getoption("--kills")):
-        serve = await house.serve(bot=ECHO_BOT)
+        managers.append(serve := await house.serve(bot=ECHO_BOT))
         when = dice.choice(("starting", "just online", "in traffic"))
         if when == "starting":
             instant = dice.uniform(0, 0.8)
@@ -87,6 +88,7 @@ async def test_kill_9_of_serve_at_random_instants_costs_no_pairing_no_file_and_t
     measured(f"{len(unheard)} never came to the bot, {len(set(writer.said) - set(answers))} answers never came to the contact")
     measured(f"{unreadable} answers could not be read by the contact's phone, {len(answers) - len(set(answers))} came more than once")
     assert house.pairings("alice") == 1
+    assert not [manager.text for manager in managers if "Traceback" in manager.text]
     assert_undamaged(house, "alice")
     assert max(back) <= BACK_WITHIN, [round(seconds, 2) for seconds in back]
 
