@@ -30,6 +30,7 @@ class ControlSocket:
         self._box = box
         self._directory = directory
         self._short: Path | None = None
+        self._path: Path | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.StreamWriter] = set()
 
@@ -42,6 +43,7 @@ class ControlSocket:
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, path, limit=MAX_LINE_BYTES)
         path.chmod(0o600)
+        self._path = path
         return path
 
     async def close(self) -> None:
@@ -51,6 +53,8 @@ class ControlSocket:
             for writer in self._clients:
                 writer.close()
             await self._server.wait_closed()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         if self._short is not None:
             shutil.rmtree(self._short, ignore_errors=True)
 

@@ -33,6 +33,19 @@ DIAL_KINDS: Final = {
     "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade)",
 }
 
+# Stanzas that end stock neonize's event pump while its socket goes on acknowledging (NEONIZE.md §1.6, Z4).
+POISONS: Final = (
+    "receipt-server-error",
+    "receipt-rekey",
+    "receipt-view",
+    "receipt-unknown",
+    "chatstate-unknown",
+    "failure-418",
+    "failure-499",
+    "failure-none",
+    "ban-unknown",
+)
+
 # These strike a live connection at once, in whatever phase it is.
 STRIKE_KINDS: Final = {
     "rst": "cut the live connection with a TCP reset",
@@ -133,6 +146,11 @@ class FaultBook:
         self._entries = {key: entry for key, entry in self._entries.items() if entry.until > now}
 
 
+def strikes(fault: Fault) -> bool:
+    """Whether it hits a live connection now, instead of waiting for its moment."""
+    return fault.kind in STRIKE_KINDS and not fault.phase
+
+
 def parse_fault(words: list[str]) -> Fault:
     """Read a fault as typed: KIND [PHASE] [VALUE] [count=N] [seconds=S], for example `http_status upgrade 503 count=2`.
 
@@ -175,7 +193,9 @@ def _positive(text: str, *, whole: bool = False) -> float:
 
 
 def _check(fault: Fault) -> None:
-    if fault.kind not in DIAL_KINDS or (fault.kind in STRIKE_KINDS and not fault.phase):
+    if fault.kind == "poison" and fault.value not in POISONS:
+        raise FaultError(f"poison needs a VALUE: {' or '.join(POISONS)}")
+    if fault.kind not in DIAL_KINDS or strikes(fault):
         return
     phases = PHASES_OF.get(fault.kind, PHASES)
     if fault.phase not in phases:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from wasess.sandbox.answers import Answers
 from wasess.sandbox.connection import Connection
-from wasess.sandbox.faults import STRIKE_KINDS, Fault, FaultBook, FaultError
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node
 from wasess.sandbox.pairing import Pairing
@@ -16,8 +15,7 @@ from wasess.sandbox.post import PostOffice
 from wasess.sandbox.protobufs import waWa6
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from wasess.sandbox.faults import Fault, FaultBook
     from wasess.sandbox.gateway import Wire
     from wasess.sandbox.state import Device, State
 
@@ -157,12 +155,10 @@ async def _until_gone(connection: Connection) -> None:
         pass
 
 
-def strike(connection: Connection, fault: Fault) -> bool:
-    """Carry out a fault that hits a live connection now; whether it was one of those."""
+def strike(connection: Connection, fault: Fault) -> None:
+    """Carry out a fault that hits a live connection now."""
     wire = connection.wire
     on_wire = {"rst": wire.reset, "fin": wire.fin, "freeze": wire.freeze, "thaw": wire.thaw}
-    if fault.phase or fault.kind not in STRIKE_KINDS:
-        return False
     if fault.kind in on_wire:
         on_wire[fault.kind]()
     elif fault.kind == "close":
@@ -171,11 +167,8 @@ def strike(connection: Connection, fault: Fault) -> bool:
         connection.end(stream_error(fault.value))
     elif fault.kind == "stream-error-open":
         connection.push(stream_error(fault.value))
-    elif fault.value in POISON:
-        connection.push(POISON[fault.value]())
     else:
-        raise FaultError(f"poison is one of {', '.join(POISON)}")
-    return True
+        connection.push(poison(fault.value))
 
 
 def stream_error(value: str) -> Node:
@@ -199,15 +192,11 @@ def _chatstate() -> Node:
     return Node("chatstate", {"from": STRANGER}, [Node("recording-a-song")])
 
 
-POISON: dict[str, Callable[[], Node]] = {
-    "receipt-server-error": lambda: _receipt("server-error"),
-    "receipt-rekey": lambda: _receipt("enc_rekey_retry"),
-    "receipt-view": lambda: _receipt("view"),
-    "receipt-unknown": lambda: _receipt("no-such-type"),
-    "chatstate-unknown": _chatstate,
-    "failure-418": lambda: _failure("418"),
-    "failure-499": lambda: _failure("499"),
-    "failure-none": lambda: _failure(""),
-    "ban-unknown": lambda: _failure("402:999:60"),
-}
-"""Stanzas that end stock neonize's event pump while its socket goes on acknowledging (NEONIZE.md §1.6, Z4)."""
+def poison(name: str) -> Node:
+    """One of `faults.POISONS`."""
+    kind, _, value = name.partition("-")
+    if kind == "receipt":
+        return _receipt({"rekey": "enc_rekey_retry", "unknown": "no-such-type"}.get(value, value))
+    if kind == "failure":
+        return _failure("" if value == "none" else value)
+    return _chatstate() if kind == "chatstate" else _failure("402:999:60")

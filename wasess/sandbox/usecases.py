@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wasess.sandbox.adv import PairingRefused, QrCode
 from wasess.sandbox.control import ControlSocket
-from wasess.sandbox.faults import Fault, FaultBook, parse_fault
+from wasess.sandbox.faults import Fault, FaultBook, FaultError, parse_fault, strikes
 from wasess.sandbox.gateway import Gateway
 from wasess.sandbox.service import Service, strike
 from wasess.sandbox.state import Account, Device, Group, State
@@ -168,16 +168,21 @@ class Sandbox:
         A fault that hits a live connection strikes now; any other waits for its moment. A black hole does both.
 
         Raises:
-            ValueError: no such fault; the text lists what there is.
+            ValueError: no such fault (the text lists what there is), or nothing live to strike.
         """
         fault = parse_fault(list(words))
-        struck = [strike(c, fault) for name, c in list(self.service.connections.items()) if user in (name, "*")]
-        if fault.kind == "freeze":
+        live = [connection for name, connection in self.service.connections.items() if user in (name, "*")]
+        if not strikes(fault):
+            self.faults.set(user, fault)
+        elif fault.kind == "freeze":
             self.faults.set(user, replace(fault, kind="stall", phase="connect"))
         elif fault.kind == "thaw":
             self.faults.clear(user)
-        elif not any(struck):
-            self.faults.set(user, fault)
+        elif not live:
+            raise FaultError(f"{user} has no live connection that {fault.kind} could strike")
+        if strikes(fault):
+            for connection in live:
+                strike(connection, fault)
         self.state.note(user, "fault", " ".join(words))
         return fault
 
