@@ -43,7 +43,7 @@ async def test_the_first_signal_drains_a_burst_of_300_messages_and_loses_none(ho
     await house.online(serve, "alice")
     family = {serve.process.pid, serve.fork_server, *serve.workers}
     texts = {house.box.say("carol", "alice", f"message {n}"): f"message {n}" for n in range(BURST)}
-    await until(lambda: len(house.bot_got) >= BURST / 10, lambda: f"the burst was under way:\n{serve.text}")
+    await until(lambda: len(house.device("alice").receipted) >= BURST / 10, lambda: f"the burst was under way:\n{serve.text}")
     serve.signal(number)
     gone = await until(lambda: not living(family), lambda: f"all were gone:\n{serve.text}", GONE_WITHIN)
     assert await serve.over() == 0
