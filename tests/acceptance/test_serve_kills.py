@@ -90,7 +90,8 @@ async def test_kill_9_of_serve_at_random_instants_costs_no_pairing_no_file_and_t
     assert house.pairings("alice") == 1
     assert not [manager.text for manager in managers if "Traceback" in manager.text]
     assert_undamaged(house, "alice")
-    assert max(back) <= BACK_WITHIN, [round(seconds, 2) for seconds in back]
+    load = f"at a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    assert max(back) <= BACK_WITHIN, f"{[round(seconds, 2) for seconds in back]} {load}"
 
 
 def assert_undamaged(house: House, user: str) -> None:
