@@ -56,6 +56,7 @@ class Real:
             if signal.kind == "spooled" and "Connected" in _spooled(self.home.session(user)):
                 break
         await link.stop()
+        _forget(self.home.session(user))
         return await self.host.start(_spec(self.home, user, "run"))
 
     async def pairing(self, user):
@@ -88,6 +89,13 @@ def _spec(home, user, mode):
 def _spooled(session):
     frames = SpoolReader(session.folder).read_new()
     return [type(translate(frame.code, frame.payload)).__name__ for frame in frames]
+
+
+def _forget(session):
+    """Have what was spooled so far behind us: the pairing had its own Connected."""
+    reader = SpoolReader(session.folder)
+    while frames := reader.read_new():
+        reader.commit(frames[-1].end)
 
 
 async def _until(link, kind):

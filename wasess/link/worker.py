@@ -192,10 +192,10 @@ class Worker:
                 record = frame(code, string_at(data, size))
                 if write(spool, record) != len(record):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one way out for a full disk
+                self._events += 1  # before the host wakes up: it may ask for something at once
                 eventfd_write(wake, 1)
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
                 self.end("crashed", f"the spool can't be written: {error}")
-            self._events += 1
             if unsynced.locked():
                 unsynced.release()
 
