@@ -56,6 +56,7 @@ class Writer:
             await asyncio.sleep(WRITES_EVERY)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 async def test_kill_9_of_serve_at_random_instants_costs_no_pairing_no_file_and_two_seconds(house, request):
     await house.link("alice")
@@ -112,6 +113,7 @@ def assert_undamaged(house: House, user: str) -> None:
     assert end == (alone / SPOOL_NAME).stat().st_size
 
 
+@pytest.mark.alone
 async def test_kill_9_of_the_manager_leaves_no_worker_behind(house):
     users = ("alice", "bob", "frozen", "stalled")
     await house.link(*users)
@@ -136,6 +138,7 @@ async def test_kill_9_of_the_manager_leaves_no_worker_behind(house):
     await until(lambda: "still there?" in house.bot_got, lambda: f"the bot was asked:\n{serve.text}")
 
 
+@pytest.mark.alone
 async def test_kill_9_of_the_fork_server_is_healed_by_serve_itself(house):
     await house.link("alice", "bob")
     serve = await house.serve(bot=ECHO_BOT)
@@ -153,6 +156,7 @@ async def test_kill_9_of_the_fork_server_is_healed_by_serve_itself(house):
     assert house.pairings("alice") == house.pairings("bob") == 1
 
 
+@pytest.mark.alone
 async def test_kill_9_of_a_worker_concerns_its_session_alone(house):
     await house.link("alice", "bob")
     serve = await house.serve()

@@ -25,6 +25,7 @@ async def house(tmp_path):
         yield built
 
 
+@pytest.mark.alone
 async def test_a_bad_session_never_delays_a_good_one(house):
     await house.link(*GOOD, *BAD)
     usual = await house.serve(*(option for user in GOOD for option in ("--only", user)))
@@ -102,6 +103,7 @@ async def test_an_empty_home_is_said_to_be_empty_and_a_session_linked_later_is_t
     await until(lambda: house.answers("carol") == ["hello"], "an answer")
 
 
+@pytest.mark.alone
 async def test_a_session_linked_beside_others_is_taken_over_at_once_and_disturbs_none(house):
     await house.link("alice")
     serve = await house.serve(bot=ECHO_BOT)

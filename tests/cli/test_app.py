@@ -54,6 +54,7 @@ def test_list_loads_neither_neonize_nor_its_library(tmp_path):
     assert "loaded: 0 [] False" in python("-c", LOADED.format(arguments=["list", "--home", str(tmp_path / "home")])).stdout
 
 
+@pytest.mark.alone
 def test_help_is_fast():
     took = []
     for _ in range(5):
