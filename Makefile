@@ -14,7 +14,7 @@ demo: .venv/.ready
 	@$(BIN)/python tools/demo.py
 
 test: lint
-	$(BIN)/pytest -n 6 --dist worksteal -m "not alone"
+	$(BIN)/pytest -n 6 --maxschedchunk 1 -m "not alone"
 	$(BIN)/pytest -m alone
 
 lint: .venv/.ready
