@@ -42,6 +42,8 @@ LOCK_WAIT = 5.0
 IDLE = 0.3
 # Any library call may block for ever; the process leaves anyway.
 DRAIN_DEADLINE = 3.0
+# An open socket is closed within milliseconds.
+DISCONNECT_PATIENCE = 0.5
 SEND_TIMEOUT = 1.0
 
 DATABASE = "device.db"
@@ -277,12 +279,15 @@ class Worker:
         """Close the socket, let the events that were acknowledged come through, leave: 0 lost, against 100 by a plain stop."""
         _thread(_leave_after, DRAIN_DEADLINE)
         library = self._loaded()
-        library.disconnect()
+        # While the library dials, Disconnect waits for the dial. There is no open socket then, so nothing new can come in meanwhile.
+        closing = _thread(library.disconnect)
+        closing.join(DISCONNECT_PATIENCE)
         seen = -1
         while seen != self._events:
             seen = self._events
             time.sleep(IDLE)
-        library.stop()
+        if not closing.is_alive():
+            library.stop()
         self.end("stopped", self._draining)
 
     def _loaded(self) -> Library:
@@ -360,8 +365,10 @@ def _sync(spool: int) -> None:
             os.write(2, f"ERROR Spool: {error}\n".encode())
 
 
-def _thread(target: Any, *arguments: Any) -> None:
-    threading.Thread(target=target, args=arguments, daemon=True).start()
+def _thread(target: Any, *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _prctl(option: int, value: int) -> None:
