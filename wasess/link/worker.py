@@ -279,13 +279,15 @@ class Worker:
         """Close the socket, let the events that were acknowledged come through, leave: 0 lost, against 100 by a plain stop."""
         _thread(_leave_after, DRAIN_DEADLINE)
         library = self._loaded()
-        # While the library dials, Disconnect waits for the dial. There is no open socket then, so nothing new can come in meanwhile.
-        closing = _thread(library.disconnect)
-        closing.join(DISCONNECT_PATIENCE)
-        seen = -1
-        while seen != self._events:
+        while True:
+            # While the library dials, Disconnect waits for the dial. There is no open socket then, so nothing new can come in meanwhile.
+            # Before it dials, Disconnect does nothing, and the login comes after all: its events bring us here again.
+            closing = _thread(library.disconnect)
+            closing.join(DISCONNECT_PATIENCE)
             seen = self._events
             time.sleep(IDLE)
+            if seen == self._events:
+                break
         if not closing.is_alive():
             library.stop()
         self.end("stopped", self._draining)
