@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs"})
 RETRY_EVERY = 0.02
 PROBES_END_WITHIN = 1.0
+SIGNS_WITHIN = 0.5
 
 _held: set[FileLock] = set()
 
@@ -204,11 +205,19 @@ def _boot_id() -> str:
 def _locked(name: str) -> Locked:
     folder, file = os.path.split(os.path.abspath(name))  # noqa: PTH100 - as above
     subject = f"The home {folder}" if file.startswith(".") else f"The session {os.path.basename(folder)!r}"  # noqa: PTH119 - as above
-    found = holder(name)
+    found = _signed_holder(name)
     if found is None:
         return Locked(f"{subject} was in use a moment ago; nothing was changed.", hint="Try again.")
     what = f"process {found.pid}" if found.pid else "that process"
     return Locked(f"{subject} is in use by {found}; nothing was changed.", hint=f"Wait until {what} ends, or stop it; then try again.")
+
+
+def _signed_holder(name: str) -> Holder | None:
+    """Tell the holder. One that took a new lock file this moment has not written its name yet: give it time."""
+    deadline = time.monotonic() + SIGNS_WITHIN
+    while (found := holder(name)) and not found.pid and time.monotonic() < deadline:
+        time.sleep(RETRY_EVERY)
+    return found
 
 
 def _drop_inherited() -> None:
