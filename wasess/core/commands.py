@@ -17,6 +17,11 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class AskTurn(Command):
+    """Wait for a place among those that may dial. A `TurnCame` follows, sooner or later."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartWorker(Command):
     """Start the session's process. A `WorkerEnded` must follow sooner or later, whatever happens."""
 
@@ -29,6 +34,18 @@ class StopWorker(Command):
 @dataclass(frozen=True, slots=True)
 class KillWorker(Command):
     """End the process at once: it does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Command):
+    """Ask WhatsApp for something small, beside everything else. A `ProbeAnswered` or, after ``deadline`` seconds, a `ProbeFailed` follows."""
+
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPresence(Command):
+    """Be seen by WhatsApp for a moment, so that the device does not look abandoned, and leave the phone its notifications."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +93,26 @@ class Record(Command):
     reason: Reason
     at: float
     restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginOutage(Command):
+    """Open an outage in the ledger. One is open at most."""
+
+    at: float
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class EndOutage(Command):
+    """Close the open one. ``attempts``: workers started meanwhile."""
+
+    at: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class AmendOutage(Command):
+    """So many messages had been kept for us during the last outage."""
+
+    recovered: int

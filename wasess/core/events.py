@@ -65,7 +65,12 @@ class LoggedOut(Event):
 
 @dataclass(frozen=True, slots=True)
 class StreamReplaced(Event):
-    """Another client logged in with the same credentials. The library does not redial."""
+    """Another client logged in with the same credentials. The library does not redial.
+
+    ``holder`` says who, as far as this machine can know: ``process 12 on this machine``, ``host web-2``; empty: unknown.
+    """
+
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +155,99 @@ class WorkerEnded(Event):
 
     ``cause``: ``stopped`` (asked to), ``dial-failed`` (the first connection was refused; ``detail`` is the library's text),
     ``library-returned`` (the event pump died), ``locked`` (another process holds the session), ``no-device``
-    (no device row), ``crashed`` (a signal or an unexpected exit; ``detail`` names it).
+    (no device row), ``database`` (device.db can't be used; ``detail`` says why), ``disk-full`` (there was no room for more events;
+    it drained, nothing was lost), ``crashed`` (a signal or an unexpected exit; ``detail`` names it).
     """
 
     cause: str
     detail: str = ""
+
+
+# --- what is seen from outside ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LineLost(Event):
+    """A suspicion: for seconds the worker has had no open connection, or what it sent was not even acknowledged by TCP."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeAnswered(Event):
+    """WhatsApp answered the small request that `commands.Probe` sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFailed(Event):
+    """It did not, in time."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DialRefused(Event):
+    """The library's own redial was answered with this HTTP status. The library dials on, and soon."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryGaveUp(Event):
+    """The library said that it will not dial again (after a 515 it tries once)."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStuck(Event):
+    """The worker's process gives no sign of life."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTooLarge(Event):
+    """The worker uses more memory than it may. Both in bytes."""
+
+    used: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLost(Event):
+    """device.db was unlinked, replaced or truncated under the worker, or is damaged."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseBusy(Event):
+    """The library found device.db locked by somebody else; it tries again by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull(Event):
+    """The home's file system has no room left: what WhatsApp hands over now could not be kept."""
+
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFree(Event):
+    """It has room again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkBack(Event):
+    """Another session has just come online: the network works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woke(Event):
+    """The machine, or the manager, stood still for ``slept`` seconds: connections may be dead without having said so."""
+
+    slept: float = 0.0
 
 
 # --- time and people ------------------------------------------------------------------------------------------------
@@ -168,8 +261,19 @@ class TimerFired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCame(Event):
+    """A place among those that may dial (`commands.AskTurn`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartRequested(Event):
-    """Bring the session up (manager start, or an operator)."""
+    """Bring the session up (manager start, or an operator). Unix times, 0 when unknown.
+
+    ``paired_at``: when the phone was linked; ``banned_until``: before that nothing is dialled.
+    """
+
+    paired_at: float = 0.0
+    banned_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,23 @@ class LinkSignal:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How the process is, seen from outside; nothing is asked of it. Zero and empty mean unknown.
+
+    ``beat_age``: seconds since it last said that it lives. ``state``: the kernel's letter (R, S, D, T, Z). ``cpu``: seconds used.
+    ``memory``: resident bytes. ``line_age``: seconds without an open connection. ``unacked_age``: seconds since it sent bytes that
+    the other end's kernel has not acknowledged.
+    """
+
+    beat_age: float = 0.0
+    state: str = ""
+    cpu: float = 0.0
+    memory: int = 0
+    line_age: float = 0.0
+    unacked_age: float = 0.0
+
+
 class Link(Protocol):
     """A running session. Any call may raise `errors.WorkerFailed`; none blocks the event loop."""
 
@@ -40,6 +57,15 @@ class Link(Protocol):
 
     async def send(self, to: str, text: str) -> str:
         """Send a text; return the message id once the server has acknowledged it (up to 75 s)."""
+
+    async def probe(self) -> None:
+        """Ask WhatsApp for something small; return once it has answered (up to 75 s: set a deadline)."""
+
+    async def presence(self, *, available: bool) -> None:
+        """Say that this device is in use, or not."""
+
+    def vitals(self) -> Vitals:
+        """Look at the process."""
 
     async def pairing_code(self, phone: str) -> str:
         """Ask for an 8-character code to type into the phone (international number, digits only). Pair mode, after the first qr."""
