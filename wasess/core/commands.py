@@ -93,6 +93,7 @@ class Record(Command):
     reason: Reason
     at: float
     restarts: int
+    resume_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,307 +2,393 @@
 
 ::
 
-    NEW ──start──▶ CONNECTING ──Connected──▶ ONLINE ──Disconnected──▶ RECOVERING
-                    ▲   │  │                  ▲  │                      │    │
-                    │   │  │                  └──│─────── Connected ────┘    │
-              retry │   │  └── no login in 45 s ─┤                           │
-                    │   │      worker gone       └── 2 pings lost ──┐  not back in 45 s
-                    │   │                                           │        │
-                    └── WAITING ◀───────────────────────────────────┴────────┘
+    NEW ──start──▶ CONNECTING ──Connected──▶ ONLINE ───Disconnected──▶ RECOVERING
+                    ▲   │  │                  ▲ │ ▲                      │    │
+                    │   │  │                  │ │ └────── Connected ─────┘    │
+                    │   │  └─ no login in 45 s│ │ a ping was lost, no line,   │
+              retry │   │     worker gone     │ │ woken, long quiet           │
+                    │   │                     │ ▼                             │
+                    │   │        probe answered· probe failed                 │ not back in 45 s,
+                    │   ▼                        ▼                            ▼ the library gave up
+                    └── WAITING ◀────────────────┴────────────────────────────┘
 
-    from any of them:   LoggedOut, no device  ▶ LOGGED_OUT   until a human pairs again
-                        TemporaryBan          ▶ PAUSED       until it is over
-                        StreamReplaced        ▶ PAUSED       a minute, three times; then until a human
-                        ClientOutdated        ▶ OUTDATED     an hour, for ever
-                        ConnectFailure        ▶ WAITING      minutes, for ever
-                        StopRequested         ▶ STOPPED      (LOGGED_OUT stays: the fact outlives the manager)
+    from any of them:   LoggedOut, no device   ▶ LOGGED_OUT   until a human pairs again
+                        TemporaryBan           ▶ PAUSED       until it is over, then one try
+                        StreamReplaced         ▶ PAUSED       a minute, three times; then until a human
+                        ClientOutdated         ▶ OUTDATED     an hour, for ever
+                        ConnectFailure, 429    ▶ WAITING      minutes, for ever
+                        disk, database         ▶ WAITING      until there is room, until the file is good again
+                        StopRequested          ▶ STOPPED      (LOGGED_OUT stays: the fact outlives the manager)
 
-Rules that hold everywhere: a worker is started only when none lives; a state without a worker has a timer, unless only a human
-can help; a network fault never ends the tries. The library redials first (it is back in 10 ms after a reset), wasess replaces the
-worker when that has not helped. The 515 after a pairing is the library's own affair: a second `Connected` changes nothing.
+Rules that hold everywhere: a worker is started only when none lives, and in its turn; a state without a worker has a timer, unless
+only a human can help; a network fault never ends the tries; silence alone never ends a connection: it is a question, and the
+answer decides. The library redials first (it is back in 10 ms after a reset), wasess replaces the worker when that has not
+helped. The 515 after a pairing is the library's own affair: a second `Connected` changes nothing.
+
+docs/machine.md shows every state with every event; it is generated from this file.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons
-from wasess.core.commands import ClearTimer, Deliver, KillWorker, Record, Report, SetTimer, StartWorker, StopWorker
-from wasess.core.states import LIVE, RESTING, State
+from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, ShowPresence, StartWorker
+from wasess.core.moves import DISK_RETRY, connect, end, move, replace_worker, resume, slowly, sooner, try_later
+from wasess.core.snapshot import Snapshot, Timer, Worker
+from wasess.core.states import LIVE, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from wasess.core.commands import Command
     from wasess.core.events import Event
+    from wasess.core.moves import Step
     from wasess.core.reasons import Reason
 
 CONNECT_DEADLINE = 45.0  # a proxy that never answers the HTTP upgrade hangs the library for ever
-RECOVERY_GRACE = 45.0  # the library has dialled at 0, 2, 6, 12, 20, 30 and 42 s by then
+RECOVERY_GRACE = 45.0  # the library has dialled at 0, 2, 6, 12, 20, 30 and 42 s by then...
+GRACE_SPREAD = 5.0  # ...and a hundred sessions do not lose their patience in one moment
+PROBE_DEADLINE = 5.0  # after a ping that was lost (30 to 40 s into a black hole): back within 50 s
+QUIET_AFTER = 900.0  # nothing was heard for so long: worth a question, no more
+QUIET_DEADLINE = 30.0
 STEADY_AFTER = 60.0  # online for so long, the failures before it are forgotten
-ZOMBIE_PINGS = 2  # the second lost ping: about 70 s, where the library takes 200 s
+FLAPPING = 5  # connections lost without a steady minute between them: dialling on at once makes it worse
+PULSE_EVERY = 86400.0
+PULSE_SPARES = 3600.0  # a reconnect is no reason to be seen again so soon
+NUDGE_SPREAD = 1.0  # the network is back: everybody, but not at once
+NUDGE_PATIENCE = 5.0  # the library may be about to succeed by itself
+WAKING_DEADLINE = 5.0
 REPLACED_RETRY = 60.0
 REPLACED_TRIES = 3
 OUTDATED_RETRY = 3600.0
 BAN_UNKNOWN = 3600.0  # the server did not say how long
+DATABASE_RETRY = 60.0
 LOCKED_RETRY = 0.25  # a predecessor that was killed lets go within moments...
 LOCKED_PATIENT_RETRY = 1.0  # ...a `connect` in minutes
 LOCKED_QUICK_TRIES = 8
-
-
-class Worker(Enum):
-    """What is known of the session's process."""
-
-    ABSENT = "absent"  # none lives
-    RUNNING = "running"  # asked for, or alive
-    ENDING = "ending"  # told to end; its WorkerEnded is still to come
-
-
-class Timer:
-    """The names in `SetTimer` and `TimerFired`."""
-
-    CONNECT = "connect"
-    GRACE = "grace"
-    STEADY = "steady"
-    RETRY = "retry"
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All the machine remembers of one session. ``since`` and ``resume_at`` are Unix time, as ``now`` is.
-
-    ``resume_at`` is the time of the next try, None when there will be none without a human. ``failures`` counts tries in a row that
-    did not lead to a steady session.
-    """
-
-    state: State = State.NEW
-    reason: Reason = reasons.NEVER_STARTED
-    since: float = 0.0
-    worker: Worker = Worker.ABSENT
-    timer: str | None = None
-    resume_at: float | None = None
-    failures: int = 0
-    replaced: int = 0
-    locked: int = 0
-    restarts: int = 0
-
-    @property
-    def resting(self) -> bool:
-        """Only a human (or the manager's start) moves it on."""
-        return self.state in RESTING or self.reason is reasons.REPLACED_FOR_GOOD
-
-
-Step = tuple[Snapshot, list["Command"]]
+RATE_LIMITED_STATUS = 429
 
 
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    """What follows from ``event`` at Unix time ``now``; ``dice`` is uniform in [0, 1). An event that changes nothing gives no commands."""
+    """What follows from ``event`` at the moment ``now``; ``dice`` is uniform in [0, 1). An event that changes nothing gives no commands."""
     if isinstance(event, events.MessageReceived):
-        return snapshot, [Deliver(event.message)]
+        return replace(snapshot, heard_at=now), [Deliver(event.message)]
     decide = _DECISIONS.get(type(event))
     return decide(snapshot, event, now, dice) if decide else (snapshot, [])
 
 
-# --- people -----------------------------------------------------------------------------------------------------
+# --- people and turns -------------------------------------------------------------------------------------------
 
 
-def _start_requested(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
-    if snapshot.worker is Worker.RUNNING:
+def _start_requested(snapshot: Snapshot, event: events.StartRequested, now: float, _dice: float) -> Step:
+    if snapshot.worker in {Worker.RUNNING, Worker.QUEUED}:
         return snapshot, []
-    forgiven = replace(snapshot, failures=0, replaced=0, locked=0)
+    forgiven = replace(snapshot, failures=0, losses=0, replaced=0, locked=0, paired_at=event.paired_at)
+    if event.banned_until > now:
+        return end(forgiven, State.PAUSED, reasons.BANNED, now, resume_at=event.banned_until)
     if snapshot.worker is Worker.ENDING:
-        return _move(forgiven, State.WAITING, reasons.STARTING, now, resume_at=now)
-    return _connect(forgiven, reasons.STARTING, now)
+        return move(forgiven, State.WAITING, reasons.STARTING, now, resume_at=now)
+    return connect(forgiven, reasons.STARTING, now)
 
 
 def _stop_requested(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
     if snapshot.state is State.LOGGED_OUT:
         return snapshot, []
-    return _end(snapshot, State.STOPPED, reasons.STOPPED, now, resume_at=None)
+    return end(snapshot, State.STOPPED, reasons.STOPPED, now, resume_at=None)
+
+
+def _turn_came(snapshot: Snapshot, _event: Event, _now: float, _dice: float) -> Step:
+    if snapshot.worker is not Worker.QUEUED:
+        return snapshot, []
+    started = replace(snapshot, worker=Worker.RUNNING, timer=Timer.CONNECT, attempts=snapshot.attempts + 1)
+    return started, [StartWorker(), SetTimer(Timer.CONNECT, CONNECT_DEADLINE)]
+
+
+# --- what the connection does -----------------------------------------------------------------------------------
+
+
+def _connected(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
+    if snapshot.worker is not Worker.RUNNING:
+        return snapshot, []
+    heard = replace(snapshot, heard_at=now, suspected=None)
+    if snapshot.state is State.ONLINE:
+        return heard, []
+    online, commands = move(replace(heard, locked=0), State.ONLINE, reasons.ONLINE, now, timer=(Timer.STEADY, STEADY_AFTER))
+    return _pulse(online, now, PULSE_SPARES, commands)
+
+
+def _disconnected(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
+    """Also for a stream error: without a close by the server the library would sit on a dead stream."""
+    if snapshot.state is not State.ONLINE:
+        return snapshot, []
+    detail = f"stream error {event.stream_code}".rstrip() if isinstance(event, events.StreamError) else ""
+    lost = replace(snapshot, losses=snapshot.losses + 1)
+    if lost.losses >= FLAPPING:
+        return replace_worker(lost, reasons.FLAPPING, now, dice, detail=detail)
+    grace = (Timer.GRACE, RECOVERY_GRACE + dice * GRACE_SPREAD)
+    return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=grace, detail=detail)
+
+
+def _ping_lost(snapshot: Snapshot, event: events.KeepAliveTimeout, now: float, _dice: float) -> Step:
+    """The library's own clock tells the time of the last answer; it is believed within reason."""
+    return _suspect(snapshot, reasons.PING_LOST, now, min(now, max(event.last_success, now - QUIET_AFTER)))
+
+
+def _line_lost(snapshot: Snapshot, event: events.LineLost, now: float, _dice: float) -> Step:
+    return _suspect(snapshot, reasons.LINE_LOST, now, now, detail=event.detail)
+
+
+def _answered(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Step:
+    """Also for pings that are answered again: then the probe does not matter any more."""
+    heard = replace(snapshot, suspected=None, heard_at=now)
+    if snapshot.suspected is None or not isinstance(event, events.ProbeAnswered):
+        return heard, []
+    return heard, [Report(snapshot.state, reasons.ANSWERED, "info")]
+
+
+def _unanswered(snapshot: Snapshot, event: events.ProbeFailed, now: float, dice: float) -> Step:
+    if snapshot.suspected is None or snapshot.state is not State.ONLINE:
+        return snapshot, []
+    return replace_worker(snapshot, reasons.ZOMBIE, now, dice, first_at_once=True, detail=event.detail)
+
+
+def _gave_up(snapshot: Snapshot, event: events.LibraryGaveUp, now: float, dice: float) -> Step:
+    if _deaf(snapshot):
+        return snapshot, []
+    return replace_worker(snapshot, reasons.GAVE_UP, now, dice, first_at_once=True, detail=event.detail)
+
+
+def _dial_refused(snapshot: Snapshot, event: events.DialRefused, now: float, dice: float) -> Step:
+    """The library would dial on, all sessions in step; wasess spreads them, and leaves a server alone that says "too many"."""
+    if snapshot.state not in {State.CONNECTING, State.RECOVERING} or snapshot.worker is not Worker.RUNNING:
+        return snapshot, []
+    detail = f"HTTP {event.status}"
+    if event.status == RATE_LIMITED_STATUS:
+        return slowly(snapshot, reasons.RATE_LIMITED, now, dice, detail)
+    return replace_worker(snapshot, reasons.NETWORK_DOWN, now, dice, detail=detail)
 
 
 # --- what the server says ---------------------------------------------------------------------------------------
 
 
-def _connected(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
-    if snapshot.worker is not Worker.RUNNING or snapshot.state is State.ONLINE:
-        return snapshot, []
-    return _move(replace(snapshot, locked=0), State.ONLINE, reasons.ONLINE, now, timer=(Timer.STEADY, STEADY_AFTER))
-
-
-def _disconnected(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Step:
-    """Also for a stream error: without a close by the server the library would sit on a dead stream."""
-    if snapshot.state is not State.ONLINE:
-        return snapshot, []
-    detail = f"stream error {event.stream_code}".rstrip() if isinstance(event, events.StreamError) else ""
-    return _move(snapshot, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=(Timer.GRACE, RECOVERY_GRACE), detail=detail)
-
-
-def _ping_lost(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    if not isinstance(event, events.KeepAliveTimeout) or event.count < ZOMBIE_PINGS or snapshot.state is not State.ONLINE:
-        return snapshot, []
-    return _replace_worker(snapshot, reasons.ZOMBIE, now, dice, first_at_once=True)
-
-
-def _logged_out(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Step:
+def _logged_out(snapshot: Snapshot, event: events.LoggedOut, now: float, _dice: float) -> Step:
     if snapshot.state is State.LOGGED_OUT:
         return snapshot, []
-    detail = f"reason {event.reason}" if isinstance(event, events.LoggedOut) and event.reason else ""
-    return _end(snapshot, State.LOGGED_OUT, reasons.LOGGED_OUT, now, resume_at=None, detail=detail)
+    reason = reasons.of_logout(event.reason, young=now - snapshot.paired_at < STEADY_AFTER)
+    return end(snapshot, State.LOGGED_OUT, reason, now, resume_at=None, detail=f"reason {event.reason}" if event.reason else "")
 
 
-def _banned(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Step:
-    if not isinstance(event, events.TemporaryBan) or _deaf(snapshot):
-        return snapshot, []
-    until = now + (event.expires_in if event.expires_in > 0 else BAN_UNKNOWN)
-    return _end(snapshot, State.PAUSED, reasons.BANNED, now, resume_at=until, detail=f"code {event.ban_code}")
-
-
-def _replaced(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
+def _banned(snapshot: Snapshot, event: events.TemporaryBan, now: float, _dice: float) -> Step:
     if _deaf(snapshot):
         return snapshot, []
+    until = now + (event.expires_in if event.expires_in > 0 else BAN_UNKNOWN)
+    return end(snapshot, State.PAUSED, reasons.BANNED, now, resume_at=until, detail=f"code {event.ban_code}")
+
+
+def _replaced(snapshot: Snapshot, event: events.StreamReplaced, now: float, _dice: float) -> Step:
+    if _deaf(snapshot):
+        return snapshot, []
+    holder = f"held by {event.holder}" if event.holder else "held by an unknown client"
     if snapshot.replaced >= REPLACED_TRIES:
-        return _end(snapshot, State.PAUSED, reasons.REPLACED_FOR_GOOD, now, resume_at=None)
+        return end(snapshot, State.PAUSED, reasons.REPLACED_FOR_GOOD, now, resume_at=None, detail=holder)
     counted = replace(snapshot, replaced=snapshot.replaced + 1)
-    return _end(counted, State.PAUSED, reasons.REPLACED, now, resume_at=now + REPLACED_RETRY)
+    return end(counted, State.PAUSED, reasons.REPLACED, now, resume_at=now + REPLACED_RETRY, detail=holder)
 
 
 def _outdated(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
     if _deaf(snapshot):
         return snapshot, []
-    return _end(snapshot, State.OUTDATED, reasons.OUTDATED, now, resume_at=now + OUTDATED_RETRY)
+    return end(snapshot, State.OUTDATED, reasons.OUTDATED, now, resume_at=now + OUTDATED_RETRY)
 
 
-def _refused(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    if not isinstance(event, events.ConnectFailure) or _deaf(snapshot):
+def _refused(snapshot: Snapshot, event: events.ConnectFailure, now: float, dice: float) -> Step:
+    if _deaf(snapshot):
         return snapshot, []
-    resume_at = now + backoff.slow_delay(snapshot.failures, dice)
-    failed = replace(snapshot, failures=snapshot.failures + 1)
-    return _end(failed, State.WAITING, reasons.REFUSED, now, resume_at=resume_at, detail=f"{event.reason} {event.detail}".strip())
+    return slowly(snapshot, reasons.REFUSED, now, dice, f"{event.reason} {event.detail}".strip())
 
 
-# --- what the worker does ---------------------------------------------------------------------------------------
+def _offline_preview(snapshot: Snapshot, event: events.OfflineSyncPreview, now: float, _dice: float) -> Step:
+    return replace(snapshot, heard_at=now), [AmendOutage(event.messages)] if event.messages else []
 
 
-def _worker_ended(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    if not isinstance(event, events.WorkerEnded) or snapshot.worker is Worker.ABSENT:
+# --- what the worker and the machine below it do -----------------------------------------------------------------
+
+
+def _worker_ended(snapshot: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
+    if snapshot.worker not in {Worker.RUNNING, Worker.ENDING}:
         return snapshot, []
     gone = replace(snapshot, worker=Worker.ABSENT)
     if snapshot.worker is Worker.ENDING:
-        return _resume(gone, now)
-    if event.cause == "no-device":
-        return _move(gone, State.LOGGED_OUT, reasons.NEEDS_PAIRING, now)
-    if event.cause == "locked":
-        return _locked(gone, now, event.detail)
-    if event.cause == "dial-failed":
-        return _try_later(gone, reasons.NETWORK_DOWN, now, backoff.delay(gone.failures, dice), event.detail)
+        return resume(gone, now)
+    decide = _ENDS.get(event.cause, _lost)
+    return decide(gone, event, now, dice)
+
+
+def _lost(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
+    if event.cause == "library-returned" and reasons.is_unknown_word(event.detail):
+        return slowly(gone, reasons.REFUSED_UNKNOWN, now, dice, event.detail)
     wait = backoff.delay(gone.failures, dice) if gone.failures else 0.0
-    return _try_later(gone, reasons.WORKER_LOST, now, wait, f"{event.cause}: {event.detail}".removesuffix(": "))
+    return try_later(gone, reasons.WORKER_LOST, now, wait, f"{event.cause}: {event.detail}".removesuffix(": "))
 
 
-def _locked(gone: Snapshot, now: float, detail: str) -> Step:
+def _dial_failed(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
+    reason = reasons.of_dial(event.detail)
+    if reason is reasons.RATE_LIMITED:
+        return slowly(gone, reason, now, dice, event.detail)
+    return try_later(gone, reason, now, backoff.delay(gone.failures, dice), event.detail)
+
+
+def _locked(gone: Snapshot, event: events.WorkerEnded, now: float, _dice: float) -> Step:
     """Not a failure of the session's: the count of failures stays."""
     wait = LOCKED_RETRY if gone.locked < LOCKED_QUICK_TRIES else LOCKED_PATIENT_RETRY
     counted = replace(gone, locked=gone.locked + 1)
-    return _move(counted, State.WAITING, reasons.SESSION_LOCKED, now, timer=(Timer.RETRY, wait), resume_at=now + wait, detail=detail)
+    retry = (Timer.RETRY, wait)
+    return move(counted, State.WAITING, reasons.SESSION_LOCKED, now, timer=retry, resume_at=now + wait, detail=event.detail)
 
 
-def _timer_fired(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    if not isinstance(event, events.TimerFired) or event.name != snapshot.timer:
+_ENDS: dict[str, Callable[[Snapshot, events.WorkerEnded, float, float], Step]] = {
+    "no-device": lambda gone, _event, now, _dice: move(gone, State.LOGGED_OUT, reasons.NEEDS_PAIRING, now),
+    "locked": _locked,
+    "dial-failed": _dial_failed,
+    "database": lambda gone, event, now, _dice: try_later(gone, reasons.DATABASE_DAMAGED, now, DATABASE_RETRY, event.detail),
+    "disk-full": lambda gone, event, now, _dice: try_later(gone, reasons.DISK_FULL, now, DISK_RETRY, event.detail),
+}
+
+
+def _stuck(snapshot: Snapshot, event: events.WorkerStuck, now: float, dice: float) -> Step:
+    if _deaf(snapshot):
+        return snapshot, []
+    return replace_worker(snapshot, reasons.WORKER_STUCK, now, dice, first_at_once=True, detail=event.detail)
+
+
+def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dice: float) -> Step:
+    if _deaf(snapshot):
+        return snapshot, []
+    detail = f"{event.used // 2**20} MiB of {event.limit // 2**20}"
+    failed = replace(snapshot, failures=snapshot.failures + 1)
+    wait = backoff.delay(snapshot.failures, dice) if snapshot.failures else 0.0
+    return end(failed, State.WAITING, reasons.WORKER_TOO_LARGE, now, resume_at=now + wait, detail=detail)
+
+
+def _database_lost(snapshot: Snapshot, event: events.DatabaseLost, now: float, _dice: float) -> Step:
+    """Tried again at once: the file may have been put there on purpose. If it is no good, the next worker says so."""
+    if _deaf(snapshot):
+        return snapshot, []
+    return end(snapshot, State.WAITING, reasons.DATABASE_LOST, now, resume_at=now, detail=event.detail)
+
+
+def _disk_full(snapshot: Snapshot, event: events.DiskFull, now: float, _dice: float) -> Step:
+    full = replace(snapshot, disk_full=True)
+    if snapshot.state not in LIVE:
+        return full, []
+    return end(full, State.WAITING, reasons.DISK_FULL, now, resume_at=now + DISK_RETRY, detail=event.detail)
+
+
+def _disk_free(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
+    free = replace(snapshot, disk_full=False)
+    if snapshot.reason is reasons.DISK_FULL and snapshot.worker is Worker.ABSENT and snapshot.state is State.WAITING:
+        return connect(free, reasons.DISK_FULL, now)
+    return free, []
+
+
+def _network_back(snapshot: Snapshot, _event: Event, now: float, dice: float) -> Step:
+    if snapshot.state is State.RECOVERING and now - snapshot.since >= NUDGE_PATIENCE:
+        return snapshot, [SetTimer(Timer.GRACE, dice * NUDGE_SPREAD)]
+    if snapshot.state is State.WAITING and snapshot.reason in reasons.NETWORK:
+        return sooner(snapshot, now, now + dice * NUDGE_SPREAD)
+    return snapshot, []
+
+
+def _woke(snapshot: Snapshot, event: events.Woke, now: float, dice: float) -> Step:
+    """Alarms stood still meanwhile, and connections may have died without a word."""
+    if snapshot.state is State.ONLINE:
+        return _suspect(snapshot, reasons.WOKE, now, now - event.slept)
+    if snapshot.state is State.RECOVERING:
+        return replace_worker(snapshot, reasons.NOT_BACK, now, dice, first_at_once=True)
+    if snapshot.timer == Timer.CONNECT:
+        return snapshot, [SetTimer(Timer.CONNECT, WAKING_DEADLINE)]
+    if snapshot.timer != Timer.RETRY or snapshot.resume_at is None:
+        return snapshot, []
+    return sooner(snapshot, now, now + dice * NUDGE_SPREAD if snapshot.reason in reasons.NETWORK else max(now, snapshot.resume_at))
+
+
+def _timer_fired(snapshot: Snapshot, event: events.TimerFired, now: float, dice: float) -> Step:
+    if event.name != snapshot.timer:
         return snapshot, []
     spent = replace(snapshot, timer=None)
-    if event.name == Timer.STEADY:
-        return replace(spent, failures=0, replaced=0), []
-    if event.name == Timer.RETRY:
-        return _connect(spent, snapshot.reason, now)
-    reason = reasons.NO_ANSWER if event.name == Timer.CONNECT else reasons.NOT_BACK
-    return _replace_worker(spent, reason, now, dice)
+    match event.name:
+        case Timer.STEADY:
+            return replace(spent, failures=0, losses=0, replaced=0, timer=Timer.QUIET), [SetTimer(Timer.QUIET, QUIET_AFTER)]
+        case Timer.QUIET:
+            return _listen(snapshot, now)
+        case Timer.RETRY:
+            return connect(spent, snapshot.reason, now)
+        case Timer.CONNECT:
+            return replace_worker(spent, reasons.NO_ANSWER, now, dice)
+    return replace_worker(spent, reasons.NOT_BACK, now, dice)
 
 
-# --- moves ------------------------------------------------------------------------------------------------------
+# --- questions ----------------------------------------------------------------------------------------------------
 
 
 def _deaf(snapshot: Snapshot) -> bool:
     """A session on its way down, or taken down, is not moved by the server's late words (a logout is: see `_logged_out`)."""
-    return snapshot.state not in LIVE
+    return snapshot.state not in LIVE or snapshot.worker is not Worker.RUNNING
 
 
-def _connect(snapshot: Snapshot, reason: Reason, now: float) -> Step:
-    """Start the worker. A retry keeps the reason of the failure it follows, so that the same trouble is told once."""
-    first = snapshot.state in RESTING or snapshot.reason is reasons.SESSION_LOCKED
-    begun = replace(snapshot, worker=Worker.RUNNING, restarts=snapshot.restarts + (not first))
-    after, commands = _move(begun, State.CONNECTING, reason, now, timer=(Timer.CONNECT, CONNECT_DEADLINE))
-    return after, [StartWorker(), *commands]
+def _suspect(snapshot: Snapshot, reason: Reason, now: float, silent_since: float, detail: str = "") -> Step:
+    """Ask WhatsApp; until it has answered, or has not, nothing changes."""
+    if snapshot.state is not State.ONLINE or snapshot.suspected is not None:
+        return snapshot, []
+    asked = replace(snapshot, suspected=min(silent_since, now))
+    return asked, [Probe(PROBE_DEADLINE), Report(snapshot.state, reason, "info", detail=detail)]
 
 
-def _replace_worker(snapshot: Snapshot, reason: Reason, now: float, dice: float, *, first_at_once: bool = False) -> Step:
-    """Kill a worker that does not answer and try again: what it had acknowledged is in the spool long since."""
-    wait = 0.0 if first_at_once and not snapshot.failures else backoff.delay(snapshot.failures, dice)
-    failed = replace(snapshot, worker=Worker.ENDING, failures=snapshot.failures + 1)
-    after, commands = _move(failed, State.WAITING, reason, now, resume_at=now + wait)
-    return after, [KillWorker(), *commands]
+def _listen(snapshot: Snapshot, now: float) -> Step:
+    """A long silence is a question. A session that nobody writes to answers it and stays untouched."""
+    commands: list[Command] = [SetTimer(Timer.QUIET, QUIET_AFTER)]
+    if now - snapshot.heard_at >= QUIET_AFTER and snapshot.suspected is None:
+        snapshot = replace(snapshot, suspected=snapshot.heard_at)
+        commands.append(Probe(QUIET_DEADLINE))
+    return _pulse(snapshot, now, PULSE_EVERY, commands)
 
 
-def _end(snapshot: Snapshot, state: State, reason: Reason, now: float, *, resume_at: float | None, detail: str = "") -> Step:
-    """Take the worker down gently and go on from ``state`` once it is gone."""
-    if snapshot.worker is Worker.RUNNING:
-        after, commands = _move(replace(snapshot, worker=Worker.ENDING), state, reason, now, resume_at=resume_at, detail=detail)
-        return after, [StopWorker(), *commands]
-    timer = None if resume_at is None or snapshot.worker is Worker.ENDING else (Timer.RETRY, max(0.0, resume_at - now))
-    return _move(snapshot, state, reason, now, timer=timer, resume_at=resume_at, detail=detail)
+def _pulse(snapshot: Snapshot, now: float, every: float, commands: list[Command]) -> Step:
+    if snapshot.pulsed_at is not None and now - snapshot.pulsed_at < every:
+        return snapshot, commands
+    return replace(snapshot, pulsed_at=now), [*commands, ShowPresence()]
 
 
-def _try_later(gone: Snapshot, reason: Reason, now: float, wait: float, detail: str) -> Step:
-    failed = replace(gone, failures=gone.failures + 1)
-    return _move(failed, State.WAITING, reason, now, timer=(Timer.RETRY, wait), resume_at=now + wait, detail=detail)
-
-
-def _resume(gone: Snapshot, now: float) -> Step:
-    """The worker that was told to end has ended."""
-    if gone.resume_at is None:
-        return gone, []
-    wait = max(0.0, gone.resume_at - now)
-    return replace(gone, timer=Timer.RETRY), [SetTimer(Timer.RETRY, wait)]
-
-
-def _move(
-    snapshot: Snapshot,
-    state: State,
-    reason: Reason,
-    now: float,
-    *,
-    timer: tuple[str, float] | None = None,
-    resume_at: float | None = None,
-    detail: str = "",
-) -> Step:
-    """Enter ``state``: exchange the timer, tell people, and keep the change if it is one."""
-    commands: list[Command] = []
-    if snapshot.timer is not None and (timer is None or timer[0] != snapshot.timer):
-        commands.append(ClearTimer(snapshot.timer))
-    if timer is not None:
-        commands.append(SetTimer(*timer))
-    news = reason is not snapshot.reason
-    commands.append(Report(state, reason, reason.level if news else "debug", snapshot.failures, resume_at, detail))
-    if news:
-        commands.append(Record(state, reason, now, snapshot.restarts))
-    moved = replace(snapshot, state=state, reason=reason, since=now, timer=timer[0] if timer else None, resume_at=resume_at)
-    return moved, commands
-
-
-_DECISIONS: dict[type[Event], Callable[[Snapshot, Event, float, float], Step]] = {
+_DECISIONS: dict[type[Event], Callable[[Snapshot, Any, float, float], Step]] = {
     events.StartRequested: _start_requested,
     events.StopRequested: _stop_requested,
+    events.TurnCame: _turn_came,
     events.Connected: _connected,
     events.Disconnected: _disconnected,
     events.StreamError: _disconnected,
     events.KeepAliveTimeout: _ping_lost,
+    events.KeepAliveRestored: _answered,
+    events.LineLost: _line_lost,
+    events.ProbeAnswered: _answered,
+    events.ProbeFailed: _unanswered,
+    events.LibraryGaveUp: _gave_up,
+    events.DialRefused: _dial_refused,
     events.LoggedOut: _logged_out,
     events.TemporaryBan: _banned,
     events.StreamReplaced: _replaced,
     events.ClientOutdated: _outdated,
     events.ConnectFailure: _refused,
+    events.OfflineSyncPreview: _offline_preview,
     events.WorkerEnded: _worker_ended,
+    events.WorkerStuck: _stuck,
+    events.WorkerTooLarge: _too_large,
+    events.DatabaseLost: _database_lost,
+    events.DiskFull: _disk_full,
+    events.DiskFree: _disk_free,
+    events.NetworkBack: _network_back,
+    events.Woke: _woke,
     events.TimerFired: _timer_fired,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,16 +23,57 @@ NEVER_STARTED = Reason("NEVER_STARTED", "not started yet", "Run `wasess serve`."
 STARTING = Reason("STARTING", "connecting")
 ONLINE = Reason("ONLINE", "online")
 STOPPED = Reason("STOPPED", "stopped", "Run `wasess serve`.")
+MANAGER_DOWN = Reason("MANAGER_DOWN", "no manager was running", "Run `wasess serve` as a service.", level="warning")
 
+# The network. It heals by itself, and so do these.
 CONNECTION_LOST = Reason("CONNECTION_LOST", "the connection was lost; reconnecting", level="warning")
 NETWORK_DOWN = Reason("NETWORK_DOWN", "WhatsApp can't be reached", level="warning")
-NO_ANSWER = Reason("NO_ANSWER", "WhatsApp took the connection and did not answer", level="warning")
+CLOCK_WRONG = Reason(
+    "CLOCK_WRONG",
+    "WhatsApp's certificate is not valid at this machine's time",
+    "Check the clock: `date`, `timedatectl`.",
+    level="warning",
+)
+NO_ANSWER = Reason("NO_ANSWER", "WhatsApp took the connection and did not answer; starting afresh", level="warning")
 NOT_BACK = Reason("NOT_BACK", "the connection did not come back in time; starting afresh", level="warning")
-ZOMBIE = Reason("ZOMBIE", "WhatsApp stopped answering pings; starting afresh", level="warning")
-WORKER_LOST = Reason("WORKER_LOST", "the session's process ended unexpectedly; starting it again", level="warning")
-SESSION_LOCKED = Reason("SESSION_LOCKED", "another process holds this session; waiting for it to let go", level="warning")
-REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")
+GAVE_UP = Reason("GAVE_UP", "the client library has given up dialling; starting afresh", level="warning")
+ZOMBIE = Reason("ZOMBIE", "the connection is open and dead; starting afresh", level="warning")
+FLAPPING = Reason("FLAPPING", "the connection breaks again and again; going slower", level="warning")
 
+# Suspicions: the session stays online, and WhatsApp is asked.
+PING_LOST = Reason("PING_LOST", "WhatsApp did not answer a ping; asking once more")
+LINE_LOST = Reason("LINE_LOST", "the connection looks dead; asking WhatsApp")
+WOKE = Reason("WOKE", "this machine or the manager stood still for a while; asking WhatsApp")
+ANSWERED = Reason("ANSWERED", "WhatsApp answered; the connection is good")
+
+# What the session runs on.
+WORKER_LOST = Reason("WORKER_LOST", "the session's process ended unexpectedly; starting it again", level="warning")
+WORKER_STUCK = Reason("WORKER_STUCK", "the session's process does not react; starting it again", level="warning")
+WORKER_TOO_LARGE = Reason("WORKER_TOO_LARGE", "the session's process uses too much memory; starting it again", level="warning")
+SESSION_LOCKED = Reason("SESSION_LOCKED", "another process holds this session; waiting for it to let go", level="warning")
+DISK_FULL = Reason(
+    "DISK_FULL",
+    "the disk is full; the session is offline so that WhatsApp keeps its messages",
+    "Make room: `df -h`.",
+    level="error",
+)
+DATABASE_LOST = Reason("DATABASE_LOST", "its credentials (device.db) were changed from outside; looking at them again", level="warning")
+DATABASE_DAMAGED = Reason(
+    "DATABASE_DAMAGED",
+    "its credentials (device.db) can't be used; nothing was changed",
+    "Put a good device.db back, or pair again: `wasess connect {user} --force`.",
+    level="error",
+)
+
+# What the server said.
+REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")
+REFUSED_UNKNOWN = Reason(
+    "REFUSED_UNKNOWN",
+    "WhatsApp refused the login with a code this version does not know; trying again slowly",
+    "If it goes on, upgrade wasess.",
+    level="warning",
+)
+RATE_LIMITED = Reason("RATE_LIMITED", "WhatsApp says there were too many connections; waiting", level="warning")
 BANNED = Reason("BANNED", "temporarily banned by WhatsApp; nothing is sent until it is over", "Send less, and wait.", level="error")
 REPLACED = Reason(
     "REPLACED",
@@ -48,29 +90,69 @@ REPLACED_FOR_GOOD = Reason(
 OUTDATED = Reason(
     "OUTDATED",
     "WhatsApp refuses this version of the client library; trying again every hour",
-    "Upgrade wasess.",
+    "Upgrade: `pip install --upgrade wasess`, then restart `wasess serve`.",
     level="error",
 )
-LOGGED_OUT = Reason("LOGGED_OUT", "logged out by WhatsApp or on the phone", "Pair again: `wasess connect {user} --force`.", level="error")
+_PAIR_AGAIN = "The old credentials are kept. Pair again: `wasess connect {user} --force`."
+LOGGED_OUT = Reason("LOGGED_OUT", "logged out by WhatsApp or on the phone", _PAIR_AGAIN, level="error")
+LOGGED_OUT_EARLY = Reason(
+    "LOGGED_OUT_EARLY",
+    "WhatsApp took the link back within a minute of the pairing",
+    "Wait some hours, use the phone normally, then pair again: `wasess connect {user} --force`.",
+    level="error",
+)
+ACCOUNT_LOCKED = Reason(
+    "ACCOUNT_LOCKED",
+    "WhatsApp refuses this account's linked devices (code 403)",
+    "Open WhatsApp on the phone and see what it says. " + _PAIR_AGAIN,
+    level="error",
+)
+ACCOUNT_BANNED = Reason(
+    "ACCOUNT_BANNED",
+    "WhatsApp has banned this account (code 406)",
+    "Open WhatsApp on the phone and ask for a review. " + _PAIR_AGAIN,
+    level="error",
+)
 NEEDS_PAIRING = Reason("NEEDS_PAIRING", "not linked to a phone", "Pair it: `wasess connect {user}`.", level="error")
 
-ALL = (
-    NEVER_STARTED,
-    STARTING,
-    ONLINE,
-    STOPPED,
-    CONNECTION_LOST,
-    NETWORK_DOWN,
-    NO_ANSWER,
-    NOT_BACK,
-    ZOMBIE,
-    WORKER_LOST,
-    SESSION_LOCKED,
-    REFUSED,
-    BANNED,
-    REPLACED,
-    REPLACED_FOR_GOOD,
-    OUTDATED,
-    LOGGED_OUT,
-    NEEDS_PAIRING,
+# Warnings before the session is lost.
+PHONE_SILENT = Reason(
+    "PHONE_SILENT",
+    "nothing was heard from the phone for 10 days; WhatsApp unlinks devices after about 14 days without it",
+    "Open WhatsApp on the phone.",
+    level="warning",
 )
+PHONE_SILENT_URGENT = Reason(
+    "PHONE_SILENT_URGENT",
+    "nothing was heard from the phone for 12 days; WhatsApp may unlink this device any day",
+    "Open WhatsApp on the phone now.",
+    level="error",
+)
+
+NETWORK = frozenset({CONNECTION_LOST, NETWORK_DOWN, CLOCK_WRONG, NO_ANSWER, NOT_BACK, GAVE_UP, ZOMBIE})
+"""The ways in which the network can be away; when it is back for one session, it is worth a try for all."""
+
+ALL = tuple(found for found in globals().values() if isinstance(found, Reason))
+
+_LOGOUTS = {403: ACCOUNT_LOCKED, 406: ACCOUNT_BANNED}
+_TOO_MANY = re.compile(r"\b429\b|Too Many Requests", re.IGNORECASE)
+_BAD_TIME = "certificate has expired or is not yet valid"
+# neonize 0.5.2 leaves a required enum unset when it does not know the server's code, and then its event pump ends.
+_UNKNOWN_WORD = re.compile(r"required field .*(?:ConnectFailure|TemporaryBan).* not set")
+
+
+def of_logout(code: int, *, young: bool) -> Reason:
+    """The reason for a logout with the server's ``code`` (0: removed on the phone); ``young``: paired less than a minute ago."""
+    return _LOGOUTS.get(code) or (LOGGED_OUT_EARLY if young else LOGGED_OUT)
+
+
+def of_dial(detail: str) -> Reason:
+    """The reason for a first connection that failed with the library's ``detail``."""
+    if _TOO_MANY.search(detail):
+        return RATE_LIMITED
+    return CLOCK_WRONG if _BAD_TIME in detail else NETWORK_DOWN
+
+
+def is_unknown_word(detail: str) -> bool:
+    """Whether the library ended because the server refused the login in words it does not know."""
+    return _UNKNOWN_WORD.search(detail) is not None
