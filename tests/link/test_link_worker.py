@@ -12,8 +12,9 @@ import textwrap
 import pytest
 
 from wasess.link.calls import Stream, Word
+from wasess.link.logline import log_line
 from wasess.link.protobuf import neonize
-from wasess.link.worker import DEVICE_PROPERTIES, EVENTS, cause_of_return, log_line
+from wasess.link.worker import DEVICE_PROPERTIES, EVENTS, cause_of_return
 
 
 def test_the_device_properties_are_what_the_phone_will_read():

@@ -28,12 +28,15 @@ class Word(enum.IntEnum):
     PAIR_PHONE = 2  # [neonize.PairPhoneParams]
     LOGOUT = 3  # []
     STOP = 4  # []
+    PROBE = 5  # []
+    PRESENCE = 6  # ["available" or "unavailable"]
     # worker to host
     STARTED = 16  # []: holds the session's lock, has the library loaded
     QR = 17  # [text]: only ever here, never on disk or in a log
     LOGIN = 18  # [text]: whatsmeow's QR channel events but "code": success, timeout, passkey-request, ...
     RESULT = 19  # [the library's answer, an error text]
     ENDED = 20  # [cause, detail]: the last one
+    BEAT = 21  # [milliseconds without an open connection, ... since sent bytes wait to be acknowledged]: the worker lives
 
 
 class Call(NamedTuple):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wasess.errors import Locked, WasessError, WorkerFailed
@@ -14,9 +15,10 @@ from wasess.link import protobuf
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.nursery import Child, Nursery
 from wasess.link.output import Output
-from wasess.link.port import LinkSignal
+from wasess.link.port import LinkSignal, Vitals
 from wasess.link.redact import redact
-from wasess.link.requests import pair_phone_request, read_code, read_sent, send_request
+from wasess.link.requests import pair_phone_request, read_code, read_probed, read_sent, send_request
+from wasess.link.vitals import look
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
@@ -34,10 +36,14 @@ MAX_UNREAD = 1000
 
 
 class WorkerHost:
-    """Runs each session in a process of its own. With a ``contract`` all of them talk to that stand-in."""
+    """Runs each session in a process of its own, which may have ``files`` descriptors open.
 
-    def __init__(self, contract: Contract | None = None) -> None:
+    With a ``contract`` all of them talk to that stand-in.
+    """
+
+    def __init__(self, contract: Contract | None = None, files: int = 256) -> None:
         self._contract = contract
+        self._files = files
         self._nursery: Nursery | None = None
         self._starting = asyncio.Lock()
         self._workers: set[_Worker] = set()
@@ -53,6 +59,7 @@ class WorkerHost:
             "mode": spec.mode,
             "linked": linked,
             "problem": problem,
+            "files": self._files,
             "library": str(nursery.library),
             "proxy": self._contract.proxy_for(spec.user) if self._contract else "",
             "root_key": self._contract.root_key.hex() if self._contract else "",
@@ -98,6 +105,8 @@ class _Worker:
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._last_word: tuple[str, str] | None = None
         self._stopping = False
+        self._vitals = Vitals()
+        self._beat_at = 0.0
         self._writing = asyncio.Lock()
         self._hung_up = False
         self._loop = asyncio.get_running_loop()
@@ -126,6 +135,21 @@ class _Worker:
         if unencrypted and not to.endswith("@g.us"):  # in a group it is one member of many
             raise WorkerFailed(f"The message could not be encrypted for its recipient: {redact(unencrypted)}.")
         return sent
+
+    async def probe(self) -> None:
+        """Ask WhatsApp for the block list; return once it has answered. Raises `errors.WorkerFailed`."""
+        read_probed(await self._ask(Word.PROBE))
+
+    async def presence(self, *, available: bool) -> None:
+        """Say that this device is in use, or not. Raises `errors.WorkerFailed`; a device that knows no name for itself can't."""
+        await self._ask(Word.PRESENCE, b"available" if available else b"unavailable")
+
+    def vitals(self) -> Vitals:
+        """Look at the process; all unknown when it is gone."""
+        if self.over.done():
+            return Vitals()
+        self._read_control()  # a beat may have waited for us
+        return replace(look(self._child.pid, self._vitals), beat_age=self._loop.time() - self._beat_at if self._beat_at else 0.0)
 
     async def pairing_code(self, phone: str) -> str:
         """Ask for a code to type into the phone. Raises `errors.WorkerFailed`."""
@@ -186,6 +210,9 @@ class _Worker:
                     asked.set_exception(WorkerFailed(redact(problem.decode(errors="replace"))))
                 else:
                     asked.set_result(answer)
+        elif call.word == Word.BEAT:
+            self._beat_at = self._loop.time()
+            self._vitals = Vitals(line_age=int(fields[0]) / 1000, unacked_age=int(fields[1]) / 1000)
         elif call.word == Word.ENDED:
             self._last_word = fields[0], redact(fields[1])
 

@@ -46,6 +46,8 @@ _PROTOTYPES = {
     "Logout": (ctypes.c_void_p, (_TEXT,)),
     "SendMessage": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT, _BUFFER, _INT)),
     "PairPhone": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
+    "GetBlocklist": (ctypes.POINTER(_Bytes), (_TEXT,)),
+    "SendPresence": (ctypes.c_void_p, (_TEXT, _TEXT)),
     "FreeBytesStruct": (None, (ctypes.POINTER(_Bytes),)),
     "FreeString": (None, (ctypes.c_void_p,)),
 }
@@ -111,6 +113,14 @@ class Library:
     def logout(self) -> str:
         """Unlink at the server, then delete the device row; the error text, empty when done. No event follows."""
         return self._text(self._go.Logout(self._uuid))
+
+    def blocklist(self) -> bytes:
+        """Ask the server whom this account blocks: the smallest question there is. GetBlocklistReturnFunction out."""
+        return self._bytes(self._go.GetBlocklist(self._uuid))
+
+    def send_presence(self, presence: bytes) -> str:
+        """Tell the server ``available`` or ``unavailable``; no answer comes. The error text: a device without a push name can't."""
+        return self._text(self._go.SendPresence(self._uuid, presence))
 
     def disconnect(self) -> None:
         """Close the socket. Events already read go on to arrive."""

@@ -16,6 +16,9 @@ MAX_TEXT = 65536
 PAIRING_CLIENT = 1
 PAIRING_DISPLAY = "Chrome (Linux)"
 
+# What whatsmeow says of an answer that it has read and does not like (errors.go: IQError, ElementMissingError).
+_ANSWERED = ("info query returned ", "missing <list> element in ")
+
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
 _PHONE = re.compile(r"[1-9][0-9]{6,14}")
 
@@ -55,3 +58,10 @@ def read_code(answer: bytes) -> str:
     if found.Error or not found.Code:
         raise WorkerFailed(f"WhatsApp gave no pairing code: {redact(found.Error or 'the library returned none')}.")
     return str(found.Code)
+
+
+def read_probed(answer: bytes) -> None:
+    """Return when the server has answered `Library.blocklist`, be it with a refusal. Raises `errors.WorkerFailed` when it has not."""
+    found = protobuf.neonize().GetBlocklistReturnFunction.FromString(answer)
+    if found.Error and not found.Error.startswith(_ANSWERED):
+        raise WorkerFailed(f"WhatsApp did not answer: {redact(found.Error)}.")

@@ -110,6 +110,7 @@ def _message(found: Any) -> events.Event:
             push_name=info.Pushname,
             from_me=source.IsFromMe,
             is_group=source.IsGroup,
+            from_phone=source.IsFromMe and source.Sender.Device == 0,
         )
     )
 

@@ -3,7 +3,7 @@
 The library acknowledges a message to WhatsApp when the event enters a channel of 100 slots in Go, before Python sees it. So the
 event callback does one thing: it appends the raw event to the spool with one write, then wakes the host. Nothing is decoded here.
 
-Threads: *main* reads the host's requests; *session* sits in the library's blocking call; *sync* brings the spool to the disk; one
+Threads: *main* reads the host's requests and says once a second that it lives; *session* sits in the library's blocking call; *sync* brings the spool to the disk; one
 for each request, because any call into the library may block for minutes. The process ends by ``os._exit`` alone: Go's runtime
 can't be shut down, and the library's threads never end by themselves.
 
@@ -33,6 +33,8 @@ from typing import Any, NoReturn
 from wasess.errors import Locked, WasessError
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
+from wasess.link.logline import on_log
+from wasess.link.pulse import Pulse
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
 
@@ -45,6 +47,8 @@ DRAIN_DEADLINE = 3.0
 # An open socket is closed within milliseconds.
 DISCONNECT_PATIENCE = 0.5
 SEND_TIMEOUT = 1.0
+# Small requests that may wait in the library at once. One that nobody waits for any more stays there, for minutes or for ever.
+MAX_SMALL = 3
 
 DATABASE = "device.db"
 SPOOL = "spool.log"
@@ -97,6 +101,8 @@ class Worker:
         self._order = order
         self._control = control
         self._wake = wake
+        self._pulse = Pulse(control)
+        self._small = threading.BoundedSemaphore(MAX_SMALL)
         self._stream = Stream()
         self._telling = threading.Lock()
         self._ending = threading.Lock()
@@ -147,7 +153,7 @@ class Worker:
         if order["root_key"]:
             self._library.pin_root_key(bytes.fromhex(order["root_key"]))
         _prctl(_PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
-        self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(_on_log))
+        self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(on_log))
         self._unsynced.acquire()
         self._tell(Word.STARTED)
         _thread(self._synchronise)
@@ -185,11 +191,12 @@ class Worker:
         self.end(cause_of_return(text, pump_ran=self._events > 0), text)
 
     def _event_callback(self) -> object:
-        write, string_at, eventfd_write = os.write, ctypes.string_at, os.eventfd_write
-        spool, wake, unsynced = self._spool, self._wake, self._unsynced
+        write, string_at, eventfd_write, monotonic = os.write, ctypes.string_at, os.eventfd_write, time.monotonic
+        spool, wake, unsynced, pulse = self._spool, self._wake, self._unsynced, self._pulse
 
         def on_event(_uuid: int, data: int, size: int, code: int) -> None:
             """The hot path. The message is acknowledged already: what can't be written now is lost, so the worker ends at once."""
+            pulse.handing_over_since = monotonic()
             try:
                 record = frame(code, string_at(data, size))
                 if write(spool, record) != len(record):
@@ -200,6 +207,7 @@ class Worker:
                 self.end("crashed", f"the spool can't be written: {error}")
             if unsynced.locked():
                 unsynced.release()
+            pulse.handing_over_since = 0.0
 
         return EventCallback(on_event)
 
@@ -234,8 +242,10 @@ class Worker:
                 self._drain()
 
     def _calls(self, timeout: float | None) -> list[Call]:
-        """Wait for the host; the end of its socket, and SIGTERM, mean that it is time to go."""
-        ready = self._poll.poll(None if timeout is None else int(timeout * 1000))
+        """Wait for the host, for the next beat at the longest; the end of its socket, and SIGTERM, mean that it is time to go."""
+        ready = self._poll.poll(self._pulse.wait(timeout))
+        if words := self._pulse.words():
+            self._tell(Word.BEAT, *words)
         for descriptor, _ in ready:
             if descriptor != self._control.fileno():
                 self._draining = "ended by SIGTERM"
@@ -260,11 +270,22 @@ class Worker:
                 answer = library.pair_phone(*call.fields)
             elif call.word == Word.LOGOUT:
                 problem = library.logout()
+            elif call.word in {Word.PROBE, Word.PRESENCE}:
+                answer, problem = self._small_request(call)
             else:
                 problem = f"the worker does not know the word {call.word}"
         except BaseException as error:  # noqa: BLE001 - goes to whoever asked
             problem = f"{type(error).__name__}: {error}"
         self._tell(Word.RESULT, answer, problem.encode(errors="replace"), number=call.number)
+
+    def _small_request(self, call: Call) -> tuple[bytes, str]:
+        library = self._loaded()
+        if not self._small.acquire(blocking=False):
+            return b"", f"{MAX_SMALL} requests are still without an answer"
+        try:
+            return (library.blocklist(), "") if call.word == Word.PROBE else (b"", library.send_presence(*call.fields))
+        finally:
+            self._small.release()
 
     def _tell(self, word: Word, *fields: bytes, number: int = 0) -> None:
         try:
@@ -307,6 +328,7 @@ def main(order: dict[str, Any], control: socket.socket, wake: int) -> NoReturn:
     try:
         os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _limit_files(order["files"])
         os.chdir(order["folder"])
     except OSError as error:
         worker.end("crashed", f"the session's folder can't be used: {error}")
@@ -318,31 +340,6 @@ def cause_of_return(text: str, *, pump_ran: bool) -> str:
     """Why the library's call came back: only before the first event, and not for the database, is it the dial."""
     database = ("failed to open database", "failed to upgrade database", "failed to scan session", "failed to check if foreign keys")
     return "library-returned" if pump_ran or not text or text.startswith(database) else "dial-failed"
-
-
-def log_line(entry: bytes) -> bytes:
-    """Turn a serialized neonize.LogEntry (three texts: message, level, name) into one line: ``LEVEL name: message``."""
-    fields, at = {1: b"", 2: b"", 3: b""}, 0
-    while at < len(entry):
-        number, at = entry[at] >> 3, at + 1
-        size, shift = 0, 0
-        while True:
-            byte, at = entry[at], at + 1
-            size |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:  # the last byte of a varint has its top bit clear
-                break
-        fields[number], at = entry[at : at + size], at + size
-    message = b" ".join(fields[1].split())
-    return b"%s %s: %s" % (fields[2], fields[3], message)
-
-
-def _on_log(data: int, size: int) -> None:
-    """One atomic write to the pipe, or none: PIPE_BUF is 4096."""
-    try:
-        os.write(2, log_line(ctypes.string_at(data, size))[:4000] + b"\n")
-    except (OSError, IndexError):
-        return
 
 
 def _terminated_by(number: int) -> int:
@@ -365,6 +362,13 @@ def _sync(spool: int) -> None:
     except OSError as error:
         if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
             os.write(2, f"ERROR Spool: {error}\n".encode())
+
+
+def _limit_files(wanted: int) -> None:
+    """At most so many descriptors, for good: what leaks them ends this session instead of the machine."""
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
 
 def _thread(target: Any, *arguments: Any) -> threading.Thread:
