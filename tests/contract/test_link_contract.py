@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
+import time
 
 import pytest
 
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
-from wasess.link.port import LinkSpec
+from wasess.link.port import LinkSpec, Vitals
 from wasess.link.protobuf import neonize
 from wasess.link.scripted import ScriptedHost
 from wasess.link.translate import translate
@@ -36,6 +39,12 @@ class Scripted:
     async def pairing(self, user):
         return await self.host.start(_spec(self.home, user, "pair"))
 
+    def mute(self, user):
+        self.host.links[user].silent_probe = True
+
+    async def freeze(self, user):
+        self.host.links[user].vital = Vitals(beat_age=5, state="T")
+
     async def unlinked(self, user):
         link = await self.host.start(_spec(self.home, user, "run"))
         link.end("no-device")
@@ -46,14 +55,15 @@ class Real:
     def __init__(self, home, box):
         self.home = home
         self.box = box
+        self.pids = {}
         self.host = WorkerHost(Contract.load(box.contract_path))
 
     async def online(self, user):
         link = await self.pairing(user)
-        async for signal in link.signals():
-            if signal.kind == "qr":
-                await self.box.scan(user, signal.value)
-            if signal.kind == "spooled" and "Connected" in _spooled(self.home.session(user)):
+        async for told in link.signals():
+            if told.kind == "qr":
+                await self.box.scan(user, told.value)
+            if told.kind == "spooled" and "Connected" in _spooled(self.home.session(user)):
                 break
         await link.stop()
         _forget(self.home.session(user))
@@ -63,6 +73,12 @@ class Real:
         link = await self.host.start(_spec(self.home, user, "pair"))
         await asyncio.sleep(0)
         return link
+
+    def mute(self, user):
+        self.box.fault(user, "mute", "iq")
+
+    async def freeze(self, user):
+        os.kill(self.pids[user], signal.SIGSTOP)
 
     async def unlinked(self, user):
         return await self.host.start(_spec(self.home, user, "run"))
@@ -102,17 +118,19 @@ async def _until(link, kind):
     """Read signals up to the first of a kind; return them."""
     found = []
     async with asyncio.timeout(20):
-        async for signal in link.signals():
-            found.append(signal)
-            if signal.kind == kind:
+        async for told in link.signals():
+            found.append(told)
+            if told.kind == kind:
                 return found
     return found
 
 
 async def _until_connected(world, link, user):
     async with asyncio.timeout(20):
-        async for signal in link.signals():
-            if signal.kind == "spooled" and _spooled(world.home.session(user)).count("Connected"):
+        async for told in link.signals():
+            if told.kind == "started" and isinstance(world, Real):
+                world.pids[user] = int(told.value)
+            if told.kind == "spooled" and _spooled(world.home.session(user)).count("Connected"):
                 return
 
 
@@ -121,7 +139,7 @@ async def test_started_comes_first_with_a_pid_and_ended_last_and_once(world):
     stopping = asyncio.create_task(_stop_soon(world, link))
     found = await _until(link, "ended")
     await stopping
-    kinds = [signal.kind for signal in found]
+    kinds = [told.kind for told in found]
     assert kinds[0] == "started"
     assert int(found[0].value) > 1
     assert kinds.count("started") == kinds.count("ended") == 1
@@ -186,3 +204,69 @@ async def test_closing_the_host_ends_every_link(world):
     await world.host.close()
     for link in links:
         assert (await _until(link, "ended"))[-1].value == "stopped"
+
+
+async def test_whatsapp_answers_a_probe_and_one_that_is_not_answered_can_be_given_up(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    async with asyncio.timeout(5):
+        await link.probe()
+    world.mute("alice")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await link.probe()
+    await link.stop()
+    with pytest.raises(WorkerFailed):
+        await link.probe()
+
+
+async def test_a_probe_that_waits_hears_of_the_end(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    world.mute("alice")
+    probing = asyncio.create_task(link.probe())
+    await asyncio.sleep(0)
+    link.kill()
+    async with asyncio.timeout(5):
+        with pytest.raises(WorkerFailed, match="ended"):
+            await probing
+
+
+async def test_a_presence_is_shown_or_refused_with_the_reason(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    if isinstance(world, Real):
+        with pytest.raises(WorkerFailed, match="PushName"):  # nobody has named this device yet
+            await link.presence(available=True)
+    else:
+        await link.presence(available=True)
+        await link.presence(available=False)
+        assert link.presences == [True, False]
+    await link.stop()
+    with pytest.raises(WorkerFailed):
+        await link.presence(available=True)
+
+
+async def test_a_frozen_process_shows_it_and_can_be_killed(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    found = await _vitals(link, lambda now: now.beat_age or not isinstance(world, Real))
+    assert found.line_age == found.unacked_age == 0
+    assert found.beat_age < 5
+    if isinstance(world, Real):
+        assert found.memory > 1 << 20
+        assert found.cpu > 0
+    await world.freeze("alice")
+    await _vitals(link, lambda now: now.state == "T" and now.beat_age > 2)
+    began = time.monotonic()
+    link.kill()
+    assert (await _until(link, "ended"))[-1].value == "stopped"
+    assert time.monotonic() - began < 5
+    assert link.vitals() == Vitals()
+
+
+async def _vitals(link, wanted):
+    async with asyncio.timeout(20):
+        while not wanted(found := link.vitals()):  # noqa: ASYNC110 - a process says nothing when it changes
+            await asyncio.sleep(0.05)
+        return found

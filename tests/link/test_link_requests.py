@@ -4,7 +4,7 @@ import pytest
 
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link.protobuf import e2e, neonize
-from wasess.link.requests import pair_phone_request, read_code, read_sent, send_request
+from wasess.link.requests import pair_phone_request, read_code, read_probed, read_sent, send_request
 
 
 def test_a_text_is_a_recipient_and_a_conversation():
@@ -58,3 +58,18 @@ def test_a_text_longer_than_whatsapp_takes_is_refused():
     assert len(send_request("4917012345667@s.whatsapp.net", "😀" * 65536)[1]) < 1 << 20
     with pytest.raises(UsageError, match="65537 characters"):
         send_request("4917012345667@s.whatsapp.net", "x" * 65537)
+
+
+def test_a_probe_is_answered_by_a_list_or_by_a_refusal():
+    answer = neonize().GetBlocklistReturnFunction
+    read_probed(answer(Blocklist=neonize().Blocklist(DHash="")).SerializeToString())
+    read_probed(answer(Error="info query returned status 429: rate-overlimit").SerializeToString())
+    read_probed(answer(Error="missing <list> element in response to blocklist query").SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "why", ["info query timed out", "websocket not connected", "websocket disconnected before info query returned response"]
+)
+def test_a_probe_without_an_answer_says_why(why):
+    with pytest.raises(WorkerFailed, match=why):
+        read_probed(neonize().GetBlocklistReturnFunction(Error=why).SerializeToString())

@@ -19,11 +19,11 @@ def jid(user="", server="s.whatsapp.net", device=0):
 EMPTY = {"User": "", "RawAgent": 0, "Device": 0, "Integrator": 0, "Server": "", "IsEmpty": True}
 
 
-def info(*, is_group=False, chat=None, alt=None):
+def info(*, is_group=False, chat=None, alt=None, from_me=False, device=4):
     source = neonize().MessageSource(
         Chat=chat or jid("4917012345667"),
-        Sender=jid("4917012345667", device=4),
-        IsFromMe=False,
+        Sender=jid("4917012345667", device=device),
+        IsFromMe=from_me,
         IsGroup=is_group,
         SenderAlt=alt or neonize().JID(**EMPTY),
         RecipientAlt=neonize().JID(**EMPTY),
@@ -75,6 +75,12 @@ def test_a_group_message_keeps_chat_and_sender_apart():
     assert (found.message.chat, found.message.sender) == ("120363000000000001@g.us", "4917012345667@s.whatsapp.net")
     assert found.message.is_group
     assert found.message.sender_alt == ""
+
+
+@pytest.mark.parametrize(("from_me", "device", "from_phone"), [(True, 0, True), (True, 4, False), (False, 0, False)])
+def test_what_our_own_phone_sent_says_so(from_me, device, from_phone):
+    found = translate(17, message(e2e().Message(conversation="hello"), from_me=from_me, device=device)).message
+    assert (found.from_me, found.from_phone) == (from_me, from_phone)
 
 
 def test_a_senders_key_for_a_group_is_no_message():

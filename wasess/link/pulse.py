@@ -50,10 +50,7 @@ class Pulse:
         return line, unacknowledged
 
     def _unread(self) -> int:
-        """How many bytes the host has not read, as the kernel counts them; a lot when the socket is gone."""
+        """How many bytes the host has not read, as the kernel counts them."""
         found = array.array("i", [0])
-        try:
-            fcntl.ioctl(self._control, _TIOCOUTQ, found)
-        except OSError:
-            return MAX_UNREAD_BYTES + 1
+        fcntl.ioctl(self._control, _TIOCOUTQ, found)
         return found[0]

@@ -18,7 +18,7 @@ import os
 from typing import TYPE_CHECKING
 
 from wasess.errors import WorkerFailed
-from wasess.link.port import LinkSignal
+from wasess.link.port import LinkSignal, Vitals
 from wasess.link.requests import pair_phone_request, send_request
 from wasess.store.frame import frame
 
@@ -32,13 +32,20 @@ CODE = "ABCD-EFGH"
 
 
 class ScriptedLink:
-    """A `link.port.Link`. ``sent`` and ``phones`` record what was asked; ``refusal`` makes every call fail with that text."""
+    """A `link.port.Link`. ``sent``, ``phones``, ``probes`` and ``presences`` record what was asked.
+
+    ``refusal`` makes every call fail with that text, ``silent_probe`` makes `probe` wait for ever; ``vital`` is what `vitals` returns.
+    """
 
     def __init__(self, spec: LinkSpec, pid: int) -> None:
         self.spec = spec
         self.pid = pid
         self.sent: list[tuple[str, str]] = []
         self.phones: list[str] = []
+        self.probes = 0
+        self.presences: list[bool] = []
+        self.vital = Vitals()
+        self.silent_probe = False
         self.logged_out = False
         self.refusal = ""
         self.ended = asyncio.Event()
@@ -60,6 +67,23 @@ class ScriptedLink:
         self._agree()
         self.sent.append((to, text))
         return f"3EB0{len(self.sent):018X}"
+
+    async def probe(self) -> None:
+        """Record it; answer at once, or never."""
+        self._agree()
+        self.probes += 1
+        if self.silent_probe:
+            await self.ended.wait()
+            raise WorkerFailed("The session ended before it could answer.")
+
+    async def presence(self, *, available: bool) -> None:
+        """Record it."""
+        self._agree()
+        self.presences.append(available)
+
+    def vitals(self) -> Vitals:
+        """Return ``vital``; all unknown after the end."""
+        return Vitals() if self.ended.is_set() else self.vital
 
     async def pairing_code(self, phone: str) -> str:
         """Record it. Raises as the real one does for a bad number."""

@@ -1,0 +1,133 @@
+"""A connection as its kernel sees it, on real sockets. Each look is given its own time; the kernel needs a moment for each ACK."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+
+from wasess.link.line import DESCRIPTORS, Line, connection
+
+SO_ATTACH_FILTER = 26
+SO_DETACH_FILTER = 27
+
+
+@pytest.fixture
+def pair():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        with theirs:
+            yield ours, theirs
+
+
+def line_on(*sockets):
+    numbers = [one.fileno() for one in sockets]
+    return Line(range(min(numbers), max(numbers) + 1))
+
+
+def deafen(theirs):
+    """Drop every packet that arrives there, before TCP sees it: a filter of one instruction, "return 0"."""
+    program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+    theirs.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+
+
+def until(condition):
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        select.select([], [], [], 0.005)
+
+
+def test_nothing_is_known_before_the_first_connection():
+    reading, writing = os.pipe()
+    with contextlib.closing(os.fdopen(reading)), contextlib.closing(os.fdopen(writing, "w")):
+        line = Line(range(reading, writing + 1))
+        assert line.look(100.0) == line.look(200.0) == (0.0, 0.0)
+
+
+def test_an_open_connection_and_then_none(pair):
+    ours, theirs = pair
+    line = line_on(ours)
+    assert line.look(100.0) == (0.0, 0.0)
+    theirs.close()
+    until(lambda: connection(ours.fileno()) is None)
+    assert line.look(101.0) == (1.0, 0.0)
+    assert line.look(107.5) == (7.5, 0.0)
+    ours.close()
+    assert line.look(109.0) == (9.0, 0.0)
+
+
+def test_another_connection_takes_its_place(pair):
+    ours, theirs = pair
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as second:
+        line = line_on(ours, second)
+        assert line.look(100.0) == (0.0, 0.0)
+        theirs.close()
+        ours.close()
+        assert line.look(105.0) == (0.0, 0.0)
+        accepted, _ = server.accept()
+        accepted.close()
+
+
+def test_bytes_that_nobody_acknowledges_age_and_progress_makes_them_young_again(pair):
+    ours, theirs = pair
+    line = line_on(ours)
+    ours.send(b"hello")
+    until(lambda: not connection(ours.fileno()).waiting)
+    assert line.look(100.0) == (0.0, 0.0)
+    deafen(theirs)
+    ours.send(b"is anybody there")
+    assert line.look(101.0) == (0.0, 0.0)
+    assert line.look(109.0) == (0.0, 8.0)
+    theirs.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    until(lambda: not connection(ours.fileno()).waiting)
+    assert line.look(110.0) == (0.0, 0.0)
+
+
+def test_what_the_other_end_has_no_room_for_waits_too(pair):
+    ours, _ = pair
+    line = line_on(ours)
+    ours.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            ours.send(bytes(1 << 20))
+    until(lambda: _same_twice(ours))
+    line.look(100.0)
+    assert line.look(104.0) == (0.0, 4.0)
+
+
+def _same_twice(ours):
+    before = connection(ours.fileno())
+    select.select([], [], [], 0.3)
+    return before == connection(ours.fileno())
+
+
+def test_only_tcp_counts_and_nothing_is_closed():
+    ours, theirs = socket.socketpair()
+    datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ours, theirs, datagram, socket.create_server(("127.0.0.1", 0)) as server, Path(os.devnull).open("rb") as file:
+        for one in (ours, theirs, datagram, server, file):
+            assert connection(one.fileno()) is None
+            os.fstat(one.fileno())
+    assert connection(9999) is None
+
+
+def test_a_look_costs_next_to_nothing(pair):
+    ours, _ = pair
+    line = line_on(ours)
+    line.look(0.0)
+    began = time.thread_time()
+    for now in range(1000):
+        line.look(float(now))
+    assert time.thread_time() - began < 0.1  # measured: 5 us each
+    began = time.thread_time()
+    for _ in range(100):
+        Line(DESCRIPTORS).look(0.0)
+    assert time.thread_time() - began < 0.5  # measured: 0.3 ms each
