@@ -2,27 +2,34 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wasess.core.outages import Outage
 from wasess.errors import RecordDamaged, StoreError, UnsafeHome
+from wasess.store.record_shape import MIGRATIONS, SCHEMA
 from wasess.store.records import HISTORY_LENGTH, Change, RecordFile, SessionRecord
+
+SHAPES = Path(__file__).parent / "shapes"
 
 RECORD = SessionRecord(user="alice", created_at=1_700_000_000.5, state="NEW", reason_code="CREATED", since=1_700_000_000.5)
 
 WRITER = """
 import sys
 from pathlib import Path
+from wasess.core.outages import Outage
 from wasess.store.records import Change, RecordFile
 file = RecordFile(Path(sys.argv[1]))
 while True:
     n = file.load().restarts + 1
-    file.note(Change(float(n), "ONLINE", "OK", "x" * 200), restarts=n)
+    file.note(Change(float(n), "ONLINE", "OK", "x" * 200), restarts=n, outages=(Outage(float(n), None, "STOPPED"),))
     print(n, flush=True)
 """
 
@@ -50,12 +57,13 @@ def test_there_is_none_at_first(file, folder):
 
 
 def test_remembers_a_record(file, folder):
-    full = replace(RECORD, paired_at=1.0, jid="491701234567:3@s.whatsapp.net", lid="1:3@lid", last_online_at=2.0, restarts=4)
+    full = replace(RECORD, paired_at=1.0, jid="491701234567:3@s.whatsapp.net", lid="1:3@lid", last_online_at=2.0, restarts=4, resume_at=3.0)
+    full = replace(full, phone_seen_at=4.5)
     file.save(RECORD)
     file.save(full)
     assert RecordFile(folder).load() == full
     assert (folder / "session.json").stat().st_mode & 0o777 == 0o600
-    assert json.loads((folder / "session.json").read_bytes())["schema"] == 1
+    assert json.loads((folder / "session.json").read_bytes())["schema"] == SCHEMA
 
 
 def test_changes_some_fields(file):
@@ -90,6 +98,74 @@ def test_keeps_the_last_changes_in_order(file):
     assert file.load() == RECORD
 
 
+def test_keeps_a_ledger_of_outages(file, folder):
+    ledger = (
+        Outage(1.5, 2.0, "NETWORK_DOWN", 3, 4),
+        *(Outage(float(n), float(n), "STOPPED") for n in range(20)),
+        Outage(3.0, None, "STOPPED"),
+    )
+    assert file.outages() == ()
+    file.note(outages=ledger)
+    assert RecordFile(folder).read() == (None, ledger)
+    file.save(RECORD)
+    file.note(change(1), outages=ledger[1:], restarts=2)
+    assert file.read() == (replace(RECORD, restarts=2), ledger[1:])
+    file.note(change(2))
+    assert file.outages() == ledger[1:]
+    file.note(outages=())
+    assert file.read() == (replace(RECORD, restarts=2), ())
+    assert file.history() == [change(1), change(2)]
+
+
+def test_notes_several_things_in_one_write(file, folder):
+    file.save(RECORD)
+    before = (folder / "session.json").read_bytes()
+    file.note(change(1), change(2), outages=(Outage(1.0, None, "STOPPED"),), state="STOPPED", resume_at=9.0)
+    assert (folder / "session.json.bak").read_bytes() == before
+    assert file.load() == replace(RECORD, state="STOPPED", resume_at=9.0)
+    assert file.history() == [change(1), change(2)]
+    with pytest.raises(TypeError):
+        file.note(change(3), outages=(), colour="green")
+    assert file.outages()
+
+
+OLD_RECORD = SessionRecord(
+    user="alice",
+    created_at=1_700_000_000.5,
+    state="stopped",
+    reason_code="STOPPED",
+    since=1_700_090_000.0,
+    paired_at=1_700_000_010.25,
+    jid="491701234567:3@s.whatsapp.net",
+    lid="123:3@lid",
+    last_online_at=1_700_000_101.5,
+    restarts=2,
+)
+
+
+def test_every_older_shape_has_a_file_and_a_way_to_the_present():
+    assert sorted(MIGRATIONS) == list(range(1, SCHEMA))
+    assert {path.name for path in SHAPES.iterdir()} == {f"session-{number}.json" for number in range(1, SCHEMA)}
+
+
+@pytest.mark.parametrize("number", range(1, SCHEMA))
+def test_a_file_of_an_older_shape_is_read_and_written_back_as_the_present_one(file, folder, number):
+    old = (SHAPES / f"session-{number}.json").read_bytes()
+    shutil.copyfile(SHAPES / f"session-{number}.json", folder / "session.json")
+    (folder / "session.json").chmod(0o600)
+    assert file.read() == (OLD_RECORD, ())
+    assert [line.code for line in file.history()] == ["PAIRED", "STARTING", "ONLINE", "STOPPED"]
+    assert (folder / "session.json").read_bytes() == old  # reading changes nothing
+    file.note(change(5), outages=(Outage(5.0, None, "STOPPED"),), phone_seen_at=7.0)
+    assert json.loads((folder / "session.json").read_bytes())["schema"] == SCHEMA
+    assert (folder / "session.json.bak").read_bytes() == old
+    assert file.read() == (replace(OLD_RECORD, phone_seen_at=7.0), (Outage(5.0, None, "STOPPED"),))
+    assert len(file.history()) == 5
+    # The previous version may be one of the older shape, and still answers.
+    (folder / "session.json").write_bytes(b"{")
+    assert file.read() == (OLD_RECORD, ())
+
+
 def test_the_previous_version_answers_for_a_damaged_file(file, folder):
     file.save(RECORD)
     file.note(change(1), state="ONLINE")
@@ -114,16 +190,38 @@ def test_refuses_to_guess_or_to_overwrite_when_both_are_damaged(file, folder):
     assert (folder / "session.json").read_bytes() == b"\x00" * 100
 
 
+LINE = {"at": 1, "state": "", "code": "", "sentence": "", "number": 1}
+ROW = {"start": 1.5, "end": None, "code": "STOPPED", "attempts": 0, "recovered": 0}
 WRONG = [
-    {"schema": 1, "record": {"1": {}}},
-    {"schema": 1, "record": {"1": {"user": 1}}},
-    {"schema": 1, "record": []},
-    {"schema": 1, "record": {"x": {}}},
-    {"schema": 1, "history": {"1": {"at": "now", "state": "", "code": "", "sentence": "", "number": 1}}},
-    {"schema": 1, "history": {"1": {"at": 1, "state": "", "code": "", "sentence": ""}}},
+    *(
+        {"schema": schema, **tables}
+        for schema in (1, SCHEMA)
+        for tables in (
+            {"record": {"1": {}}},
+            {"record": {"1": {"user": 1}}},
+            {"record": {"1": []}},
+            {"record": []},
+            {"record": {"x": {}}},
+            {"history": {"1": {**LINE, "at": "now"}}},
+            {"history": {"1": {**LINE, "at": float("inf")}}},
+            {"history": {"1": {**LINE, "at": 10**400}}},
+            {"history": {"1": {"at": 1, "state": "", "code": "", "sentence": ""}}},
+        )
+    ),
+    *({"schema": SCHEMA, "outages": {"1": {name: value for name, value in ROW.items() if name != missing}}} for missing in ROW),
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "start": None}}},
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "start": float("nan")}}},
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "end": "now"}}},
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "code": 7}}},
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "attempts": True}}},
+    {"schema": SCHEMA, "outages": {"1": {**ROW, "recovered": 1.5}}},
+    {"schema": SCHEMA, "outages": {"first": ROW}},
+    {"schema": SCHEMA, "outages": {"1": "STOPPED"}},
+    {"schema": SCHEMA, "outages": [ROW]},
     {"schema": "1"},
     {"schema": True},
     {"schema": 0},
+    {"schema": 1.5},
     {"record": {}},
     [],
     None,
@@ -134,8 +232,14 @@ WRONG = [
 @pytest.mark.parametrize("content", WRONG)
 def test_json_of_another_shape_is_damage(file, folder, content):
     (folder / "session.json").write_text(json.dumps(content))
-    with pytest.raises(RecordDamaged):
-        file.load()
+    for attempt in (file.load, file.outages, file.history, lambda: file.note(change(1))):
+        with pytest.raises(RecordDamaged):
+            attempt()
+
+
+def test_a_field_more_in_a_row_is_no_damage(file, folder):
+    (folder / "session.json").write_text(json.dumps({"schema": SCHEMA, "outages": {"1": {**ROW, "more": 1}}}))
+    assert file.outages() == (Outage(1.5, None, "STOPPED"),)
 
 
 def test_json_too_deep_is_damage(file, folder):
@@ -147,10 +251,10 @@ def test_json_too_deep_is_damage(file, folder):
 def test_leaves_the_file_of_a_newer_wasess_alone(file, folder):
     file.save(RECORD)
     file.save(RECORD)
-    newer = json.dumps({"schema": 2, "session": {}})
+    newer = json.dumps({"schema": SCHEMA + 1, "session": {}})
     (folder / "session.json").write_text(newer)
     for attempt in (file.load, lambda: file.save(RECORD)):
-        with pytest.raises(StoreError, match="number 2") as caught:
+        with pytest.raises(StoreError, match=f"number {SCHEMA + 1}") as caught:
             attempt()
         assert not isinstance(caught.value, RecordDamaged)
     assert (folder / "session.json").read_text() == newer
@@ -188,7 +292,7 @@ def test_a_kill_at_any_instant_leaves_a_record(file, folder, another):
         record = file.load()
         assert record is not None
         assert record.restarts >= said
-        last = file.history()[-1].at
-        assert record.restarts - last in {0, 1}
+        # A record, a line and an outage that were noted together are found together.
+        assert record.restarts == file.history()[-1].at == file.outages()[-1].start
         # The main file itself is whole: nothing had to fall back to the previous version.
-        assert json.loads((folder / "session.json").read_bytes())["schema"] == 1
+        assert json.loads((folder / "session.json").read_bytes())["schema"] == SCHEMA
