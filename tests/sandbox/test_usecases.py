@@ -4,8 +4,10 @@ import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
+from wire_client import Client
 
 from wasess.sandbox import PairingRefused, Sandbox
 from wasess.sandbox.faults import Fault, FaultError
@@ -114,3 +116,13 @@ async def test_a_code_that_nobody_shows_is_refused(box: Sandbox) -> None:
 async def test_a_condition_that_never_holds_is_a_timeout(box: Sandbox) -> None:
     with pytest.raises(TimeoutError):
         await box.until(lambda: False, seconds=0.05)
+
+
+async def test_a_dial_is_a_fact_whatever_becomes_of_it(box: Sandbox) -> None:
+    box.fault("alice", "refuse")
+    async with Client(box.ca_file, "alice") as client:
+        await client.open(urlsplit(json.loads(box.contract_path.read_text())["proxy"]).port)
+        with pytest.raises(ConnectionError):
+            await client.connect()
+    assert box.state.dials == {"alice": 1}
+    assert [(fact.user, fact.what) for fact in box.state.history if fact.what != "fault"] == [("alice", "dialled")]

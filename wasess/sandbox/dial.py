@@ -21,6 +21,8 @@ from wasess.sandbox.trust import HOST
 from wasess.sandbox.websocket import WebSocket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasess.sandbox.faults import FaultBook
     from wasess.sandbox.signal.curve import KeyPair
     from wasess.sandbox.tunnel import Tunnel
@@ -46,7 +48,7 @@ class Identity:
 class Dial:
     """One client's way in. `run` does all phases; after it `user`, `websocket`, `noise` and `early` (plaintexts) are set."""
 
-    def __init__(self, tunnel: Tunnel, identity: Identity, faults: FaultBook) -> None:
+    def __init__(self, tunnel: Tunnel, identity: Identity, faults: FaultBook, on_dial: Callable[[str], None]) -> None:
         self.user = ""
         self.websocket = WebSocket(tunnel)
         self.noise = NoiseServer(identity.static, identity.chain)
@@ -54,6 +56,7 @@ class Dial:
         self._tunnel = tunnel
         self._context = identity.context
         self._faults = faults
+        self._on_dial = on_dial
 
     async def run(self, *, direct: bool) -> None:
         """Bring the client in, as a proxy's or (`direct`) as that of a plain TLS port.
@@ -76,6 +79,7 @@ class Dial:
         if not self.user:
             self._answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, 'Proxy-Authenticate: Basic realm="sandbox"\r\n')
             raise DialEnded("connect: the proxy address names no user: http://NAME:x@HOST:PORT")
+        self._on_dial(self.user)
         await self._faults_of("connect")
         self._tunnel.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
@@ -108,6 +112,7 @@ class Dial:
             if not self.user:
                 self.websocket.refuse(HTTPStatus.BAD_REQUEST, "The address names no user: wss://HOST:PORT/ws/chat?user=NAME\n")
                 raise DialEnded("upgrade: the path names no user")
+            self._on_dial(self.user)
         await self._faults_of("upgrade")
         if not self.websocket.accept(request):
             raise DialEnded("upgrade: the client asked for no WebSocket")

@@ -32,15 +32,25 @@ _log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The two listening ports. `on_wire` runs in a task for each established connection and ends when its wire does."""
+    """The two listening ports. `on_wire` runs in a task for each established connection and ends when its wire does.
 
-    def __init__(self, trust: Trust, faults: FaultBook, on_wire: Callable[[Wire], Awaitable[None]]) -> None:
+    `on_dial` is told who dials, as soon as that is known and before any fault strikes.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        faults: FaultBook,
+        on_wire: Callable[[Wire], Awaitable[None]],
+        on_dial: Callable[[str], None] = lambda _user: None,
+    ) -> None:
         self.port = 0
         self.direct_port = 0
         static = KeyPair.generate()
         self._identity = Identity(trust.server_context(), static, trust.certificate_chain(static.public))
         self._faults = faults
         self._on_wire = on_wire
+        self._on_dial = on_dial
         self._numbers = itertools.count(1)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], Tunnel] = {}
@@ -80,7 +90,7 @@ class Gateway:
         return tunnel
 
     async def _serve(self, tunnel: Tunnel, *, direct: bool) -> None:
-        dial = Dial(tunnel, self._identity, self._faults)
+        dial = Dial(tunnel, self._identity, self._faults, self._on_dial)
         try:
             await dial.run(direct=direct)
             wire = Wire(dial.user, next(self._numbers), tunnel, dial.websocket, dial.noise)

@@ -164,6 +164,11 @@ class State:
         """Add a line to the history."""
         self.history.append(Fact(time.time(), user or "-", what, detail))
 
+    def note_dial(self, user: str) -> None:
+        """Count a dial, whatever becomes of it."""
+        self.dials[user] = self.dials.get(user, 0) + 1
+        self.note(user, "dialled")
+
     @property
     def accounts(self) -> list[Account]:
         """Every account, each once."""

@@ -51,7 +51,7 @@ class Sandbox:
         self.service = Service(self.state, self.faults, claimed_pre_keys, keepalive)
         self.direct_port = 0
         self._trust = Trust()
-        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire)
+        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire, self.state.note_dial)
         self._control = ControlSocket(self, directory)
         self._phones: dict[str, Account] = {}
 
