@@ -70,6 +70,7 @@ LOCKED_RETRY = 0.25  # a predecessor that was killed lets go within moments...
 LOCKED_PATIENT_RETRY = 1.0  # ...a `connect` in minutes
 LOCKED_QUICK_TRIES = 8
 RATE_LIMITED_STATUS = 429
+MEBIBYTE = 2**20
 
 
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
@@ -265,19 +266,22 @@ def _stuck(snapshot: Snapshot, event: events.WorkerStuck, now: float, dice: floa
 
 
 def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dice: float) -> Step:
+    detail = f"{event.used // MEBIBYTE} MiB of {event.limit // MEBIBYTE}"
+    return _afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail)
+
+
+def _database_lost(snapshot: Snapshot, event: events.DatabaseLost, now: float, dice: float) -> Step:
+    """The file may have been put there on purpose. If it is no good, the next worker says so."""
+    return _afresh(snapshot, reasons.DATABASE_LOST, now, dice, event.detail)
+
+
+def _afresh(snapshot: Snapshot, reason: Reason, now: float, dice: float, detail: str) -> Step:
+    """Drain a worker that still obeys, and start another one: at once, and ever later when that does not help."""
     if _deaf(snapshot):
         return snapshot, []
-    detail = f"{event.used // 2**20} MiB of {event.limit // 2**20}"
-    failed = replace(snapshot, failures=snapshot.failures + 1)
     wait = backoff.delay(snapshot.failures, dice) if snapshot.failures else 0.0
-    return end(failed, State.WAITING, reasons.WORKER_TOO_LARGE, now, resume_at=now + wait, detail=detail)
-
-
-def _database_lost(snapshot: Snapshot, event: events.DatabaseLost, now: float, _dice: float) -> Step:
-    """Tried again at once: the file may have been put there on purpose. If it is no good, the next worker says so."""
-    if _deaf(snapshot):
-        return snapshot, []
-    return end(snapshot, State.WAITING, reasons.DATABASE_LOST, now, resume_at=now, detail=event.detail)
+    failed = replace(snapshot, failures=snapshot.failures + 1)
+    return end(failed, State.WAITING, reason, now, resume_at=now + wait, detail=detail)
 
 
 def _disk_full(snapshot: Snapshot, event: events.DiskFull, now: float, _dice: float) -> Step:
@@ -295,8 +299,9 @@ def _disk_free(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> S
 
 
 def _network_back(snapshot: Snapshot, _event: Event, now: float, dice: float) -> Step:
-    if snapshot.state is State.RECOVERING and now - snapshot.since >= NUDGE_PATIENCE:
-        return snapshot, [SetTimer(Timer.GRACE, dice * NUDGE_SPREAD)]
+    if snapshot.state is State.RECOVERING and now - snapshot.since >= NUDGE_PATIENCE and snapshot.resume_at is None:
+        at = now + dice * NUDGE_SPREAD
+        return replace(snapshot, resume_at=at), [SetTimer(Timer.GRACE, at - now)]
     if snapshot.state is State.WAITING and snapshot.reason in reasons.NETWORK:
         return sooner(snapshot, now, now + dice * NUDGE_SPREAD)
     return snapshot, []
