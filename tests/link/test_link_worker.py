@@ -74,3 +74,25 @@ def test_a_full_disk_ends_the_worker_at_once_and_says_so():
     assert b"survived" not in done.stdout
     assert call.word == Word.ENDED
     assert call.fields == (b"crashed", f"the spool can't be written: [Errno 28] {os.strerror(28)}".encode())
+
+
+def test_a_callback_that_hangs_makes_the_worker_look_stuck():
+    program = textwrap.dedent("""
+        import ctypes, os, socket, threading, time
+        from wasess.link.worker import Worker
+        control, _ = socket.socketpair()
+        worker = Worker({}, control, os.eventfd(0))
+        _, worker._spool = os.pipe()
+        callback = worker._event_callback()
+        payload = bytes(30000)
+        callback(None, ctypes.cast(payload, ctypes.c_void_p).value, len(payload), 17)
+        print(worker._pulse.handing_over_since, flush=True)
+        hang = lambda: [callback(None, ctypes.cast(payload, ctypes.c_void_p).value, len(payload), 17) for _ in range(9)]
+        threading.Thread(target=hang, daemon=True).start()
+        while not (since := worker._pulse.handing_over_since) or time.monotonic() - since < 0.2:
+            time.sleep(0.01)
+        print("hangs", flush=True)
+        os._exit(0)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    assert done.stdout == b"0.0\nhangs\n", done.stderr
