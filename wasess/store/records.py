@@ -86,7 +86,8 @@ class RecordFile:
 
     def read(self) -> tuple[SessionRecord | None, Ledger]:
         """Return the record and the ledger of one instant."""
-        return _held(self._storage.read() or {})
+        tables = self._storage.read() or {}
+        return _record_of(tables), _ledger_of(tables)
 
     def save(self, record: SessionRecord) -> None:
         """Store the record; on return it survives a power cut."""
@@ -100,13 +101,13 @@ class RecordFile:
         storage = CachingMiddleware(CrashSafeStorage)  # type: ignore[no-untyped-call] # TinyDB left this class without annotations
         with TinyDB(storage=storage, path=self._path) as together:
             if fields:
-                known, _ = _held(together.storage.read() or {})
-                together.table("record").upsert(Document(asdict(replace(self._must(known), **fields)), doc_id=1))
+                known = self._must(_record_of(together.storage.read() or {}))
+                together.table("record").upsert(Document(asdict(replace(known, **fields)), doc_id=1))
             if changes:
                 _add(together.table("history"), changes)
             if outages is not None:
                 together.table("outages").truncate()
-                rows = (Document(asdict(outage), doc_id=place) for place, outage in enumerate(outages, 1))
+                rows = (Document({name: getattr(outage, name) for name in OUTAGE}, doc_id=place) for place, outage in enumerate(outages, 1))
                 together.table("outages").insert_multiple(rows)
 
     def history(self) -> list[Change]:
@@ -160,10 +161,14 @@ class CrashSafeStorage(Storage):
         )
 
 
-def _held(tables: Tables) -> tuple[SessionRecord | None, Ledger]:
+def _record_of(tables: Tables) -> SessionRecord | None:
     row = tables.get("record", {}).get("1")
-    ledger = sorted(tables.get("outages", {}).items(), key=lambda item: int(item[0]))
-    return SessionRecord(**picked(row, RECORD)) if row else None, tuple(Outage(**picked(outage, OUTAGE)) for _, outage in ledger)
+    return SessionRecord(**picked(row, RECORD)) if row else None
+
+
+def _ledger_of(tables: Tables) -> Ledger:
+    rows = sorted(tables.get("outages", {}).items(), key=lambda item: int(item[0]))
+    return tuple(Outage(**picked(row, OUTAGE)) for _, row in rows)
 
 
 def _add(history: Table, changes: tuple[Change, ...]) -> None:
