@@ -1,4 +1,7 @@
-"""`python -m bench`: all figures, or those of one subcommand; exit code 1 when one is over its limit or could not be measured."""
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: soak and untouched.
+
+The exit code is 1 when a figure is beyond its limit or could not be measured.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,14 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from bench import fleet, pss, restore, soak, supervisor, untouched
 from bench import help as help_time
-from bench import pss, restore, supervisor
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Work = tuple[str, Callable[[], list[Figure]]]
+Work = tuple[str, Callable[[], list[Figure]]]
 
 ROUNDS = {20: 5, 100: 3}
 
@@ -40,21 +40,26 @@ def main(arguments: list[str]) -> int:
 
 
 def _work(wanted: argparse.Namespace) -> list[Work]:
-    match wanted.figure:
-        case "help":
-            return [("help", partial(help_time.measure, wanted.runs))]
-        case "pss":
-            return [("pss", partial(pss.measure, wanted.workers, wanted.seconds))]
-        case "supervisor":
-            return [("supervisor", partial(supervisor.measure, wanted.sessions, wanted.seconds))]
-        case "restore":
-            rounds = wanted.rounds or ROUNDS.get(wanted.sessions, 3)
-            return [("restore", partial(restore.measure, wanted.sessions, rounds))]
-        case _:
-            restores: list[Work] = [
-                (f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()
-            ]
-            return [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure), *restores]
+    if wanted.figure:
+        return [(wanted.figure, partial(MEASURES[wanted.figure], wanted))]
+    restores: list[Work] = [(f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()]
+    quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure)]
+    return [*quick, *restores, ("fleet", fleet.measure)]
+
+
+def _soak(wanted: argparse.Namespace) -> list[Figure]:
+    return soak.measure(soak.Plan(wanted.sessions, wanted.minutes * 60, wanted.faults_per_minute, wanted.seed))
+
+
+MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
+    "help": lambda wanted: help_time.measure(wanted.runs),
+    "pss": lambda wanted: pss.measure(wanted.workers, wanted.seconds),
+    "restore": lambda wanted: restore.measure(wanted.sessions, wanted.rounds or ROUNDS.get(wanted.sessions, 3)),
+    "soak": _soak,
+    "supervisor": lambda wanted: supervisor.measure(wanted.sessions, wanted.seconds),
+    "untouched": lambda wanted: untouched.measure(wanted.minutes),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,10 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__, parents=[shared])
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE")
     options: dict[str, tuple[str, dict[str, float]]] = {
+        "fleet": ("cold start, reset of all, return of the server, one poisoned worker", {"sessions": 100, "away": 60.0}),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
+        "soak": ("random faults for an hour (only on demand)", {"minutes": 60.0, "sessions": 20, "faults-per-minute": 2.0, "seed": 0}),
+        "untouched": ("no false alarm in half an hour (only on demand)", {"minutes": 30.0}),
     }
     for name, (text, numbers) in options.items():
         figure = figures.add_parser(name, help=text, parents=[shared], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -76,6 +84,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
+    "away": "for so many seconds the server refuses everybody",
+    "faults-per-minute": "how many, over all sessions",
+    "minutes": "how long",
+    "seed": "for the choice of the faults; 0: a new one",
     "runs": "how often",
     "workers": "how many",
     "sessions": "how many",

@@ -16,13 +16,19 @@ class BenchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured thing. ``command`` measures it alone; ``limit`` is the largest median allowed, None when there is no promise."""
+    """One measured thing.
+
+    ``command`` measures it alone. ``limit`` is the largest median allowed and ``least`` the smallest, None when there is no promise;
+    a figure has at most one of them. ``source`` names the file with the samples it was made from.
+    """
 
     name: str
     values: tuple[float, ...]
     unit: str
     command: str
     limit: float | None = None
+    least: float | None = None
+    source: str = ""
 
     @property
     def median(self) -> float:
@@ -32,7 +38,8 @@ class Figure:
     @property
     def over(self) -> bool:
         """Whether the promise is broken."""
-        return self.limit is not None and self.median > self.limit
+        too_much = self.limit is not None and self.median > self.limit
+        return too_much or (self.least is not None and self.median < self.least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,15 @@ def table(figures: list[Figure], failures: list[Failure]) -> str:
     rows += [_row(figure) for figure in figures]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([_circumstances(), "", *lines, *(f"FAILED  {failure.command}: {failure.reason}" for failure in failures)])
+    sources = [f"samples: {source}" for source in dict.fromkeys(figure.source for figure in figures) if source]
+    failed = [f"FAILED  {failure.command}: {failure.reason}" for failure in failures]
+    return "\n".join([circumstances(), "", *lines, *sources, *failed])
 
 
 def document(figures: list[Figure], failures: list[Failure]) -> dict[str, Any]:
     """The same as JSON-ready values."""
     return {
-        "circumstances": _circumstances(),
+        "circumstances": circumstances(),
         "figures": [
             {
                 "name": figure.name,
@@ -63,8 +72,10 @@ def document(figures: list[Figure], failures: list[Failure]) -> dict[str, Any]:
                 "values": list(figure.values),
                 "unit": figure.unit,
                 "limit": figure.limit,
+                "least": figure.least,
                 "over": figure.over,
                 "command": figure.command,
+                "source": figure.source,
             }
             for figure in figures
         ],
@@ -77,15 +88,17 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def circumstances() -> str:
+    """Figures are worth comparing only within one run; this says what else the machine had to do."""
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"Python {platform.python_version()} on {os.cpu_count()} cores, load (1, 5, 15 minutes) {load}"
+
+
 def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
     low, high = min(figure.values), max(figure.values)
     spread = f"{low:.3g} to {high:.3g} of {len(figure.values)}" if len(figure.values) > 1 else ""
     limit = "" if figure.limit is None else f"{figure.limit:g} {figure.unit}"
-    verdict = "" if figure.limit is None else ("OVER" if figure.over else "ok")
+    if figure.least is not None:
+        limit = f"at least {figure.least:g} {figure.unit}"
+    verdict = ("OVER" if figure.least is None else "UNDER") if figure.over else ("ok" if limit else "")
     return figure.name, f"{figure.median:.3g} {figure.unit}", spread, limit, verdict, figure.command
-
-
-def _circumstances() -> str:
-    """Figures are worth comparing only within one run; this says what else the machine had to do."""
-    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
-    return f"Python {platform.python_version()} on {os.cpu_count()} cores, load (1, 5, 15 minutes) {load}"

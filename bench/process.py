@@ -9,6 +9,8 @@ from pathlib import Path
 from bench.figure import BenchFailed
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+MEBIBYTE = 1 << 20
 # Memory that moves by less than this is at rest: Go and Python both still touch a page now and then.
 STEADY = 0.01
 STEADY_WITHIN = 60.0
@@ -42,6 +44,24 @@ def memory(pid: int) -> tuple[float, float]:
         raise BenchFailed("only root may look at a worker's memory (it made itself undumpable)") from error
     kibibytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines[1:])}
     return kibibytes["Rss"] / 1024, kibibytes["Pss"] / 1024
+
+
+def resident(pid: int) -> float:
+    """RSS in MiB, for everybody to read. Raises `OSError` when it is gone."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / MEBIBYTE
+
+
+def open_files(pid: int) -> int:
+    """How many descriptors it has. Raises `PermissionError` for a worker unless we are root, another `OSError` when it is gone."""
+    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - a Path for each entry would cost more than the count
+
+
+def runs(pid: int, word: str) -> bool:
+    """Whether its command line holds this word."""
+    try:
+        return word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def at_rest(pids: list[int], seconds: float) -> tuple[dict[int, tuple[float, float]], dict[int, float]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.figure import BenchFailed, tell
+from bench.truth import Truth
 from wasess.core import events
 from wasess.core.states import State
 from wasess.link.contract import Contract
@@ -35,16 +36,18 @@ ROOT = Path(__file__).parent.parent
 PAIRED_AT_A_TIME = 8
 PAIRED_WITHIN = 60.0
 LOOKS_EVERY = 0.02
+FACTS_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A folder with a running stand-in and ``count`` linked sessions."""
+    """A folder with a running stand-in (its pid) and ``count`` linked sessions."""
 
     folder: Path
     contract: Contract
     contract_file: Path
     count: int
+    stand_in: int
 
     @property
     def home(self) -> Home:
@@ -53,9 +56,30 @@ class Stage:
 
     def active_since(self) -> dict[str, float]:
         """When each session that the stand-in now calls online and active became so (Unix time): the truth about who is there."""
-        facts = self.ask("state")
-        there = {d["user"] for account in facts["accounts"] for d in account["devices"] if d["online"] and d["active"]}
-        return {fact["user"]: fact["at"] for fact in facts["history"] if fact["what"] == "active" and fact["user"] in there}
+        return self.truth().active()
+
+    @property
+    def users(self) -> list[str]:
+        """The sessions, in order."""
+        return [f"user-{number:03d}" for number in range(self.count)]
+
+    def truth(self) -> Truth:
+        """What the stand-in knows now. It costs the stand-in milliseconds: don't ask all the time."""
+        return Truth.of(self.ask("state"))
+
+    def fault(self, user: str, words: str) -> None:
+        """Break something (see `wasess.sandbox.faults`; "*" for all). Raises `BenchFailed` when there is nothing live to strike."""
+        self.ask("fault", user=user, words=words.split())
+
+    def all_back(self, since: float, within: float, users: list[str] | None = None) -> dict[str, float]:
+        """Wait until these sessions (default: all) have become active after ``since``; when each did. Raises `BenchFailed`."""
+        wanted = set(self.users if users is None else users)
+        deadline = time.monotonic() + within
+        while missing := wanted - (back := self.truth().active(since)).keys():
+            if time.monotonic() > deadline:
+                raise BenchFailed(f"not back within {within:.0f} s: {', '.join(sorted(missing))}")
+            time.sleep(FACTS_EVERY)
+        return {user: back[user] for user in wanted}
 
     def ask(self, verb: str, **request: object) -> Any:
         """One question to the stand-in's control socket. Raises `BenchFailed`."""
@@ -71,10 +95,10 @@ class Stage:
 
 @contextmanager
 def linked_sessions(count: int) -> Iterator[Stage]:
-    """Set the stage: start a stand-in, link ``count`` sessions, leave all of them offline."""
+    """Set the stage: start a stand-in, link ``count`` sessions, leave all of them offline. Ctrl+C reaches neither it nor a manager."""
     with tempfile.TemporaryDirectory(prefix="wasess-bench-") as name:
         command = [sys.executable, "-m", "bench.stand_in", str(Path(name) / "stand-in")]
-        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stand_in:
+        with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as stand_in:
             try:
                 stage = _stage(Path(name), stand_in, count)
                 tell(f"linking {count} sessions")
@@ -100,7 +124,7 @@ def _stage(folder: Path, stand_in: subprocess.Popen[str], count: int) -> Stage:
     contract_file = stand_in.stdout.readline().strip() if stand_in.stdout else ""
     if not contract_file:
         raise BenchFailed("the stand-in did not start")
-    return Stage(folder, Contract.load(Path(contract_file)), Path(contract_file), count)
+    return Stage(folder, Contract.load(Path(contract_file)), Path(contract_file), count, stand_in.pid)
 
 
 async def _link_all(stage: Stage) -> None:
@@ -109,8 +133,8 @@ async def _link_all(stage: Stage) -> None:
     places = asyncio.Semaphore(PAIRED_AT_A_TIME)
     try:
         async with asyncio.TaskGroup() as linking:
-            for number in range(stage.count):
-                linking.create_task(_link(stage, host, home.session(f"user-{number:03d}"), places))
+            for user in stage.users:
+                linking.create_task(_link(stage, host, home.session(user), places))
     finally:
         await host.close()
 

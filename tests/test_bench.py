@@ -8,15 +8,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from wasess.sandbox.faults import parse_fault, strikes
+
 ROOT = Path(__file__).parent.parent
 SMALLEST = {
+    "fleet": ("--sessions", "3", "--away", "2"),
     "help": ("--runs", "1"),
     "pss": ("--workers", "1", "--seconds", "0.3"),
     "restore": ("--sessions", "2", "--rounds", "1"),
+    "soak": ("--sessions", "2", "--minutes", "0.1", "--faults-per-minute", "60", "--seed", "1"),
     "supervisor": ("--sessions", "1", "--seconds", "0.3"),
+    "untouched": ("--minutes", "0.05"),
 }
 
 
@@ -25,10 +31,11 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="workers let nobody bu
 
 @pytest.mark.wire
 @pytest.mark.parametrize("figure", [pytest.param(name, marks=NEEDS_ROOT) if name == "pss" else name for name in SMALLEST])
-def test_each_subcommand_measures(figure):
+def test_each_subcommand_measures(figure, tmp_path):
     bench = subprocess.run(
         [sys.executable, "-m", "bench", figure, *SMALLEST[figure], "--json"],
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=60,
@@ -43,10 +50,15 @@ def test_each_subcommand_measures(figure):
 
 
 @pytest.fixture
-def figure(monkeypatch):
-    """The module `bench.figure`; only `python -m bench`, started in this folder, finds it by itself."""
+def module(monkeypatch):
+    """A module of the bench by its name; only `python -m bench`, started in this folder, finds it by itself."""
     monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("bench.figure")
+    return lambda name: importlib.import_module(f"bench.{name}")
+
+
+@pytest.fixture
+def figure(module):
+    return module("figure")
 
 
 def test_the_median_is_judged_not_the_worst(figure):
@@ -73,3 +85,56 @@ def test_the_table_names_figure_spread_limit_verdict_and_command(figure):
 def test_the_document_says_what_was_over(figure):
     [one] = figure.document([figure.Figure("restore", (1.0, 3.0), "s", "…", limit=1)], [])["figures"]
     assert (one["median"], one["values"], one["over"]) == (2.0, [1.0, 3.0], True)
+
+
+def test_a_figure_can_have_a_least_value(figure):
+    spread = figure.Figure("spread", (0.4,), "s", "…", least=1)
+    assert spread.over
+    assert not figure.Figure("spread", (1.4,), "s", "…", least=1).over
+    assert "at least 1 s  UNDER" in figure.table([spread], [])
+
+
+def test_a_slope_is_the_least_squares_line(module):
+    slope = module("slope")
+    assert slope.per_hour([(0.0, 10.0), (1800.0, 11.0), (3600.0, 12.0)]) == pytest.approx(2.0)
+    assert slope.percent_per_hour([(0.0, 9.0), (3600.0, 11.0)]) == pytest.approx(20.0)
+    assert slope.per_hour([(0.0, 10.0), (1.0, 10.0), (2.0, 13.0), (3.0, 10.0)]) == pytest.approx(0.3 * 3600)
+    assert slope.per_hour([(5.0, 1.0)]) == slope.percent_per_hour([]) == 0.0
+
+
+def test_the_most_in_a_window_are_found_wherever_it_lies(module):
+    most_within = module("truth").most_within
+    assert most_within([0.0, 0.9, 1.8, 1.85, 2.7], 1.0) == 3
+    assert most_within([3.0, 1.0, 2.0], 1.0) == 1
+    assert most_within([], 1.0) == 0
+
+
+def test_short_samples_are_shown_and_not_judged(module, tmp_path):
+    samples = module("samples")
+    growing = [
+        samples.Sample(at, 30.0 + at / 100, 20, None, None, 2 if at % 20 else 1, 60.0, None) for at in map(float, range(0, 3600, 10))
+    ]
+    long = {one.name: one for one in samples.figures(growing, 2, "soak", tmp_path)}
+    short = samples.figures(growing[:60], 2, "soak", tmp_path)
+    assert long["manager: RSS, slope"].over
+    assert not long["manager: open files, slope"].over
+    assert long["sum of 2 workers: RSS"].values == (60.0,) * 171
+    assert not {"fork server: RSS", "sum of 2 workers: open files"} & long.keys()
+    assert all(one.limit is None for one in short)
+
+
+def test_a_fault_is_chosen_so_that_it_heals_in_time(module):
+    troubles = module("troubles")
+    random = Random(7)
+    chosen = [troubles.choose(random, ["alice", "bob"], 65.0) for _ in range(300)]
+    assert all(one.trouble.lasts[1] + one.trouble.heals_within <= 65 for one in chosen)
+    assert {one.user for one in chosen} == {"alice", "bob", "*"}
+    assert {one.trouble for one in (troubles.choose(random, ["alice"], 3600.0) for _ in range(2000))} == set(troubles.TROUBLES)
+    assert troubles.choose(random, [], 3600.0) is None
+    assert troubles.choose(random, ["alice"], 1.0) is None
+
+
+def test_every_fault_is_one_of_the_sandbox(module):
+    for trouble in module("troubles").TROUBLES:
+        for words in filter(None, (trouble.waits, trouble.strikes)):
+            assert strikes(parse_fault(words.split())) == (words == trouble.strikes)
