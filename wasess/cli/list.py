@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -10,13 +12,19 @@ from wasess.cli.before import shortened
 from wasess.cli.options import HOME, HomeOption, JsonOption
 from wasess.cli.render import emit
 from wasess.cli.result import Result
+from wasess.core.outages import DAY, MONTH, WEEK, count, open_outage, uptime
+from wasess.core.states import State
+from wasess.core.warnings import probation
 from wasess.errors import WasessError
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
+    from wasess.core.outages import Ledger
+    from wasess.store.records import SessionRecord
     from wasess.store.sessions import Session
 
-HEADINGS = ("USER", "LINKED", "PHONE", "STATE")
+HEADINGS = ("USER", "LINKED", "PHONE", "STATE", "UP 7 DAYS")
+WINDOWS = {"day": DAY, "week": WEEK, "month": MONTH}
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -26,32 +34,60 @@ def list_sessions(*, home: HomeOption = HOME, json: JsonOption = False) -> int:
     """List the sessions and how they are.
 
     Reads the disk only. While no manager runs, STATE is what the last one knew.
+
+    UP 7 DAYS is the share of the last seven days (or since it was paired) that a session was online; a time without a manager counts
+    as away, and - means that it is not known.
     """
-    return emit(sessions_of(Home(home).open(create=False)), as_json=json)
+    return emit(sessions_of(Home(home).open(create=False), time.time()), as_json=json)
 
 
-def sessions_of(home: Home) -> Result:
-    """Everything known about the sessions of a home."""
-    rows = [_row(session) for session in home.sessions()]
+def sessions_of(home: Home, now: float) -> Result:
+    """Everything known about the sessions of a home at ``now`` (Unix time)."""
     manager = home.lock_holder()
+    rows = [_row(session, now, managed=manager is not None) for session in home.sessions()]
     data = {"home": str(home.path), "manager": manager.pid if manager else None, "sessions": rows}
     if not rows:
         return Result(data, (f"no sessions in {home.path}",), hint="wasess connect USER")
-    table = (HEADINGS, *((row["user"], _word(row["linked"]), row["phone"] or "-", row["state"] or "-") for row in rows))
-    return Result(data, table=table, hint="" if manager else "wasess serve")
+    return Result(data, table=(HEADINGS, *map(_cells, rows)), hint="" if manager else "wasess serve")
 
 
-def _row(session: Session) -> dict[str, Any]:
+def _row(session: Session, now: float, *, managed: bool) -> dict[str, Any]:
     """One session; what can't be read is an ``error`` of that row, not of the command."""
     row: dict[str, Any] = {"user": session.user, "linked": None, "phone": None, "state": None, "reason": None, "error": None}
+    row |= {"uptime": dict.fromkeys(WINDOWS), "outages": dict.fromkeys(WINDOWS), "last_outage": None}
+    row |= {"phone_seen_at": None, "on_probation": None}
     try:
         device = session.device()
         row |= {"linked": device is not None, "phone": shortened(device.phone) if device else None}
-        record = session.record.load()
-        row |= {"state": record.state, "reason": record.reason_code} if record else {}
+        record, ledger = session.record.read()
+        row |= _history(record, ledger, now, managed=managed) if record else {}
     except WasessError as error:
         row["error"] = {"code": error.code, "message": str(error), "hint": error.hint}
     return row
+
+
+def _history(record: SessionRecord, ledger: Ledger, now: float, *, managed: bool) -> dict[str, Any]:
+    # Neither online nor away: a session that has not been up yet, or since when its killed manager is gone is not known.
+    known = open_outage(ledger) is not None or (managed and record.state == State.ONLINE)
+    since = record.paired_at or record.created_at
+    return {
+        "state": record.state,
+        "reason": record.reason_code,
+        "uptime": {name: uptime(ledger, since, now, window) if known else None for name, window in WINDOWS.items()},
+        "outages": {name: count(ledger, now, window) for name, window in WINDOWS.items()},
+        "last_outage": asdict(ledger[-1]) if ledger else None,
+        "phone_seen_at": record.phone_seen_at,
+        "on_probation": probation(record.paired_at, now),
+    }
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["user"], _word(row["linked"]), row["phone"] or "-", row["state"] or "-", _percent(row["uptime"]["week"])
+
+
+def _percent(share: float | None) -> str:
+    """Rounded down: a week with an outage in it is never 100.0 %."""
+    return "-" if share is None else f"{int(share * 1000 + 1e-9) / 10:.1f} %"
 
 
 def _word(linked: bool | None) -> str:  # noqa: FBT001 - the value of a column
