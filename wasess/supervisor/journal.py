@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasess.core.commands import BeginOutage, EndOutage, Record
-from wasess.core.outages import amended, begun, ended, open_outage
-from wasess.core.reasons import BANNED, MANAGER_DOWN, NEVER_STARTED, STOPPED
+from wasess.core.outages import amended, begun, ended
+from wasess.core.reasons import BANNED, NEVER_STARTED, STOPPED
 from wasess.core.states import State
 from wasess.errors import StoreError, WasessError
+from wasess.store.past import settled
 from wasess.store.records import Change, SessionRecord
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 PHONE_NOTED_EVERY = 3600.0
 MOST_WAITING = 400  # of what the disk did not take yet; the oldest go
-
-_NOT_DOWN = frozenset({State.NEW, State.PAIRING, State.CONNECTING})
-"""States on disk that say nothing of an outage which the ledger does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +143,9 @@ class Journal:
         if self._restarts_before is None:
             self._restarts_before = record.restarts
         phone_seen_at = _phone_seen_at(record, now)
-        settled = _settled(record, ledger, min(last_alive, now))
-        if phone_seen_at != record.phone_seen_at or settled != ledger:
-            file.note(outages=settled, phone_seen_at=phone_seen_at)
+        true_ledger = settled(record, ledger, min(last_alive, now))
+        if phone_seen_at != record.phone_seen_at or true_ledger != ledger:
+            file.note(outages=true_ledger, phone_seen_at=phone_seen_at)
         banned_until = record.resume_at if record.reason_code == BANNED.code else None
         return Past(record.paired_at or 0.0, banned_until or 0.0, phone_seen_at)
 
@@ -192,17 +190,6 @@ def _entered(ledger: Ledger, command: BeginOutage | EndOutage | AmendOutage) -> 
     if isinstance(command, EndOutage):
         return ended(ledger, command.at, command.attempts)
     return amended(ledger, command.recovered)
-
-
-def _settled(record: SessionRecord, ledger: Ledger, last_alive: float) -> Ledger:
-    """The ledger as the record says it must be: they are written together, but not by an older wasess, and not by a killed one."""
-    if record.state != State.ONLINE:
-        never_up = record.last_online_at is None or record.state in _NOT_DOWN
-        return ledger if never_up else begun(ledger, record.since, record.reason_code)
-    found = open_outage(ledger)
-    if found and found.start < record.since:  # the login that ended it is known
-        ledger = ended(ledger, record.since, found.attempts)
-    return begun(ledger, max(last_alive, record.since), MANAGER_DOWN.code)
 
 
 def _phone_seen_at(record: SessionRecord, now: float) -> float:
