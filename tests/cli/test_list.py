@@ -75,12 +75,24 @@ def test_a_stopped_session_is_away_since_then(home):
     assert sessions_of(home, NOW).table[1][-1] == "96.4 %"
 
 
-def test_an_online_session_counts_only_while_a_manager_runs(home):
+def test_an_online_session_is_up_while_a_manager_runs(home):
     write(home, "alice", "online", Outage(NOW - DAY, NOW - DAY / 2, "NETWORK_DOWN"))
-    assert row_of(home)["uptime"] == UNKNOWN  # killed, and nobody knows when
-    assert row_of(home)["outages"] == {"day": 1, "week": 1, "month": 1}
     with home.lock("serve"):
-        assert row_of(home)["uptime"] == pytest.approx({"day": 0.5, "week": 1 - 0.5 / 7, "month": 1 - 0.5 / 30})
+        row = row_of(home)
+    assert row["uptime"] == pytest.approx({"day": 0.5, "week": 1 - 0.5 / 7, "month": 1 - 0.5 / 30})
+    assert row["last_outage"]["code"] == "NETWORK_DOWN"
+
+
+def test_an_online_session_was_up_until_its_manager_was_killed(home):
+    write(home, "alice", "online")
+    assert row_of(home)["uptime"] == UNKNOWN  # nobody knows when
+    home.note_alive()
+    os.utime(home.path / ".alive", (NOW - DAY / 4, NOW - DAY / 4))
+    row = row_of(home)
+    assert row["uptime"]["day"] == pytest.approx(0.75)
+    assert row["outages"] == {"day": 1, "week": 1, "month": 1}
+    assert row["last_outage"]["code"] == "MANAGER_DOWN"
+    assert home.session("alice").record.outages() == ()  # reading changes nothing
 
 
 def test_uptime_begins_with_the_pairing(home):

@@ -16,6 +16,7 @@ from wasess.core.outages import DAY, MONTH, WEEK, count, open_outage, uptime
 from wasess.core.states import State
 from wasess.core.warnings import probation
 from wasess.errors import WasessError
+from wasess.store.past import settled
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
@@ -44,15 +45,16 @@ def list_sessions(*, home: HomeOption = HOME, json: JsonOption = False) -> int:
 def sessions_of(home: Home, now: float) -> Result:
     """Everything known about the sessions of a home at ``now`` (Unix time)."""
     manager = home.lock_holder()
-    rows = [_row(session, now, managed=manager is not None) for session in home.sessions()]
+    last_alive = now if manager else min(home.last_alive(), now)
+    rows = [_row(session, now, last_alive) for session in home.sessions()]
     data = {"home": str(home.path), "manager": manager.pid if manager else None, "sessions": rows}
     if not rows:
         return Result(data, (f"no sessions in {home.path}",), hint="wasess connect USER")
     return Result(data, table=(HEADINGS, *map(_cells, rows)), hint="" if manager else "wasess serve")
 
 
-def _row(session: Session, now: float, *, managed: bool) -> dict[str, Any]:
-    """One session; what can't be read is an ``error`` of that row, not of the command."""
+def _row(session: Session, now: float, last_alive: float) -> dict[str, Any]:
+    """One session; what can't be read is an ``error`` of that row, not of the command. ``last_alive``: now, when a manager runs."""
     row: dict[str, Any] = {"user": session.user, "linked": None, "phone": None, "state": None, "reason": None, "error": None}
     row |= {"uptime": dict.fromkeys(WINDOWS), "outages": dict.fromkeys(WINDOWS), "last_outage": None}
     row |= {"phone_seen_at": None, "on_probation": None}
@@ -60,15 +62,17 @@ def _row(session: Session, now: float, *, managed: bool) -> dict[str, Any]:
         device = session.device()
         row |= {"linked": device is not None, "phone": shortened(device.phone) if device else None}
         record, ledger = session.record.read()
-        row |= _history(record, ledger, now, managed=managed) if record else {}
+        row |= _history(record, ledger, now, last_alive) if record else {}
     except WasessError as error:
         row["error"] = {"code": error.code, "message": str(error), "hint": error.hint}
     return row
 
 
-def _history(record: SessionRecord, ledger: Ledger, now: float, *, managed: bool) -> dict[str, Any]:
-    # Neither online nor away: a session that has not been up yet, or since when its killed manager is gone is not known.
-    known = open_outage(ledger) is not None or (managed and record.state == State.ONLINE)
+def _history(record: SessionRecord, ledger: Ledger, now: float, last_alive: float) -> dict[str, Any]:
+    if 0 < last_alive < now:
+        ledger = settled(record, ledger, last_alive)
+    # A session that has not been up yet is neither online nor away.
+    known = open_outage(ledger) is not None or (last_alive >= now and record.state == State.ONLINE)
     since = record.paired_at or record.created_at
     return {
         "state": record.state,
