@@ -23,7 +23,9 @@ ROUNDS = {20: 5, 100: 3}
 
 def main(arguments: list[str]) -> int:
     """Measure, print, judge."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no manager is left behind
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that no manager is left behind
+        if signal.getsignal(ending) is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(ending, lambda number, _: sys.exit(128 + number))
     wanted = _parser().parse_args(arguments)
     figures: list[Figure] = []
     failures: list[Failure] = []
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m bench", description=__doc__, parents=[shared])
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE")
     options: dict[str, tuple[str, dict[str, float]]] = {
-        "fleet": ("cold start, reset of all, return of the server, one poisoned worker", {"sessions": 100, "away": 60.0}),
+        "fleet": ("cold start, reset of all, return of the server, one killed and one poisoned worker", {"sessions": 100, "away": 60.0}),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),

@@ -88,6 +88,11 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def number(value: float) -> str:
+    """Three digits, or all of a larger whole number."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
 def circumstances() -> str:
     """Figures are worth comparing only within one run; this says what else the machine had to do."""
     load = " ".join(f"{value:.1f}" for value in os.getloadavg())
@@ -96,9 +101,9 @@ def circumstances() -> str:
 
 def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
     low, high = min(figure.values), max(figure.values)
-    spread = f"{low:.3g} to {high:.3g} of {len(figure.values)}" if len(figure.values) > 1 else ""
+    spread = f"{number(low)} to {number(high)} of {len(figure.values)}" if len(figure.values) > 1 else ""
     limit = "" if figure.limit is None else f"{figure.limit:g} {figure.unit}"
     if figure.least is not None:
         limit = f"at least {figure.least:g} {figure.unit}"
     verdict = ("OVER" if figure.least is None else "UNDER") if figure.over else ("ok" if limit else "")
-    return figure.name, f"{figure.median:.3g} {figure.unit}", spread, limit, verdict, figure.command
+    return figure.name, f"{number(figure.median)} {figure.unit}", spread, limit, verdict, figure.command

@@ -1,4 +1,4 @@
-"""Many sessions on one manager: a cold start, a reset of all sockets, a server that was away, a worker that is poisoned."""
+"""Many sessions on one manager: a cold start, a reset of all sockets, a server that was away, workers that are killed and poisoned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figure import Figure, tell
+from bench.figure import Figure, number, tell
 from bench.manager import Manager
 from bench.process import cpu_seconds
 from bench.restore import LIMITS_SECONDS
@@ -43,11 +43,9 @@ def measure(sessions: int = 100, away: float = 60.0) -> list[Figure]:
                 online = manager.all_online_after()
             fleet.add("exec to all online", online, "s", limit=LIMITS_SECONDS.get(sessions))
             _reset(fleet)
+            _kill(fleet, manager)  # before the server goes away: a session that was lost a moment ago comes back more slowly
             _leave_and_return(fleet, away)
-            if sessions > 2:
-                _poison(fleet, manager)
-            else:
-                tell("too few sessions to poison one and kill another")
+            _poison(fleet, manager)
     return fleet.figures
 
 
@@ -62,7 +60,7 @@ class _Fleet:
         """Add a figure and tell it."""
         count = self.stage.count
         self.figures.append(Figure(f"fleet of {count}: {name}", (value,), unit, f"python -m bench fleet --sessions {count}", limit, least))
-        tell(f"{name}: {value:.3g} {unit}".rstrip())
+        tell(f"{name}: {number(value)} {unit}".rstrip())
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -103,9 +101,19 @@ def _leave_and_return(fleet: _Fleet, away: float) -> None:
     fleet.add("first dial to the last", dials[-1] - dials[0], "s", least=SPREAD_LEAST)
 
 
-def _poison(fleet: _Fleet, manager: Manager) -> None:
+def _kill(fleet: _Fleet, manager: Manager) -> None:
     stage = fleet.stage
-    poisoned, killed, *others = stage.users
+    killed, *others = stage.users
+    worker, began = manager.holders()[killed], time.time()
+    fleet.add("others touched by a killed one", _touched(fleet, manager, others, lambda: os.kill(worker, signal.SIGKILL)), "", limit=0)
+    back = stage.all_back(began, WAITS, [killed])
+    fleet.add("kill -9 of a worker to its session back", back[killed] - began, "s", limit=KILLED_LIMIT)
+
+
+def _poison(fleet: _Fleet, manager: Manager) -> None:
+    """The last of all: wasess leaves a session alone for a minute or two after a refusal that it does not know."""
+    stage = fleet.stage
+    poisoned, *others = stage.users
     process = Path(f"/proc/{manager.holders()[poisoned]}")
 
     def poison() -> None:
@@ -113,11 +121,7 @@ def _poison(fleet: _Fleet, manager: Manager) -> None:
         stage.fault(poisoned, "rst")
         wait_until(lambda: not process.exists(), "the poisoned worker lives on")
 
-    fleet.add("others touched by a poisoned one", _touched(fleet, manager, [killed, *others], poison), "", limit=0)
-    worker, began = manager.holders()[killed], time.time()
-    fleet.add("others touched by a killed one", _touched(fleet, manager, others, lambda: os.kill(worker, signal.SIGKILL)), "", limit=0)
-    back = stage.all_back(began, WAITS, [killed])
-    fleet.add("kill -9 of a worker to its session back", back[killed] - began, "s", limit=KILLED_LIMIT)
+    fleet.add("others touched by a poisoned one", _touched(fleet, manager, others, poison), "", limit=0)
 
 
 def _touched(fleet: _Fleet, manager: Manager, others: list[str], strike: Callable[[], object]) -> int:

@@ -38,7 +38,7 @@ LOOKS_EVERY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``faults_per_minute`` are those of all sessions together; the same ``seed`` chooses the same faults (0: a new one)."""
+    """``faults_per_minute`` are those of all sessions together. ``seed`` chooses them, from what can be struck at the time; 0: a new one."""
 
     sessions: int = 20
     seconds: float = 3600.0
