@@ -135,7 +135,7 @@ def _disconnected(snapshot: Snapshot, event: Event, now: float, dice: float) -> 
 
 def _ping_lost(snapshot: Snapshot, event: events.KeepAliveTimeout, now: float, _dice: float) -> Step:
     """The library's own clock tells the time of the last answer; it is believed within reason."""
-    return _suspect(snapshot, reasons.PING_LOST, now, min(now, max(event.last_success, now - QUIET_AFTER)))
+    return _suspect(snapshot, reasons.PING_LOST, now, max(event.last_success, now - QUIET_AFTER))
 
 
 def _line_lost(snapshot: Snapshot, event: events.LineLost, now: float, _dice: float) -> Step:
@@ -317,7 +317,9 @@ def _woke(snapshot: Snapshot, event: events.Woke, now: float, dice: float) -> St
         return snapshot, [SetTimer(Timer.CONNECT, WAKING_DEADLINE)]
     if snapshot.timer != Timer.RETRY or snapshot.resume_at is None:
         return snapshot, []
-    return sooner(snapshot, now, now + dice * NUDGE_SPREAD if snapshot.reason in reasons.NETWORK else max(now, snapshot.resume_at))
+    soon = snapshot.reason in reasons.NETWORK or snapshot.resume_at <= now
+    at = now + dice * NUDGE_SPREAD if soon else snapshot.resume_at
+    return replace(snapshot, resume_at=at), [SetTimer(Timer.RETRY, at - now)]
 
 
 def _timer_fired(snapshot: Snapshot, event: events.TimerFired, now: float, dice: float) -> Step:
@@ -345,10 +347,11 @@ def _deaf(snapshot: Snapshot) -> bool:
 
 
 def _suspect(snapshot: Snapshot, reason: Reason, now: float, silent_since: float, detail: str = "") -> Step:
-    """Ask WhatsApp; until it has answered, or has not, nothing changes."""
-    if snapshot.state is not State.ONLINE or snapshot.suspected is not None:
+    """Ask WhatsApp; until it has answered, or has not, nothing changes. A patient question that is out is put again, impatiently."""
+    if snapshot.state is not State.ONLINE or (snapshot.suspected is not None and snapshot.answer_by <= now + PROBE_DEADLINE):
         return snapshot, []
-    asked = replace(snapshot, suspected=min(silent_since, now))
+    silent_since = min(now, max(silent_since, snapshot.since))  # before that it was another outage
+    asked = replace(snapshot, suspected=silent_since, answer_by=now + PROBE_DEADLINE)
     return asked, [Probe(PROBE_DEADLINE), Report(snapshot.state, reason, "info", detail=detail)]
 
 
@@ -356,7 +359,7 @@ def _listen(snapshot: Snapshot, now: float) -> Step:
     """A long silence is a question. A session that nobody writes to answers it and stays untouched."""
     commands: list[Command] = [SetTimer(Timer.QUIET, QUIET_AFTER)]
     if now - snapshot.heard_at >= QUIET_AFTER and snapshot.suspected is None:
-        snapshot = replace(snapshot, suspected=snapshot.heard_at)
+        snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + QUIET_DEADLINE)
         commands.append(Probe(QUIET_DEADLINE))
     return _pulse(snapshot, now, PULSE_EVERY, commands)
 
