@@ -100,6 +100,14 @@ def test_a_black_hole_swallows_the_next_dials_too_and_ends_with_thaw(box: Sandbo
     assert box.faults.active("alice") == []
 
 
+def test_a_black_hole_for_the_live_connection_alone_needs_one(box: Sandbox) -> None:
+    with pytest.raises(FaultError, match="no live connection"):
+        box.fault("alice", "freeze", "live")
+    with pytest.raises(FaultError, match="no value but live"):
+        box.fault("alice", "freeze", "dead")
+    assert box.faults.active("alice") == []
+
+
 def test_a_message_for_nobody_s_device_reaches_the_phone(box: Sandbox) -> None:
     box.say("carol", "alice", "hello")
     assert box.phone("alice").texts == ["hello"]

@@ -148,6 +148,21 @@ async def test_a_black_hole_and_back(alice: Companion, box: Sandbox) -> None:
     assert len(alice.of(events.Connected)) == 1
 
 
+async def test_a_black_hole_for_the_live_connection_alone_lets_new_ones_through(alice: Companion, box: Sandbox) -> None:
+    box.fault("alice", "freeze", "live")
+    box.say("carol", "alice", "into the hole")
+    await alice.kill()
+    await alice.start()
+    await alice.text("into the hole")
+
+
+async def test_what_no_client_would_send_harms_nobody(alice: Companion, box: Sandbox) -> None:
+    for plaintext in (b"", b"\x04" * 4, b"hi\xff", b"\x0a\x02\xff\xfe\x01"):
+        box.send_plaintext("carol", "alice", plaintext)
+    box.say("carol", "alice", "well")
+    await alice.text("well")
+
+
 async def test_answers_may_be_slow(alice: Companion, box: Sandbox) -> None:
     await alice.stop()
     box.fault("alice", "slow", "0.3")

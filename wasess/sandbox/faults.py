@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVERYONE: Final = "*"
+ONLY_LIVE: Final = "live"
 PHASES: Final = ("connect", "tls", "upgrade", "noise")
 PHASES_OF: Final = {"refuse": ("connect",), "http_status": ("connect", "upgrade"), "reset": (*PHASES, ""), "fin": (*PHASES, "")}
 
@@ -51,7 +52,7 @@ STRIKE_KINDS: Final = {
     "rst": "cut the live connection with a TCP reset",
     "fin": "end the live connection with a TCP FIN (with a phase: the next dials)",
     "close": "close the live WebSocket with the code VALUE (1000)",
-    "freeze": "black hole: the live connection and every new one stay open, and nothing gets through",
+    "freeze": "black hole: the live connection and every new one stay open, and nothing gets through; VALUE live: new ones work",
     "thaw": "the end of the black hole",
     "stream-error": "send a stream error and close; VALUE: replaced, device_removed, xml-not-well-formed, a code, or nothing",
     "stream-error-open": "the same, but leave the connection open",
@@ -193,6 +194,8 @@ def _positive(text: str, *, whole: bool = False) -> float:
 
 
 def _check(fault: Fault) -> None:
+    if fault.kind == "freeze" and fault.value not in ("", ONLY_LIVE):
+        raise FaultError(f"freeze takes no value but {ONLY_LIVE}, found {fault.value!r}")
     if fault.kind == "poison" and fault.value not in POISONS:
         raise FaultError(f"poison needs a VALUE: {' or '.join(POISONS)}")
     if fault.kind not in DIAL_KINDS or strikes(fault):

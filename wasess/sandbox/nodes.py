@@ -193,7 +193,7 @@ def _write_string(out: bytearray, text: str) -> None:
     elif HEX.fullmatch(text):
         _write_packed(out, HEX_8, text)
     else:
-        _write_binary(out, text.encode())
+        _write_binary(out, text.encode(errors="surrogateescape"))
 
 
 def _write_packed(out: bytearray, marker: int, digits: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wasess.sandbox.adv import PairingRefused, QrCode
 from wasess.sandbox.control import ControlSocket
-from wasess.sandbox.faults import Fault, FaultBook, FaultError, parse_fault, strikes
+from wasess.sandbox.faults import ONLY_LIVE, Fault, FaultBook, FaultError, parse_fault, strikes
 from wasess.sandbox.gateway import Gateway
 from wasess.sandbox.service import Service, strike
 from wasess.sandbox.state import Account, Device, Group, State
@@ -146,6 +146,10 @@ class Sandbox:
         """A contact writes to the account behind ``user``. Returns the message id."""
         return self.service.post.write(self.contact(contact), self.phone(user), text, via)
 
+    def send_plaintext(self, contact: str, user: str, padded: bytes) -> str:
+        """A contact's client sends something that no client sends: properly encrypted, but with this inside. Returns the message id."""
+        return self.service.post.write_plaintext(self.contact(contact), self.phone(user), padded)
+
     def group(self, subject: str, *members: str, lid_addressed: bool = False) -> Group:
         """A group of contacts and users; made on first mention."""
         known = next((group for group in self.state.groups.values() if group.subject == subject), None)
@@ -165,7 +169,8 @@ class Sandbox:
     def fault(self, user: str, *words: str) -> Fault:
         """Break something for a user (``*``: for all), in the words of the command line: ``fault alice refuse connect seconds=45``.
 
-        A fault that hits a live connection strikes now; any other waits for its moment. A black hole does both.
+        A fault that hits a live connection strikes now; any other waits for its moment. A black hole does both, unless it is for the live
+        connection only (``freeze live``).
 
         Raises:
             ValueError: no such fault (the text lists what there is), or nothing live to strike.
@@ -174,7 +179,7 @@ class Sandbox:
         live = [connection for name, connection in self.service.connections.items() if user in (name, "*")]
         if not strikes(fault):
             self.faults.set(user, fault)
-        elif fault.kind == "freeze":
+        elif fault.kind == "freeze" and fault.value != ONLY_LIVE:
             self.faults.set(user, replace(fault, kind="stall", phase="connect"))
         elif fault.kind == "thaw":
             self.faults.clear(user)
