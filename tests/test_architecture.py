@@ -18,6 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 ALL_SOURCES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 # Who may import whom. A name with a dot is one module; errors may be imported by all but the sandbox.
+# Only the command line imports the drill, and only these two the sandbox: a session must never need either.
 EVERYTHING = {"core", "link", "store", "delivery", "supervisor", "doctor", "transfer", "web", "cli", "assembly", "settings", "errors"}
 RINGS = {
     "errors": set(),
@@ -32,7 +33,8 @@ RINGS = {
     "sandbox": {"sandbox"},
     "web": EVERYTHING,
     "assembly": EVERYTHING,
-    "cli": EVERYTHING | {"sandbox"},
+    "drill": EVERYTHING | {"drill", "sandbox"},
+    "cli": EVERYTHING | {"drill", "sandbox"},
     "__main__": {"cli"},
 }
 LONGEST_FILE = 400

@@ -1,0 +1,206 @@
+"""The disk and the files on it (FAULTS.md 5.3, rows 21 to 23)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from wasess.drill.process import Command, until
+from wasess.drill.row import Row, Seen
+from wasess.drill.scene import require
+from wasess.store.device import DEVICE_NAME, SIDE_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from wasess.drill.scene import Scene
+
+MIB = 1 << 20
+SPARE = 256 * MIB
+LOCKED_FOR = 8.0
+NAMES = frozenset({"DATABASE_LOST", "DATABASE_DAMAGED", "NEEDS_PAIRING"})
+GARBAGE = b"this was a database once. " * 2000
+SHORT = 5000
+
+# Another process takes the write lock and says so; it lets go after SECONDS.
+LOCKER = """
+import sqlite3, sys, time
+database = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[2]))
+database.execute("ROLLBACK")
+"""
+
+
+async def full(scene: Scene) -> Seen:
+    """The home's file system has less room than the manager keeps free; then it has room again.
+
+    The reserve is set to what is free minus a spare, and the spare is taken: so nobody's real disk has to be filled.
+    """
+    free = shutil.disk_usage(scene.stage.folder).free
+    await scene.stage.serve("--disk-reserve", str((free - SPARE) // MIB))
+    await scene.stage.online(*scene.users)
+    await scene.probe()
+    filler = scene.stage.folder / "filler"
+    with filler.open("wb") as file:
+        await asyncio.to_thread(os.posix_fallocate, file.fileno(), 0, 2 * SPARE)
+    filled = time.time()
+    try:
+        told = await scene.noticed(filled, lambda line: line.code == "DISK_FULL", seconds=30, what="DISK_FULL")
+        letter = scene.write()
+        await asyncio.sleep(2)
+        require(not scene.stage.device(scene.user).online, "it still takes messages off WhatsApp")
+        require(not scene.has(letter), "a message came although there was no room for it")
+    finally:
+        filler.unlink()
+    freed = time.time()
+    recovered = await scene.arrived(letter, 60) - freed
+    await scene.probe()
+    return Seen(f"{scene.words(filled)}; WhatsApp kept the message", told.at - filled, recovered)
+
+
+async def locked(scene: Scene) -> Seen:
+    """Another process holds device.db locked; a message comes meanwhile."""
+    await scene.pause(2)
+    await scene.probe()
+    database = _database(scene)
+    locker = await Command.start(
+        "-c", LOCKER, str(database), str(LOCKED_FOR), folder=scene.stage.folder, environment=scene.stage.environment
+    )
+    try:
+        await until(lambda: "locked" in locker.out, lambda: f"the database was locked: {locker.last_words}", 10)
+        since = time.time()
+        letter = scene.write()
+        await locker.over(LOCKED_FOR + 5)
+        ended = time.time()
+    finally:
+        await locker.close()
+    arrived = await scene.arrived(letter, 60)
+    alert = await scene.noticed(since, lambda line: line.code == "DATABASE_BUSY", seconds=5, what="DATABASE_BUSY")
+    await scene.probe()
+    return Seen(f"{scene.words(since)}", alert.at - since, max(0.0, arrived - ended))
+
+
+def meddled(meddle: Callable[[Path], None], *, keep: Callable[[Path, Path], object]) -> Callable[[Scene], Awaitable[Seen]]:
+    """Somebody meddles with device.db, and puts the right one back later. ``keep`` is how he keeps the right one."""
+
+    async def act(scene: Scene) -> Seen:
+        session, other = scene.users
+        await scene.pause(2)
+        await scene.probe()
+        await asyncio.sleep(1)
+        database, aside = _database(scene), scene.stage.folder / f"{session}-aside"
+        aside.mkdir()
+        _each(database, aside, keep)
+        meddle(database)
+        struck = time.time()
+        told = await scene.noticed(struck, lambda line: line.code in NAMES, seconds=30, what="the database")
+        letter = scene.write()
+        await asyncio.sleep(1)
+        left = _bytes(database)
+        await scene.pause(5, 3)
+        require(_bytes(database) == left, "what is left of it was overwritten")
+        scene.no_code_shown()
+        await scene.probe(other)
+        _put_back(database, aside)
+        restored = time.time()
+        recovered = await scene.arrived(letter, 80) - restored
+        await scene.probe()
+        scene.no_code_shown()
+        return Seen(f"{scene.words(struck)}; nothing overwritten, no code, others went on", told.at - struck, recovered)
+
+    return act
+
+
+def _database(scene: Scene) -> Path:
+    return scene.stage.home.session(scene.user).folder / DEVICE_NAME
+
+
+def _each(database: Path, aside: Path, keep: Callable[[Path, Path], object]) -> None:
+    for suffix in ("", *SIDE_FILES):
+        file = database.with_name(database.name + suffix)
+        if file.exists():
+            keep(file, aside / file.name)
+
+
+def _put_back(database: Path, aside: Path) -> None:
+    for suffix in SIDE_FILES:
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
+    for kept in sorted(aside.iterdir(), reverse=True):  # the database itself last
+        kept.replace(database.with_name(kept.name))
+
+
+def _bytes(file: Path) -> bytes | None:
+    return file.read_bytes() if file.exists() else None
+
+
+def _nothing(_database: Path) -> None:
+    """It is gone: whoever kept it has moved it away."""
+
+
+def _empty_database(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("CREATE TABLE somebody_elses (thing TEXT)")
+        other.commit()
+    database.chmod(0o600)
+
+
+def _garbage(database: Path) -> None:
+    with database.open("r+b") as file:
+        file.write(GARBAGE)
+
+
+def _truncated(database: Path) -> None:
+    os.truncate(database, SHORT)
+
+
+def _meddled_row(name: str, fault: str, meddle: Callable[[Path], None], keep: Callable[[Path, Path], object]) -> Row:
+    return Row(
+        name,
+        "5.3/23",
+        fault,
+        "noticed within 10 s and named; nothing overwritten, no code, others go on; back within 65 s after it is put back",
+        meddled(meddle, keep=keep),
+        bound=65,
+        detect_within=10,
+        users=2,
+        patient=True,
+        deadline=140,
+    )
+
+
+ROWS = (
+    Row(
+        "disk-full",
+        "5.3/21",
+        "the home's file system has no room left",
+        "offline within 10 s, so that WhatsApp keeps the messages; back within 35 s after there is room",
+        full,
+        bound=35,
+        detect_within=10,
+        ground="own",
+        serves=False,
+        patient=True,
+    ),
+    Row(
+        "database-locked",
+        "5.3/22",
+        f"another process holds device.db locked for {LOCKED_FOR:.0f} s",
+        "people are told; the message comes within 10 s after",
+        locked,
+        bound=10,
+        detect_within=LOCKED_FOR + 2,
+        patient=True,
+    ),
+    _meddled_row("database-unlinked", "device.db is moved away", _nothing, os.rename),
+    _meddled_row("database-replaced", "another database stands in the place of device.db", _empty_database, os.rename),
+    _meddled_row("database-truncated", "device.db is truncated", _truncated, shutil.copy2),
+    _meddled_row("database-garbage", "device.db is overwritten with garbage", _garbage, shutil.copy2),
+)
