@@ -11,7 +11,6 @@ import shutil
 import signal
 import tempfile
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +74,8 @@ class _Soak:
         self._faults_file = folder / "faults.csv"
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._began = time.monotonic()
+        self._began, self._began_at = time.monotonic(), time.time()
+        self._ran = 0.0
         self._ends = self._began + plan.seconds
         self._busy: dict[str, float] = {}
         self._healed_by = 0.0
@@ -97,7 +97,8 @@ class _Soak:
                 action()
             time.sleep(max(0.0, self._ends - time.monotonic()))
         except KeyboardInterrupt:
-            tell("ended early; one moment for the figures")
+            tell("ended early; what was struck last gets its time to heal")
+        self._ran = time.monotonic() - self._began
         self._sampler.take()
 
     def figures(self) -> list[Figure]:
@@ -109,9 +110,9 @@ class _Soak:
         unanswered = set(self._sent) - set(truth.received[CONTACT])
         if unseen or unanswered:
             tell(f"not seen by the bot: {', '.join(unseen)}; not answered: {', '.join(sorted(unanswered))}")
-        absences = _absences(truth)
+        absences = _absences(truth, self._began_at)
         found = [
-            Figure("soak: minutes", ((time.monotonic() - self._began) / MINUTE,), "", command),
+            Figure("soak: minutes", (self._ran / MINUTE,), "", command),
             Figure("soak: faults", (self._struck,), "", command),
             Figure("soak: sessions dead at the end", (len(dead),), "", command, 0),
             Figure("soak: last message to every session answered", (last_after,), "s", command, ANSWERS_WITHIN),
@@ -217,13 +218,13 @@ class _Soak:
         return {user for user, text in texts.items() if text in answers}
 
 
-def _absences(truth: Truth) -> list[float]:
+def _absences(truth: Truth, since: float) -> list[float]:
     """Seconds from each lost connection to the session's next being active."""
     lost: dict[str, float] = {}
-    found: dict[str, list[float]] = defaultdict(list)
+    found = []
     for fact in truth.history:
-        if fact.what == "disconnected":
+        if fact.what == "disconnected" and fact.at >= since:
             lost.setdefault(fact.user, fact.at)
         elif fact.what == "active" and fact.user in lost:
-            found[fact.user].append(fact.at - lost.pop(fact.user))
-    return [seconds for those in found.values() for seconds in those[1:]]  # the first is from the pairing to the manager's start
+            found.append(fact.at - lost.pop(fact.user))
+    return found
