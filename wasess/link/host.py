@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from wasess.errors import Locked, WasessError, WorkerFailed
@@ -105,7 +104,7 @@ class _Worker:
         self._asked: dict[int, asyncio.Future[bytes]] = {}
         self._last_word: tuple[str, str] | None = None
         self._stopping = False
-        self._vitals = Vitals()
+        self._ages: tuple[bytes, ...] = (b"0", b"0")
         self._beat_at = 0.0
         self._writing = asyncio.Lock()
         self._hung_up = False
@@ -148,8 +147,10 @@ class _Worker:
         """Look at the process; all unknown when it is gone."""
         if self.over.done():
             return Vitals()
-        self._read_control()  # a beat may have waited for us
-        return replace(look(self._child.pid, self._vitals), beat_age=self._loop.time() - self._beat_at if self._beat_at else 0.0)
+        self._read_all()  # a beat may have waited for us
+        line_age, unacked_age = (int(age) / 1000 for age in self._ages)
+        beat_age = self._loop.time() - self._beat_at if self._beat_at else 0.0
+        return look(self._child.pid, Vitals(beat_age=beat_age, line_age=line_age, unacked_age=unacked_age))
 
     async def pairing_code(self, phone: str) -> str:
         """Ask for a code to type into the phone. Raises `errors.WorkerFailed`."""
@@ -177,22 +178,33 @@ class _Worker:
 
     # --- reading -------------------------------------------------------------------------------------------------------
 
-    def _read_control(self) -> None:
-        while not self._hung_up:
-            try:
-                data = self._control.recv(65536)
-                calls = self._stream.feed(data)
-            except BlockingIOError:
-                return
-            except (OSError, OutOfStep):
-                data, calls = b"", []
-            for call in calls:
-                self._hear(call)
-            if not data:
-                self._loop.remove_reader(self._control)
-                self._hung_up = True
+    def _read_all(self) -> None:
+        while self._read_control():
+            pass
+
+    def _read_control(self) -> bool:
+        """Hear what has arrived; False when there was nothing, for now or for ever."""
+        if self._hung_up:
+            return False
+        try:
+            data = self._control.recv(65536)
+            calls = self._stream.feed(data)
+        except BlockingIOError:
+            return False
+        except (OSError, OutOfStep):
+            data, calls = b"", []
+        for call in calls:
+            self._hear(call)
+        if not data:
+            self._loop.remove_reader(self._control)
+            self._hung_up = True
+        return bool(data)
 
     def _hear(self, call: Call) -> None:
+        if call.word == Word.BEAT:
+            self._beat_at = self._loop.time()
+            self._ages = call.fields
+            return
         fields = [field.decode(errors="replace") for field in call.fields] if call.word != Word.RESULT else []
         if call.word == Word.STARTED:
             self._signal("started", str(self._child.pid))
@@ -210,9 +222,6 @@ class _Worker:
                     asked.set_exception(WorkerFailed(redact(problem.decode(errors="replace"))))
                 else:
                     asked.set_result(answer)
-        elif call.word == Word.BEAT:
-            self._beat_at = self._loop.time()
-            self._vitals = Vitals(line_age=int(fields[0]) / 1000, unacked_age=int(fields[1]) / 1000)
         elif call.word == Word.ENDED:
             self._last_word = fields[0], redact(fields[1])
 
@@ -262,7 +271,7 @@ class _Worker:
     async def _watch(self) -> None:
         """Wait for the process to be gone, read what it left, say so."""
         status = await self._child.exited
-        self._read_control()
+        self._read_all()
         self._read_output()
         cause, detail = self._cause(status)
         for asked in self._asked.values():

@@ -1,12 +1,12 @@
 """Looks at this process's own TCP connections: is one open, and does the other end's kernel acknowledge what was sent?
 
 Runs in the worker, whose /proc is root's alone, so it asks the kernel about each descriptor instead. The descriptors are Go's, which
-may close or reuse one at any moment: one getsockopt per look, through ctypes, and never an object that would close it.
+may close or reuse one at any moment: each look is one system call, and the object that makes it is detached before it is dropped,
+so that it closes nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
 import socket
 import struct
 from typing import NamedTuple
@@ -17,18 +17,11 @@ ESTABLISHED = 1
 
 # struct tcp_info of linux/tcp.h, since Linux 4.6: state, unacked (segments), bytes_acked, notsent_bytes.
 _INFO = struct.Struct("<B 23x I 92x Q 16x I")
-_SIZE = ctypes.c_uint32()
-_BUFFER = ctypes.create_string_buffer(_INFO.size)
-_INTO = ctypes.addressof(_BUFFER), ctypes.addressof(_SIZE)
-
-_getsockopt = ctypes.CDLL(None).getsockopt
-_getsockopt.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Connection(NamedTuple):
     """An open connection: how many bytes were ever acknowledged, and whether others wait to be."""
 
-    descriptor: int
     acknowledged: int
     waiting: bool
 
@@ -38,7 +31,7 @@ class Line:
 
     def __init__(self, descriptors: range = DESCRIPTORS) -> None:
         self._descriptors = descriptors
-        self._known = -1
+        self._known: socket.socket | None = None
         self._open_at: float | None = None
         self._waiting: Connection | None = None
         self._waiting_since = 0.0
@@ -46,14 +39,14 @@ class Line:
     def look(self, now: float) -> tuple[float, float]:
         """Return for how many seconds there has been no open connection, and none of what was sent has been acknowledged; 0: not so.
 
-        Before the first open connection, and where the kernel does not tell, both are 0. As fine as the looks are frequent. Not for
-        two threads.
+        Before the first open connection, and where the kernel does not tell, both are 0. As fine as the looks are frequent.
         """
-        found = self._find()
+        found = connection(self._known) if self._known else None
+        found = found or self._find()
         if not found:
             self._waiting = None
             return 0.0 if self._open_at is None else now - self._open_at, 0.0
-        self._known, self._open_at = found.descriptor, now
+        self._open_at = now
         if not found.waiting:
             self._waiting = None
             return 0.0, 0.0
@@ -62,17 +55,38 @@ class Line:
         return 0.0, now - self._waiting_since
 
     def _find(self) -> Connection | None:
-        """The connection of the last look while it is open (2 us), else the first one that is (2 us for each descriptor)."""
-        return (connection(self._known) if self._known >= 0 else None) or next(filter(None, map(connection, self._descriptors)), None)
+        """The first connection that is open; remember where it is. 2 us for each descriptor."""
+        self._forget()
+        for descriptor in self._descriptors:
+            try:
+                known = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, descriptor)
+            except OSError:
+                continue  # closed, or no socket
+            if found := connection(known):
+                self._known = known
+                return found
+            known.detach()
+        return None
+
+    def _forget(self) -> None:
+        if self._known:
+            self._known.detach()
+            self._known = None
+
+    def __del__(self) -> None:
+        """Close nothing."""
+        self._forget()
 
 
-def connection(descriptor: int) -> Connection | None:
-    """Return an open TCP connection, None when the descriptor is anything else. Not for two threads."""
-    _SIZE.value = _INFO.size
-    if _getsockopt(descriptor, socket.IPPROTO_TCP, socket.TCP_INFO, *_INTO):
+def connection(one: socket.socket) -> Connection | None:
+    """Return what the kernel says of an open TCP connection, None when the descriptor is anything else by now."""
+    try:
+        info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
+    except OSError:
         return None
-    state, unacked, acknowledged, unsent = _INFO.unpack(_BUFFER)
-    if state != ESTABLISHED:
+    if not info or info[0] != ESTABLISHED:
         return None
-    tells_all = _SIZE.value == _INFO.size  # an old or a pretended kernel knows fewer fields
-    return Connection(descriptor, acknowledged, waiting=tells_all and bool(unacked or unsent))
+    if len(info) < _INFO.size:  # an old or a pretended kernel knows fewer fields
+        return Connection(0, waiting=False)
+    _, unacked, acknowledged, unsent = _INFO.unpack(info)
+    return Connection(acknowledged, waiting=bool(unacked or unsent))

@@ -243,8 +243,8 @@ class Worker:
 
     def _calls(self, timeout: float | None) -> list[Call]:
         """Wait for the host, for the next beat at the longest; the end of its socket, and SIGTERM, mean that it is time to go."""
-        ready = self._poll.poll(self._pulse.wait(timeout))
-        if words := self._pulse.words():
+        ready = self._poll.poll(self._pulse.wait(timeout, time.monotonic()))
+        if words := self._pulse.words(time.monotonic()):
             self._tell(Word.BEAT, *words)
         for descriptor, _ in ready:
             if descriptor != self._control.fileno():
