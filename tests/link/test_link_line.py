@@ -115,7 +115,7 @@ def test_only_tcp_counts_and_nothing_is_closed(pair):
     with ours, theirs, datagram, socket.create_server(("127.0.0.1", 0)) as server, Path(os.devnull).open("rb") as file:
         others = [one.fileno() for one in (ours, theirs, datagram, server, file)]
         for one in others:
-            assert Line(range(one, one + 1))._find() is None  # noqa: SLF001 - that nothing is open is not told apart from unknown
+            assert Line(range(one, one + 1))._find() is None
         both = [one.fileno() for one in pair]
         assert Line(range(min(both), max(both) + 1)).look(1.0) == (0.0, 0.0)
         for one in (*others, *both):
