@@ -103,7 +103,9 @@ class _Soak:
 
     def figures(self) -> list[Figure]:
         """End all faults, see who is alive, and count."""
-        command = f"python -m bench soak --sessions {self._plan.sessions} --minutes {self._plan.seconds / MINUTE:g} --seed {self._seed}"
+        plan = self._plan
+        command = f"python -m bench soak --sessions {plan.sessions} --minutes {plan.seconds / MINUTE:g}"
+        command += f" --faults-per-minute {plan.faults_per_minute:g} --seed {self._seed}"
         dead, last_after = self._who_is_dead()
         truth, seen = self._stage.truth(), set(self._manager.seen)
         unseen = [text for text in self._sent if text not in seen]
@@ -121,7 +123,7 @@ class _Soak:
             Figure("soak: messages without an answer", (len(unanswered),), "", command),
         ]
         found += [Figure("soak: connection lost to session back", tuple(absences), "s", command)] if absences else []
-        return found + samples.figures(self._sampler.samples, self._plan.sessions, command, self._sampler.file)
+        return found + samples.figures(self._sampler.samples, plan.sessions, command, self._sampler.file)
 
     # --- the agenda ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-QUICKLY = 10.0
+QUICKLY = 5.0
 HEALS_WITHIN = 60.0
 SLOWLY = 180.0  # wasess itself stays away for one to two minutes from a server that refused it
 EVERYONE = "*"
