@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from wasess.delivery.function import FunctionBot
 from wasess.errors import NotLinked
 from wasess.link.contract import Contract
+from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
 from wasess.link.translate import translate
+from wasess.settings import DEFAULT_WORKER_FILES
 from wasess.store.sessions import Home
+from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import EventReporter, Reporter, Reporters, TextReporter, trouble_teller
 from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from wasess.link.port import LinkHost
     from wasess.settings import Settings
     from wasess.store.sessions import Session
+
+MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,9 @@ class Realm:
         """Where the phone of a sandbox looks for the code of a user."""
         return self.contract.camera / user if self.contract and self.contract.camera else None
 
-    def host(self) -> LinkHost:
-        """Starts links in this realm."""
-        return WorkerHost(self.contract)
+    def host(self, files: int = DEFAULT_WORKER_FILES) -> LinkHost:
+        """Starts links in this realm. ``files``: how many each worker may have open."""
+        return WorkerHost(self.contract, files)
 
 
 def realm(contract_file: Path | None) -> Realm:
@@ -61,7 +67,26 @@ def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: T
     _require_sessions(home, settings.only)
     reporter = _reporter(people, programs if settings.events else None)
     function = FunctionBot(bot, trouble_teller(reporter)) if bot else None
-    return Supervisor(home, where.host(), translate, reporter, bot=function, settings=Pace(max_parallel=settings.max_parallel))
+    return Supervisor(
+        home,
+        where.host(settings.worker_files),
+        translate,
+        reporter,
+        hint=hint_of,
+        bot=function,
+        settings=_pace(settings),
+        notifier=Notifier(os.environ),
+    )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(
+        max_parallel=settings.max_parallel,
+        dials_per_second=settings.dials_per_second,
+        worker_memory=settings.worker_memory * MEBIBYTE,
+        disk_reserve=settings.disk_reserve * MEBIBYTE,
+        seen=settings.presence == "normal",
+    )
 
 
 class ChosenSessions(Home):

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from village import EVENT, POISON, HandClock, Told, Village, link_device, spooled, text, translate, until
+from village import EVENT, POISON, HandClock, Told, Village, link_device, spooled, text, tools, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut, StreamReplaced
+from wasess.core.snapshot import Worker
 from wasess.core.states import State
 from wasess.delivery.bot import Bot, Outcome, Verdict
 from wasess.delivery.dispatcher import Dispatcher
@@ -17,7 +18,7 @@ from wasess.errors import UnsupportedPlatform, WorkerFailed
 from wasess.link.port import LinkSignal
 from wasess.store.frame import frame
 from wasess.store.spool import SpoolReader
-from wasess.supervisor.keeper import Keeper, Tools
+from wasess.supervisor.keeper import Keeper
 from wasess.supervisor.report import trouble_teller
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Stage:
         self.keeper = self.new_keeper()
 
     def new_keeper(self) -> Keeper:
-        return Keeper(self.session, Tools(self.host, translate, self.told, self.clock, lambda: 0.5, self.dispatcher))
+        return Keeper(self.session, tools(self.host, self.told, self.clock, dispatcher=self.dispatcher))
 
     @property
     def link(self) -> ScriptedLink:
@@ -97,7 +98,7 @@ async def test_a_session_is_restored_recorded_and_taken_down(home: Home, told: T
         await stage.online()
         assert stage.keeper.settled.is_set()
         await until(lambda: (record := stage.session.record.load()) and record.state == "online")
-    assert told.lines == ["alice restored (0.0 s)", "automatic reconnect on for alice", "alice stopped"]
+    assert told.lines == ["restoring alice", "alice restored (0.0 s)", "automatic reconnect on for alice", "alice stopped"]
     record = stage.session.record.load()
     assert record
     assert (record.state, record.jid, record.last_online_at) == ("stopped", "491700000001:1@s.whatsapp.net", stage.clock.time)
@@ -125,7 +126,7 @@ async def test_a_worker_that_does_not_come_back_is_killed_and_replaced(home: Hom
         first = stage.link
         stage.link.frames(EVENT, spooled(Disconnected()))
         await stage.reach(State.RECOVERING)
-        stage.clock.advance(45)
+        stage.clock.advance(48)
         await until(first.ended.is_set)
         await until(lambda: stage.keeper.snapshot.timer == "retry")
         stage.clock.advance(1)
@@ -230,7 +231,7 @@ async def test_what_was_left_in_the_spool_is_delivered_and_drives_nothing(home: 
     stale = [Connected(), text("left"), StreamReplaced(), LoggedOut(401)]
     stage.append(*(frame(EVENT, spooled(event)) for event in stale))
     async with stage.running():
-        await until(lambda: bot.asked == ["left"])
+        await until(lambda: bot.asked == ["left"] and stage.host.links)
         assert stage.keeper.snapshot.state is State.CONNECTING
         stage.link.frames(EVENT, spooled(Connected()))
         await until(lambda: stage.uncommitted == 0)
@@ -270,7 +271,7 @@ async def test_a_reply_waits_for_the_session_to_be_online(home: Home, told: Told
 
 async def test_a_reply_that_is_refused_while_online_is_given_up(home: Home, told: Told):
     stage = Stage(home, told)
-    stage.keeper = Keeper(stage.session, Tools(stage.host, translate, told, stage.clock, lambda: 0.0))
+    stage.keeper = Keeper(stage.session, tools(stage.host, told, stage.clock, dice=lambda: 0.0))
     async with stage.running():
         await stage.online()
         stage.link.refusal = "no"
@@ -340,7 +341,7 @@ async def test_a_stop_while_the_worker_is_being_started_still_stops_it(home: Hom
     stage.host = slow = Slow()
     stage.keeper = stage.new_keeper()
     async with stage.running() as task:
-        await stage.reach(State.CONNECTING)
+        await until(lambda: stage.keeper.snapshot.worker is Worker.RUNNING)
         stage.keeper.request_stop()
         await stage.reach(State.STOPPED)
         slow.gate.set()

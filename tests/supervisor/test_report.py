@@ -48,7 +48,10 @@ def test_a_reader_that_has_gone_stops_nothing():
 
 def test_the_action_names_the_session():
     change = Report(State.LOGGED_OUT, reasons.LOGGED_OUT, "error")
-    assert state_notice("bob", change, 0.0).line == "bob: logged out by WhatsApp or on the phone. Pair again: `wasess connect bob --force`."
+    assert (
+        state_notice("bob", change, 0.0).line
+        == "bob: logged out by WhatsApp or on the phone. The old credentials are kept. Pair again: `wasess connect bob --force`."
+    )
 
 
 def test_troubles_of_the_bot_are_notices():

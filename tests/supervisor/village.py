@@ -6,12 +6,15 @@ import asyncio
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wasess.core import events
 from wasess.core.message import Message
 from wasess.link.scripted import ScriptedHost, ScriptedLink
+from wasess.supervisor.gate import Gate
+from wasess.supervisor.keeper import Tools
+from wasess.supervisor.teller import Alerts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +62,21 @@ def unlink_device(session: Session) -> None:
         database.execute("DELETE FROM whatsmeow_device")
 
 
+def tools(host: Any, told: Told, clock: Any, *, dispatcher: Any = None, **others: Any) -> Tools:
+    """What keepers share, with a wide gate and a lucky number in the middle."""
+    shared = Tools(host, translate, hint_of, told, clock, lambda: 0.5, Gate(8, 1000.0, clock), Alerts(), dispatcher=dispatcher)
+    return replace(shared, **others)
+
+
+def hint_of(line: str) -> events.Event | None:
+    """The tests' own library log: ``ERROR hint NAME {fields}``."""
+    word, _, rest = line.partition(" hint ")
+    if word != "ERROR" or not rest:
+        return None
+    name, _, fields = rest.partition(" ")
+    return getattr(events, name)(**json.loads(fields or "{}"))
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 -- conditions are about files and processes too
@@ -77,14 +95,24 @@ class HandAlarm:
 
 
 class HandClock:
-    """Stands still until `advance`."""
+    """Stands still until `advance`. ``set_wall`` sets the wall clock, which nothing else may be moved by."""
 
     def __init__(self) -> None:
         self.time = 1_700_000_000.0
+        self.wrong = 0.0
         self.alarms: list[HandAlarm] = []
 
     def now(self) -> float:
+        return self.time + self.wrong
+
+    def steady(self) -> float:
         return self.time
+
+    def wall_of(self, steady: float) -> float:
+        return steady + self.wrong
+
+    def set_wall(self, by: float) -> None:
+        self.wrong += by
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> HandAlarm:
         alarm = HandAlarm(self.time + delay, callback, self.alarms)

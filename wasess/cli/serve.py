@@ -13,10 +13,19 @@ from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption
 from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.delivery.function import validate_bot
-from wasess.settings import DEFAULT_MAX_PARALLEL, Settings
+from wasess.errors import UsageError
+from wasess.settings import (
+    DEFAULT_DIALS_PER_SECOND,
+    DEFAULT_DISK_RESERVE,
+    DEFAULT_MAX_PARALLEL,
+    DEFAULT_WORKER_FILES,
+    DEFAULT_WORKER_MEMORY,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from wasess.delivery.function import BotSpec
+    from wasess.settings import Presence
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -36,8 +45,29 @@ def serve(
         typer.Option(envvar="WASESS_ONLY", metavar="USER", help="Keep only this session; may be given several times.", show_default=False),
     ] = None,
     max_parallel: Annotated[
-        int, typer.Option(envvar="WASESS_MAX_PARALLEL", min=1, metavar="N", help="Bring up so many sessions at a time.")
+        int, typer.Option(envvar="WASESS_MAX_PARALLEL", min=1, metavar="N", help="Let so many sessions dial at a time.")
     ] = DEFAULT_MAX_PARALLEL,
+    dials_per_second: Annotated[
+        float, typer.Option(envvar="WASESS_DIALS_PER_SECOND", min=0.1, metavar="N", help="Start at most so many logins a second.")
+    ] = DEFAULT_DIALS_PER_SECOND,
+    worker_memory: Annotated[
+        int, typer.Option(envvar="WASESS_WORKER_MEMORY", min=32, metavar="MIB", help="Replace a session's process that needs more memory.")
+    ] = DEFAULT_WORKER_MEMORY,
+    worker_files: Annotated[
+        int, typer.Option(envvar="WASESS_WORKER_FILES", min=64, metavar="N", help="Let a session's process have so many files open.")
+    ] = DEFAULT_WORKER_FILES,
+    disk_reserve: Annotated[
+        int,
+        typer.Option(envvar="WASESS_DISK_RESERVE", min=0, metavar="MIB", help="Take no messages while less disk space than this is free."),
+    ] = DEFAULT_DISK_RESERVE,
+    presence: Annotated[
+        str,
+        typer.Option(
+            envvar="WASESS_PRESENCE",
+            metavar="normal|quiet",
+            help="Let WhatsApp see the device in use for a moment at a login and once a day, or never.",
+        ),
+    ] = "normal",
     home: HomeOption = HOME,
     sandbox: SandboxOption = None,
     json: JsonOption = False,
@@ -47,9 +77,26 @@ def serve(
     Runs until Ctrl+C or SIGTERM, then drains. Sessions that `wasess connect` links meanwhile are taken over at once.
     """
     spec = validate_bot(bot) if bot else None
-    settings = Settings(home, sandbox, events=events, only=tuple(only or ()), max_parallel=max_parallel)
+    settings = Settings(
+        home,
+        sandbox,
+        events=events,
+        only=tuple(only or ()),
+        max_parallel=max_parallel,
+        dials_per_second=dials_per_second,
+        worker_memory=worker_memory,
+        worker_files=worker_files,
+        disk_reserve=disk_reserve,
+        presence=_presence(presence),
+    )
     code = asyncio.run(_serve(settings, spec))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
+
+
+def _presence(text: str) -> Presence:
+    if text == "normal" or text == "quiet":  # noqa: PLR1714 - as `in {...}` the type checker does not narrow it
+        return text
+    raise UsageError(f"{text!r} is no presence", hint="--presence normal, or --presence quiet")
 
 
 async def _serve(settings: Settings, bot: BotSpec | None) -> int:

@@ -24,13 +24,14 @@ from wasess.store.lock import FileLock, Holder, holder
 from wasess.store.records import RecordFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from contextlib import AbstractContextManager
 
 DEFAULT_HOME = "auth_sessions"
 HOME_LOCK_NAME = ".lock"
 SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
+ALIVE_NAME = ".alive"
 KEPT_NAME = "kept"
 
 Realm = Literal["whatsapp", "sandbox"]
@@ -111,6 +112,19 @@ class Home:
         """Become the one manager of this home. Raises `Locked`."""
         return FileLock.acquire(self.path / HOME_LOCK_NAME, purpose, wait)
 
+    def note_alive(self) -> None:
+        """Leave a sign that a manager runs; an unfit file system is no reason to stop."""
+        with suppress(OSError):
+            os.close(os.open(self.path / ALIVE_NAME, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
+            os.utime(self.path / ALIVE_NAME, follow_symlinks=False)
+
+    def last_alive(self) -> float:
+        """Return the Unix time of the last sign; 0.0 when there never was one."""
+        try:
+            return (self.path / ALIVE_NAME).lstat().st_mtime
+        except OSError:
+            return 0.0
+
     def lock_holder(self) -> Holder | None:
         """Tell which process manages this home now."""
         return holder(self.path / HOME_LOCK_NAME)
@@ -168,6 +182,11 @@ class Session:
     def lock_holder(self) -> Holder | None:
         """Tell which process holds the session now."""
         return holder(self.folder / SESSION_LOCK_NAME)
+
+    def rival(self, own_pids: Collection[int]) -> str:
+        """Say who else may use this session, after WhatsApp has told that somebody does; empty when this machine does not know."""
+        found = self.lock_holder()
+        return f"process {found.pid} on this machine" if found and found.pid and found.pid not in own_pids else ""
 
     @property
     def record(self) -> RecordFile:

@@ -1,4 +1,8 @@
-"""The clock and the alarm of the supervisor, a door of its own so that tests can turn the hands."""
+"""The clock and the alarm of the supervisor, a door of its own so that tests can turn the hands.
+
+Two times: *wall* time is what people and files are told, and it jumps when somebody sets the clock. *Steady* time never does; it
+looks like Unix time, begins where wall time was when the clock was made, and passes while the machine sleeps (CLOCK_BOOTTIME).
+"""
 
 from __future__ import annotations
 
@@ -18,22 +22,43 @@ class Alarm(Protocol):
 
 
 class Clock(Protocol):
-    """Tells the time and calls later."""
+    """Tells the time and calls later. All in seconds."""
 
     def now(self) -> float:
-        """Return Unix time in seconds."""
+        """Return the wall time."""
+
+    def steady(self) -> float:
+        """Return the steady time."""
+
+    def wall_of(self, steady: float) -> float:
+        """Return the wall time of a steady moment, as the clock is set now."""
 
     def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
-        """Call ``callback`` on the event loop in ``delay`` seconds."""
+        """Call ``callback`` on the event loop in ``delay`` seconds; time in which the machine sleeps does not count."""
 
 
 class SystemClock:
     """The real one."""
 
+    def __init__(self) -> None:
+        self._began = time.time() - _boottime()
+
     def now(self) -> float:
         """See `Clock`."""
         return time.time()
 
+    def steady(self) -> float:
+        """See `Clock`."""
+        return self._began + _boottime()
+
+    def wall_of(self, steady: float) -> float:
+        """See `Clock`."""
+        return self.now() + (steady - self.steady())
+
     def call_later(self, delay: float, callback: Callable[[], None]) -> Alarm:
         """See `Clock`."""
         return asyncio.get_running_loop().call_later(delay, callback)
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

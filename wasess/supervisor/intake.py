@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class Intake:
         self._last_end = 0
         self._committed = 0
         self._position = 0
-        self._fresh_from = 0
+        self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
         self._taking = False
 
     def worker_starts(self) -> None:

@@ -2,6 +2,8 @@
 
 Everything arrives in one inbox and is dealt with in order by one task; what takes long (the bot, a sending, the worker's end) runs
 beside it. Messages from the spool go to the dispatcher and are committed when it is done with them.
+
+The machine's moments are the clock's steady ones; what people and files are told is wall time.
 """
 
 from __future__ import annotations
@@ -11,29 +13,36 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wasess.core import backoff, reasons
-from wasess.core.commands import ClearTimer, Deliver, KillWorker, Record, Report, SetTimer, StartWorker, StopWorker
-from wasess.core.events import Event, MessageReceived, StartRequested, StopRequested, TimerFired, WorkerEnded, WorkerStarted
-from wasess.core.machine import Snapshot, Worker, step
+from wasess.core import backoff, commands, events, reasons
+from wasess.core.machine import step
+from wasess.core.snapshot import Snapshot, Worker
 from wasess.core.states import LIVE, State
 from wasess.delivery.dispatcher import Parcel
-from wasess.errors import UnsupportedPlatform, WasessError
-from wasess.link.port import LinkSignal, LinkSpec
+from wasess.errors import WasessError
+from wasess.link.port import LinkSignal
 from wasess.supervisor.intake import Intake
 from wasess.supervisor.journal import Journal
-from wasess.supervisor.report import Notice, state_notice
+from wasess.supervisor.teller import Teller
+from wasess.supervisor.tether import Tether
+from wasess.supervisor.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from wasess.core.commands import Command
+    from wasess.core.events import Event
     from wasess.core.message import Message
     from wasess.delivery.dispatcher import Dispatcher
-    from wasess.link.port import Link, LinkHost
+    from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
     from wasess.supervisor.clock import Alarm, Clock
+    from wasess.supervisor.gate import Gate
     from wasess.supervisor.intake import Ticket
     from wasess.supervisor.report import Reporter
+    from wasess.supervisor.teller import Alerts
+    from wasess.supervisor.tether import Incoming
+
+    Account = commands.Report | commands.Record | commands.BeginOutage | commands.EndOutage | commands.AmendOutage
 
 REPLY_TRIES = 5
 BREATH_EVERY = 100  # events from the spool, before other sessions get their turn
@@ -42,37 +51,55 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A question to the keeper itself: do you still take things in?"""
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
-    """What all keepers share. ``dispatcher`` is None without a bot; ``dice`` is uniform in [0, 1)."""
+    """What all keepers share. ``translate`` reads spool frames, ``hint`` the library's log lines; ``dice`` is uniform in [0, 1).
+
+    ``memory``: bytes a worker may use, 0 for any. ``seen``: whether WhatsApp may show this device as in use now and then.
+    ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot.
+    """
 
     host: LinkHost
     translate: Callable[[int, bytes], Event]
+    hint: Callable[[str], Event | None]
     reporter: Reporter
     clock: Clock
     dice: Callable[[], float]
+    gate: Gate
+    alerts: Alerts
+    memory: int = 0
+    seen: bool = True
+    network_works: Callable[[str], None] = lambda _user: None
     dispatcher: Dispatcher | None = None
 
 
 class Keeper:
-    """One session. ``settled`` is set once the first try has come to an end, good or bad; ``snapshot`` may be read at any time."""
+    """One session. ``settled`` is set once the first try has come to an end, good or bad; ``snapshot`` may be read at any time.
 
-    def __init__(self, session: Session, tools: Tools) -> None:
+    ``last_alive``: Unix time when a manager was last known to run here, 0 when unknown.
+    """
+
+    def __init__(self, session: Session, tools: Tools, last_alive: float = 0.0) -> None:
         self.user = session.user
         self.snapshot = Snapshot()
         self.settled = asyncio.Event()
+        self.ticked_at = 0.0
         self._session = session
         self._tools = tools
-        self._inbox: asyncio.Queue[LinkSignal | Event | Exception] = asyncio.Queue()
-        self._intake = Intake(session.folder, tools.translate, self._report_poison)
-        self._journal = Journal(session, tools.clock.now, lambda sentence: self._report_trouble("RECORD_NOT_KEPT", sentence))
-        self._link: Link | None = None
-        self._ending: type[StopWorker | KillWorker] | None = None
+        self._last_alive = last_alive
+        self._inbox: asyncio.Queue[Incoming | Tick] = asyncio.Queue()
+        self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
+        self._intake = Intake(session.folder, tools.translate, self._teller.poison)
+        self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
+        self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
         self._alarm: Alarm | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._online = asyncio.Event()
         self._closing = False
-        self._began_at = 0.0
-        self._restored = False
+        self._pid = 0
 
     @property
     def online(self) -> bool:
@@ -81,34 +108,43 @@ class Keeper:
 
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""
-        self._began_at, self._restored = self._tools.clock.now(), False
-        self._inbox.put_nowait(StartRequested())
+        self._teller.begin()
+        self._inbox.put_nowait(events.StartRequested(paired_at=self._tools.clock.steady()))
 
     def request_stop(self) -> None:
         """Drain the worker and let `run` return."""
         self._closing = True
-        self._inbox.put_nowait(StopRequested())
+        self._inbox.put_nowait(events.StopRequested())
+
+    def tell(self, event: Event) -> None:
+        """Something that concerns every session has happened."""
+        self._inbox.put_nowait(event)
+
+    def look(self) -> None:
+        """Look at the worker from outside, and see whether the keeper itself takes things in: ``ticked_at`` follows."""
+        self._tether.look()
+        self._inbox.put_nowait(Tick())
 
     def kill(self) -> None:
         """End the worker at once."""
-        self._ending = KillWorker
-        if self._link is not None:
-            self._link.kill()
+        self._tether.kill()
 
     async def run(self) -> None:
         """Bring the session up and keep it up until `request_stop`. Raises `errors.UnsupportedPlatform` when no worker can ever run."""
-        self._began_at = self._tools.clock.now()
-        await self._journal.open()
-        self._inbox.put_nowait(StartRequested())
+        self._teller.begin()
+        self.ticked_at = self._tools.clock.steady()
+        past = await self._journal.open(self._last_alive)
+        self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
         self._inbox.put_nowait(LinkSignal("spooled"))  # what was left from before
         try:
-            while not self._closing or self.snapshot.worker is not Worker.ABSENT:
+            while not (
+                self._closing and self.snapshot.state in {State.STOPPED, State.LOGGED_OUT} and self.snapshot.worker is Worker.ABSENT
+            ):
                 await self._take_in(await self._inbox.get())
         finally:
             self._set_alarm(None)
-            self.kill()
-            for task in self._tasks:
-                task.cancel()
+            self._tether.close()
+            await self._journal.flush()
 
     async def reply(self, chat: str, text: str) -> None:
         """Send a text as soon as the session is online. Raises `errors.WasessError` when it was refused five times while online."""
@@ -116,39 +152,53 @@ class Keeper:
         while True:
             await self._online.wait()
             try:
-                if self._link is not None:
-                    await self._link.send(chat, text)
-                    return
+                await self._tether.send(chat, text)
             except WasessError:
                 if self.online:
                     failures += 1
                 if failures == REPLY_TRIES:
                     raise
+            else:
+                return
             await asyncio.sleep(backoff.delay(failures, self._tools.dice()))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
-    async def _take_in(self, item: LinkSignal | Event | Exception) -> None:
-        if isinstance(item, Exception):
-            raise item
-        if isinstance(item, Event):
-            await self._feed(item)
-        elif item.kind == "spooled":
-            await self._read_spool()
-        elif item.kind == "started":
-            await self._feed(WorkerStarted(int(item.value or 0)))
-        elif item.kind == "log":
-            level, _, text = item.value.partition(" ")
-            logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text)
-        elif item.kind == "ended":
-            await self._read_spool()
-            self._link = None
-            await self._feed(WorkerEnded(item.value, item.detail))
+    async def _take_in(self, item: Incoming | Tick) -> None:
+        match item:
+            case Tick():
+                self.ticked_at = self._tools.clock.steady()
+            case Exception():
+                raise item
+            case events.Event():
+                await self._feed(item)
+            case LinkSignal(kind="spooled"):
+                await self._read_spool()
+            case LinkSignal(kind="started", value=pid):
+                self._pid = int(pid or 0)
+                await self._feed(events.WorkerStarted(self._pid))
+            case LinkSignal(kind="log", value=line):
+                await self._hear_log(line)
+            case LinkSignal(kind="ended", value=cause, detail=detail):
+                await self._read_spool()
+                self._tether.ended()
+                await self._feed(events.WorkerEnded(cause, detail))
+
+    async def _hear_log(self, line: str) -> None:
+        level, _, text = line.partition(" ")
+        logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text)
+        hint = self._tools.hint(line)
+        if isinstance(hint, events.DatabaseBusy):
+            self._teller.trouble("DATABASE_BUSY", "another program keeps its database (device.db) locked; messages wait", sparing=True)
+        elif hint is not None:
+            await self._feed(hint)
 
     async def _read_spool(self) -> None:
         for number, taken in enumerate(self._intake.take(), 1):
-            if isinstance(taken.event, MessageReceived):
+            if isinstance(taken.event, events.MessageReceived):
                 await self._feed(taken.event, taken.ticket)
+                if taken.event.message.from_phone:
+                    await self._journal.phone_seen(taken.event.message.timestamp)
             else:
                 if taken.fresh:
                     await self._feed(taken.event)
@@ -157,13 +207,15 @@ class Keeper:
                 await asyncio.sleep(0)
 
     async def _feed(self, event: Event, ticket: Ticket | None = None) -> None:
-        now = self._tools.clock.now()
-        self.snapshot, commands = step(self.snapshot, event, now, self._tools.dice())
-        self._note_state()
-        for command in commands:
+        if isinstance(event, events.StreamReplaced):
+            event = replace(event, holder=await asyncio.to_thread(self._session.rival, {self._pid}))
+        before = self.snapshot
+        self.snapshot, wanted = step(before, event, self._tools.clock.steady(), self._tools.dice())
+        self._note_state(before)
+        for command in wanted:
             await self._carry_out(command, ticket)
 
-    def _note_state(self) -> None:
+    def _note_state(self, before: Snapshot) -> None:
         if self.online:
             self._online.set()
         else:
@@ -171,57 +223,57 @@ class Keeper:
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
+        if self.snapshot.worker is not Worker.RUNNING or self.online:
+            self._tether.leave_place()
+        if self.online and before.reason in reasons.NETWORK:
+            self._tools.network_works(self.user)
 
     # --- what the machine says --------------------------------------------------------------------------------------
 
     async def _carry_out(self, command: Command, ticket: Ticket | None) -> None:
         match command:
-            case StartWorker():
-                self._ending = None
-                self._intake.worker_starts()
-                self._beside(self._live())
-            case StopWorker():
-                self._ending = StopWorker
-                self._beside(self._stop_link())
-            case KillWorker():
-                self.kill()
-            case SetTimer(name, delay):
-                self._set_alarm(self._tools.clock.call_later(delay, lambda: self._inbox.put_nowait(TimerFired(name))))
-            case ClearTimer():
-                self._set_alarm(None)
-            case Deliver(message) if ticket is not None:
+            case commands.Deliver(message) if ticket is not None:
                 self._deliver(message, ticket)
-            case Report():
-                self._report(command)
-            case Record():
-                await self._journal.write(command)
+            case commands.SetTimer(name, delay):
+                self._set_alarm(self._tools.clock.call_later(delay, lambda: self._inbox.put_nowait(events.TimerFired(name))))
+            case commands.ClearTimer():
+                self._set_alarm(None)
+            case commands.Report() | commands.Record() | commands.BeginOutage() | commands.EndOutage() | commands.AmendOutage():
+                await self._keep_account(command)
+            case _:
+                self._handle_worker(command)
+
+    def _handle_worker(self, command: Command) -> None:
+        match command:
+            case commands.AskTurn():
+                self._tether.ask_turn()
+            case commands.StartWorker():
+                self._teller.starting()
+                self._intake.worker_starts()
+                self._tether.start()
+            case commands.StopWorker():
+                self._tether.stop()
+            case commands.KillWorker():
+                self._tether.kill()
+            case commands.Probe(deadline):
+                self._tether.probe(deadline)
+            case commands.ShowPresence():
+                self._tether.show_presence(seen=self._tools.seen)
             case _:
                 raise AssertionError(command)
 
-    async def _live(self) -> None:
-        """From the start of a worker to its end, which is always told."""
-        try:
-            link = self._link = await self._tools.host.start(LinkSpec(self.user, self._session.folder, "run"))
-            if self._ending is KillWorker:
-                link.kill()
-            elif self._ending is StopWorker:
-                self._beside(self._stop_link())
-            async for signal in link.signals():
-                self._inbox.put_nowait(signal)
-        except UnsupportedPlatform as error:
-            self._inbox.put_nowait(error)
-        except (WasessError, OSError) as error:
-            self._inbox.put_nowait(LinkSignal("ended", "crashed", str(error)))
-        except Exception as error:  # noqa: BLE001 - a bug: `run` raises it, and nobody waits for an end that is never told
-            self._inbox.put_nowait(error)
-
-    async def _stop_link(self) -> None:
-        if self._link is None:
-            return  # it is being started; `_live` sees what was asked for
-        try:
-            await self._link.stop()
-        except WasessError:
-            self.kill()
+    async def _keep_account(self, command: Account) -> None:
+        """What people and files are told, in wall time."""
+        wall_of = self._tools.clock.wall_of
+        match command:
+            case commands.Report(next_try_at=moment):
+                self._teller.report(replace(command, next_try_at=None if moment is None else wall_of(moment)))
+            case commands.Record(at=at, resume_at=moment):
+                await self._journal.write(replace(command, at=wall_of(at), resume_at=None if moment is None else wall_of(moment)))
+            case commands.BeginOutage(at=at) | commands.EndOutage(at=at):
+                await self._journal.outage(replace(command, at=wall_of(at)))
+            case commands.AmendOutage():
+                await self._journal.outage(command)
 
     def _deliver(self, message: Message, ticket: Ticket) -> None:
         dispatcher = self._tools.dispatcher
@@ -230,37 +282,10 @@ class Keeper:
         else:
             dispatcher.submit(Parcel(self.user, message, self.reply, lambda: self._intake.finish(ticket)))
 
+    def _steady_of(self, wall: float) -> float:
+        return self._tools.clock.steady() + (wall - self._tools.clock.now()) if wall else 0.0
+
     def _set_alarm(self, alarm: Alarm | None) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = alarm
-
-    def _beside(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # --- what people are told ---------------------------------------------------------------------------------------
-
-    def _report(self, change: Report) -> None:
-        now = self._tools.clock.now()
-        lines = {
-            reasons.STARTING: "",
-            reasons.ONLINE: f"{self.user} is online again" if self._restored else "",
-            reasons.STOPPED: f"{self.user} stopped",
-        }
-        self._tools.reporter.report(state_notice(self.user, change, now, lines.get(change.reason)))
-        if change.reason is reasons.ONLINE and not self._restored:
-            self._restored = True
-            restored = Notice(now, "restored", f"{self.user} restored ({now - self._began_at:.1f} s)", self.user)
-            self._tools.reporter.report(restored)
-            self._tools.reporter.report(replace(restored, event="reconnect_on", line=f"automatic reconnect on for {self.user}"))
-
-    def _report_poison(self, code: int, error: Exception) -> None:
-        self._report_trouble("POISON_FRAME", f"an event of kind {code} can't be read and was skipped ({type(error).__name__})")
-
-    def _report_trouble(self, code: str, sentence: str) -> None:
-        line = f"{self.user}: {sentence}"
-        self._tools.reporter.report(
-            Notice(self._tools.clock.now(), "trouble", line, self.user, code=code, reason=sentence, level="warning")
-        )

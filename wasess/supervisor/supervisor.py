@@ -14,10 +14,14 @@ from wasess.core.states import State
 from wasess.delivery.dispatcher import Dispatcher
 from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
+from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
+from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
+from wasess.supervisor.rounds import Rounds
 from wasess.supervisor.signals import ending_signals
 from wasess.supervisor.survey import survey
+from wasess.supervisor.teller import Alerts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Bot
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Home, Session
+    from wasess.supervisor.clock import Clock
     from wasess.supervisor.report import Reporter
     from wasess.supervisor.survey import Finding
 
@@ -38,10 +43,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Seconds, but for ``max_parallel``."""
+    """Seconds, unless a line says otherwise."""
 
-    max_parallel: int = 8  # sessions that are brought up at once
-    place_for: float = 1.0  # as long a session may hold up the next in line
+    max_parallel: int = 8  # sessions that dial at once
+    place_for: float = 1.0  # as long a session that dials may hold up the next in line
+    dials_per_second: float = 20.0  # of all sessions together; the libraries' own redials are not counted
+    worker_memory: int = 256 * 2**20  # bytes; a worker that needs more is replaced
+    disk_reserve: int = 32 * 2**20  # bytes; with less than this on the home's file system, no message is accepted
+    seen: bool = True  # WhatsApp may show the device as in use now and then
     ready_within: float = 10.0  # then the manager is ready, with whatever is online
     look_every: float = 0.5  # for sessions newly linked or removed
     bot_patience: float = 2.5  # at the end, for what the bot is at
@@ -51,39 +60,56 @@ class Settings:
 
 @dataclass(slots=True, eq=False)
 class _Kept:
-    """A keeper and its tasks: ``running`` is the keeper's own, None while it waits for its turn. ``jid``: the device it was started with."""
+    """A keeper and its task. ``jid``: the device it was started with."""
 
     session: Session
     keeper: Keeper
     jid: str
     task: asyncio.Task[None] | None = None
-    running: asyncio.Task[None] | None = None
     removed: bool = False
 
 
 class Supervisor:
     """One for a home; `run` once. ``translate`` is `link.translate.translate`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the doors of the whole manager, each by its name
         self,
         home: Home,
         host: LinkHost,
         translate: Callable[[int, bytes], Event],
         reporter: Reporter,
         *,
+        hint: Callable[[str], Event | None] = lambda _line: None,
         bot: Bot | None = None,
         settings: Settings | None = None,
+        clock: Clock | None = None,
+        notifier: Notifier | None = None,
     ) -> None:
         self._home = home
         self._host = host
         self._bot = bot
         self._reporter = reporter
-        self._settings = settings or Settings()
-        self._clock = SystemClock()
+        self._settings = chosen = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._notifier = notifier or Notifier({})
         self._dispatcher = Dispatcher(bot, trouble_teller(reporter)) if bot else None
-        self._tools = Tools(host, translate, reporter, self._clock, random.random, self._dispatcher)
+        self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve)
+        self._tools = Tools(
+            host=host,
+            translate=translate,
+            hint=hint,
+            reporter=reporter,
+            clock=self._clock,
+            dice=random.random,
+            gate=Gate(chosen.max_parallel, chosen.dials_per_second, self._clock, chosen.place_for),
+            alerts=Alerts(),
+            memory=chosen.worker_memory,
+            seen=chosen.seen,
+            network_works=self._rounds.network_works,
+            dispatcher=self._dispatcher,
+        )
+        self._last_alive = 0.0
         self._kept: dict[str, _Kept] = {}
-        self._places = asyncio.Semaphore(self._settings.max_parallel)
         self._explained: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
         self._stop = asyncio.Event()
@@ -105,18 +131,21 @@ class Supervisor:
         Raises `errors.Locked` (naming the holder) when another manager has this home, and `errors.UnsupportedPlatform` when no
         session can ever run here.
         """
+        self._last_alive = self._home.last_alive()
         with self._home.lock("serve"), ending_signals(self.stop, self.leave):
             self._tell("manager_starting", "manager starting")
-            managing = asyncio.create_task(self._manage())
+            working = {asyncio.create_task(self._manage()), asyncio.create_task(self._rounds.walk())}
             stopped = asyncio.create_task(self._stop.wait())
             try:
-                await asyncio.wait({managing, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                stopped.cancel()
-                managing.cancel()
+                self._notifier.stopping()
+                for task in (*working, stopped):
+                    task.cancel()
                 await self._end()
-            with suppress(asyncio.CancelledError):
-                await managing
+            for task in working:
+                with suppress(asyncio.CancelledError):
+                    await task
         if self._fatal:
             raise self._fatal
         return INTERRUPTED if self._leave.is_set() else 0
@@ -143,12 +172,13 @@ class Supervisor:
                 task.cancel()
         online = sum(kept.keeper.online for kept in self._kept.values())
         self._tell("manager_ready", f"manager ready: {online} of {found} online")
+        self._notifier.ready(f"{online} of {found} sessions online")
 
     async def _first_try(self, kept: _Kept) -> None:
         """Wait until the session is up, or has failed, or its keeper has."""
         settled = asyncio.create_task(kept.keeper.settled.wait())
         try:
-            await asyncio.wait({settled, *filter(None, [kept.running or kept.task])}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({settled, *filter(None, [kept.task])}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             settled.cancel()
 
@@ -176,7 +206,8 @@ class Supervisor:
             self._explain(finding)
 
     def _take_over(self, finding: Finding) -> None:
-        kept = _Kept(finding.session, Keeper(finding.session, self._tools), finding.device.jid if finding.device else "")
+        keeper = Keeper(finding.session, self._tools, self._last_alive)
+        kept = _Kept(finding.session, keeper, finding.device.jid if finding.device else "")
         self._kept[finding.session.user] = kept
         kept.task = asyncio.create_task(self._keep(kept))
 
@@ -187,7 +218,6 @@ class Supervisor:
         jid = finding.device.jid if finding.device else ""
         if jid and jid != kept.jid and not finding.held:
             kept.jid = jid
-            self._tell("restoring", f"restoring {kept.session.user}", kept.session.user)
             kept.keeper.request_start()
         elif not jid:
             kept.jid = ""
@@ -208,16 +238,10 @@ class Supervisor:
     # --- keeping ----------------------------------------------------------------------------------------------------
 
     async def _keep(self, kept: _Kept) -> None:
-        """Wait for a place among those that are brought up, leave it soon, and stay with the keeper to its end."""
+        """Stay with the keeper to its end."""
         user = kept.session.user
         try:
-            async with self._places:
-                self._tell("restoring", f"restoring {user}", user)
-                kept.running = asyncio.create_task(kept.keeper.run())
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.place_for):
-                        await self._first_try(kept)
-            await kept.running
+            await kept.keeper.run()
         except UnsupportedPlatform as error:
             self._fatal = error
             self.stop()
@@ -227,8 +251,6 @@ class Supervisor:
             else:
                 self._let_go(kept)
         finally:
-            if kept.running:
-                kept.running.cancel()
             if self._kept.get(user) is kept:
                 del self._kept[user]
             if self._dispatcher:
@@ -247,13 +269,10 @@ class Supervisor:
         if not kept.removed:
             kept.removed = True
             self._tell("removed", f"{kept.session.user} was removed; no longer kept", kept.session.user)
-            self._take_down(kept)
-
-    def _take_down(self, kept: _Kept) -> None:
-        if kept.running:
             kept.keeper.request_stop()
-        elif kept.task:
-            kept.task.cancel()
+
+    def _running(self) -> list[Keeper]:
+        return [kept.keeper for kept in self._kept.values()]
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -273,7 +292,7 @@ class Supervisor:
             await self._dispatcher.drain(self._settings.bot_patience)
         tasks = [kept.task for kept in self._kept.values() if kept.task]
         for kept in self._kept.values():
-            self._take_down(kept)
+            kept.keeper.request_stop()
         if tasks:
             await asyncio.wait(tasks, timeout=self._settings.drain_patience)
 

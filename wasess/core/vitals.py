@@ -1,0 +1,58 @@
+"""Decides from two looks at a worker's process whether something is wrong with it. Pure.
+
+A machine that is busy makes healthy processes late, so lateness alone proves nothing: a process that wants to run and is not let is
+not stuck. What is unknown (0, empty) gives no verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.core.events import LineLost, WorkerStuck, WorkerTooLarge
+
+if TYPE_CHECKING:
+    from wasess.core.events import Event
+
+STOPPED_AFTER = 2.0  # a process that a signal has stopped: seen by the kernel, so there is no doubt
+ASLEEP_AFTER = 3.0  # it beats once a second; asleep for so long, without using the CPU, it will not wake up by itself
+STARVED_AFTER = 20.0
+LINE_AFTER = 5.0
+APART = 0.9  # seconds between two looks that can be compared
+LATE = 3.0  # when we ourselves come so late, everybody else had no time either
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look, at a steady moment; the other fields are those of `link.port.Vitals`."""
+
+    at: float
+    beat_age: float = 0.0
+    state: str = ""
+    cpu: float = 0.0
+    memory: int = 0
+    line_age: float = 0.0
+    unacked_age: float = 0.0
+
+
+def judge(before: Look | None, now: Look, memory_limit: int) -> Event | None:
+    """What is wrong, the worst first; None when nothing is, or nothing can be said. ``memory_limit`` in bytes, 0 for none."""
+    if before is None or now.at - before.at > LATE:
+        return None
+    if stuck := _stuck(before, now):
+        return WorkerStuck(stuck)
+    if memory_limit and now.memory > memory_limit:
+        return WorkerTooLarge(now.memory, memory_limit)
+    if now.unacked_age >= LINE_AFTER:
+        return LineLost("what was sent is not even acknowledged")
+    return LineLost("no connection is open") if now.line_age >= LINE_AFTER else None
+
+
+def _stuck(before: Look, now: Look) -> str:
+    silent = f"silent for {now.beat_age:.0f} s"
+    if now.state in {"T", "t"} and now.beat_age >= STOPPED_AFTER:
+        return f"stopped by a signal, {silent}"
+    idle = before.state in {"S", "D"} and now.state in {"S", "D"} and now.cpu == before.cpu and now.at - before.at >= APART
+    if idle and min(before.beat_age + now.at - before.at, now.beat_age) >= ASLEEP_AFTER:
+        return silent
+    return silent if now.beat_age >= STARVED_AFTER else ""

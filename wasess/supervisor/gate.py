@@ -1,0 +1,64 @@
+"""Who may dial, and when: so many at a time, so many a second, first come first served."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from wasess.core.pace import Pace
+
+if TYPE_CHECKING:
+    from wasess.supervisor.clock import Alarm, Clock
+
+
+class Place:
+    """A turn that has come. Leave it once the dial is over, well or badly; a dial that takes long loses it by itself."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places: asyncio.Semaphore | None = places
+        self._alarm: Alarm | None = None
+
+    def leave(self) -> None:
+        """Let the next one in. May be called twice."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._places is not None:
+            self._places.release()
+            self._places = None
+
+    def leave_at(self, alarm: Alarm) -> None:
+        """Remember the alarm that makes it leave."""
+        self._alarm = alarm
+
+
+class Gate:
+    """``max_parallel`` places, each for ``place_for`` seconds at most; ``per_second`` dials, of which as many as there are places may come at once."""
+
+    def __init__(self, max_parallel: int, per_second: float, clock: Clock, place_for: float = 1.0) -> None:
+        self._places = asyncio.Semaphore(max_parallel)
+        self._pace = Pace.full(per_second, min(float(max_parallel), max(1.0, per_second)), clock.steady())
+        self._clock = clock
+        self._place_for = place_for
+
+    async def turn(self) -> Place:
+        """Wait for a place and for its moment. Cancelled, it gives the place up."""
+        await self._places.acquire()
+        place = Place(self._places)
+        try:
+            self._pace, wait = self._pace.take(self._clock.steady())
+            if wait > 0:
+                await self._pause(wait)
+        except BaseException:
+            place.leave()
+            raise
+        place.leave_at(self._clock.call_later(self._place_for, place.leave))
+        return place
+
+    async def _pause(self, seconds: float) -> None:
+        come = asyncio.Event()
+        alarm = self._clock.call_later(seconds, come.set)
+        try:
+            await come.wait()
+        finally:
+            alarm.cancel()

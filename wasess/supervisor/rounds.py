@@ -1,0 +1,164 @@
+"""The manager's rounds: looks at everything that does not tell by itself, and proves to systemd that the manager lives.
+
+Nothing here decides about a session: what is seen is told to its keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wasess.core.events import NetworkBack, Woke
+from wasess.core.warnings import phone_warning
+from wasess.errors import WasessError
+from wasess.supervisor.awake import Awake
+from wasess.supervisor.report import Notice
+from wasess.supervisor.watch import DiskWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from wasess.core.events import DiskFree, DiskFull
+    from wasess.core.reasons import Reason
+    from wasess.store.sessions import Home
+    from wasess.supervisor.clock import Clock
+    from wasess.supervisor.keeper import Keeper
+    from wasess.supervisor.notify import Notifier
+    from wasess.supervisor.report import Reporter
+
+ROUND = 0.5
+LOOK_EVERY = 1.0
+DISK_EVERY = 2.0
+NOTE_EVERY = 10.0
+PROOF_EVERY = 3.0
+WARN_EVERY = 3600.0
+WARN_AGAIN_AFTER = 86400.0
+KEEPER_ANSWERS_WITHIN = 60.0  # a keeper that has not taken anything in for so long is stuck
+NUDGE_GATHERS = 0.2
+CLOCK_JUMP = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """When what is to be done next, in steady seconds."""
+
+    look: float = 0.0
+    disk: float = 0.0
+    note: float = 0.0
+    proof: float = 0.0
+    warn: float = 0.0
+
+
+class Rounds:
+    """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system."""
+
+    def __init__(
+        self, home: Home, clock: Clock, keepers: Callable[[], Collection[Keeper]], reporter: Reporter, notifier: Notifier, reserve: int
+    ) -> None:
+        self._home = home
+        self._clock = clock
+        self._keepers = keepers
+        self._reporter = reporter
+        self._notifier = notifier
+        self._awake = Awake(clock)
+        self._disk = DiskWatch(home.path, reserve)
+        self._nudging: asyncio.TimerHandle | None = None
+        self._status = ""
+        self._warned: dict[tuple[str, str], float] = {}
+
+    async def walk(self) -> None:
+        """Until cancelled."""
+        due = _Due()
+        while True:
+            await asyncio.sleep(ROUND)
+            now = self._clock.steady()
+            if self._look_at_the_clock():
+                due = replace(due, look=now, proof=now + PROOF_EVERY)  # nobody has had the time to answer yet
+            due = await self._do(due, now)
+
+    def network_works(self, _user: str) -> None:
+        """One session has come back from a network failure: the others need not wait any longer."""
+        if self._nudging is None:
+            self._nudging = asyncio.get_running_loop().call_later(NUDGE_GATHERS, self._nudge)
+
+    async def _do(self, due: _Due, now: float) -> _Due:
+        """Everything that is due; the file system may take its time, in a thread."""
+        if now >= due.look:
+            due = replace(due, look=now + LOOK_EVERY)
+            for keeper in self._keepers():
+                keeper.look()
+        if now >= due.disk:
+            due = replace(due, disk=now + DISK_EVERY)
+            if news := await asyncio.to_thread(self._disk.look):
+                self._tell_all(news)
+        if now >= due.note:
+            due = replace(due, note=now + NOTE_EVERY)
+            await asyncio.to_thread(self._home.note_alive)
+        if now >= due.proof:
+            due = replace(due, proof=now + PROOF_EVERY)
+            self._prove(now)
+        if now >= due.warn:
+            due = replace(due, warn=now + WARN_EVERY)
+            for user, reason in await asyncio.to_thread(self._silent_phones):
+                self._warn_of_phone(user, reason, now)
+        return due
+
+    def _look_at_the_clock(self) -> bool:
+        """Whether everything stood still for a while."""
+        slept = self._awake.look()
+        if slept:
+            self._warn("SLEPT", f"this machine, or this program, stood still for {slept:.0f} s; looking at all sessions")
+            self._tell_all(Woke(slept))
+        if abs(self._awake.jumped) >= CLOCK_JUMP:
+            self._warn("CLOCK_JUMPED", f"this machine's clock was set by {self._awake.jumped:+.0f} s")
+        return bool(slept)
+
+    def _nudge(self) -> None:
+        self._nudging = None
+        self._tell_all(NetworkBack())
+
+    def _tell_all(self, event: Woke | NetworkBack | DiskFull | DiskFree) -> None:
+        for keeper in self._keepers():
+            keeper.tell(event)
+
+    def _prove(self, now: float) -> None:
+        """Proof of life: the loop turns, threads answer (we are here), and every keeper takes things in."""
+        keepers = self._keepers()
+        stuck = [keeper.user for keeper in keepers if keeper.ticked_at and now - keeper.ticked_at > KEEPER_ANSWERS_WITHIN]
+        if stuck:
+            logger.error("the keepers of %s do not react", ", ".join(stuck))
+            return
+        self._notifier.alive()
+        status = f"{sum(keeper.online for keeper in keepers)} of {len(keepers)} sessions online"
+        if status != self._status:
+            self._status = status
+            self._notifier.status(status)
+
+    def _silent_phones(self) -> list[tuple[str, Reason]]:
+        """Whose phone WhatsApp may miss. A record that can't be read has its own complaints."""
+        found = []
+        for keeper in tuple(self._keepers()):
+            try:
+                record = self._home.session(keeper.user).record.load()
+            except (WasessError, OSError):
+                continue
+            seen = max(record.phone_seen_at or 0.0, record.paired_at or 0.0) if record else 0.0
+            if seen and (reason := phone_warning(seen, self._clock.now())):
+                found.append((keeper.user, reason))
+        return found
+
+    def _warn_of_phone(self, user: str, reason: Reason, now: float) -> None:
+        """Once a day."""
+        if now - self._warned.get((user, reason.code), -WARN_AGAIN_AFTER) < WARN_AGAIN_AFTER:
+            return
+        self._warned[user, reason.code] = now
+        line = f"{user}: {reason.sentence}. {reason.action}"
+        notice = Notice(self._clock.now(), "trouble", line, user, code=reason.code, reason=reason.sentence, action=reason.action)
+        self._reporter.report(replace(notice, level=reason.level))
+
+    def _warn(self, code: str, sentence: str) -> None:
+        self._reporter.report(Notice(self._clock.now(), "trouble", sentence, code=code, reason=sentence, level="warning"))

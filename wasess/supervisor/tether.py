@@ -1,0 +1,184 @@
+"""The keeper's hold on its session's process: turns, starts, ends, questions. Whatever comes of them goes into the keeper's inbox."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Literal
+
+from wasess.core.events import Event, ProbeAnswered, ProbeFailed, TurnCame
+from wasess.errors import UnsupportedPlatform, WasessError, WorkerFailed
+from wasess.link.port import LinkSignal, LinkSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from wasess.link.port import Link, LinkHost
+    from wasess.store.sessions import Session
+    from wasess.supervisor.clock import Alarm, Clock
+    from wasess.supervisor.gate import Gate, Place
+    from wasess.supervisor.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+Incoming = LinkSignal | Event | Exception
+
+
+class Tether:
+    """One session's link, or none. ``put`` takes what happens, in order."""
+
+    def __init__(self, session: Session, host: LinkHost, gate: Gate, clock: Clock, watch: Watch, put: Callable[[Incoming], None]) -> None:
+        self.user = session.user
+        self._session = session
+        self._host = host
+        self._gate = gate
+        self._clock = clock
+        self._watch = watch
+        self._put = put
+        self._link: Link | None = None
+        self._ending: Literal["", "stop", "kill"] = ""
+        self._place: Place | None = None
+        self._probing: asyncio.Task[None] | None = None
+        self._probe_alarm: Alarm | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    def ask_turn(self) -> None:
+        """`TurnCame` will come."""
+        self._beside(self._await_turn())
+
+    def leave_place(self) -> None:
+        """Let the next one dial."""
+        if self._place is not None:
+            self._place.leave()
+            self._place = None
+
+    async def _await_turn(self) -> None:
+        place = await self._gate.turn()
+        self.leave_place()
+        self._place = place
+        self._put(TurnCame())
+
+    # --- life and death -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the process; its end is always told."""
+        self._ending = ""
+        self._beside(self._live())
+
+    def stop(self) -> None:
+        """Drain it and let it end."""
+        self._ending = "stop"
+        self._beside(self._stop_link())
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._ending = "kill"
+        if self._link is not None:
+            self._link.kill()
+
+    def ended(self) -> None:
+        """The link has said its last word."""
+        self._link = None
+        self._end_probe()
+
+    def close(self) -> None:
+        """Kill it and forget what was under way."""
+        self.kill()
+        self.leave_place()
+        self._end_probe()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _live(self) -> None:
+        try:
+            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run"))
+            self._watch.begin(self._session.folder)
+            if self._ending == "kill":
+                link.kill()
+            elif self._ending == "stop":
+                self._beside(self._stop_link())
+            async for signal in link.signals():
+                self._put(signal)
+        except UnsupportedPlatform as error:
+            self._put(error)
+        except (WasessError, OSError) as error:
+            self._put(LinkSignal("ended", "crashed", str(error)))
+        except Exception as error:  # noqa: BLE001 - a bug: the keeper raises it, and nobody waits for an end that is never told
+            self._put(error)
+
+    async def _stop_link(self) -> None:
+        if self._link is None:
+            return  # it is being started; `_live` sees what was asked for
+        try:
+            await self._link.stop()
+        except WasessError:
+            self.kill()
+
+    # --- questions ------------------------------------------------------------------------------------------------------
+
+    async def send(self, chat: str, text: str) -> None:
+        """Send a text. Raises `errors.WasessError`."""
+        if self._link is None:
+            raise WorkerFailed("The session is not running.")
+        await self._link.send(chat, text)
+
+    def probe(self, deadline: float) -> None:
+        """Ask WhatsApp; the answer, or that there is none after ``deadline`` seconds, is told. A question that is out is dropped."""
+        self._end_probe()
+        self._probe_alarm = self._clock.call_later(deadline, lambda: self._no_answer(f"no answer in {deadline:.0f} s"))
+        self._probing = self._beside(self._ask())
+
+    async def _ask(self) -> None:
+        try:
+            if self._link is None:
+                raise WorkerFailed("The session is not running.")
+            await self._link.probe()
+        except WasessError as error:
+            self._no_answer(str(error))
+        else:
+            self._end_alarm()
+            self._put(ProbeAnswered())
+
+    def _no_answer(self, why: str) -> None:
+        self._end_alarm()
+        if self._probing is not None and not self._probing.done() and self._probing is not asyncio.current_task():
+            self._probing.cancel()
+        self._put(ProbeFailed(why))
+
+    def _end_probe(self) -> None:
+        self._end_alarm()
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
+
+    def _end_alarm(self) -> None:
+        if self._probe_alarm is not None:
+            self._probe_alarm.cancel()
+            self._probe_alarm = None
+
+    def show_presence(self, *, seen: bool) -> None:
+        """Be available for a moment when ``seen``, and in any case leave the phone its notifications."""
+        self._beside(self._show_presence(seen=seen))
+
+    async def _show_presence(self, *, seen: bool) -> None:
+        try:
+            if self._link is not None and seen:
+                await self._link.presence(available=True)
+            if self._link is not None:
+                await self._link.presence(available=False)
+        except WasessError as error:
+            logger.debug("%s: presence was not shown: %s", self.user, error)
+
+    def look(self) -> None:
+        """Look at the process and its files from outside; what is wrong is told."""
+        if self._link is not None and not self._ending:
+            for event in self._watch.look(self._link):
+                self._put(event)
+
+    def _beside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,83 @@
+"""Looks at what does not tell by itself: a worker's process, its database file, the room on the disk."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from wasess.core.events import DatabaseLost, DiskFree, DiskFull, LineLost
+from wasess.core.vitals import Look, judge
+from wasess.store.device import DEVICE_NAME
+from wasess.store.disk import changed, identity, room
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wasess.core.events import Event
+    from wasess.link.port import Link
+    from wasess.store.disk import Identity
+    from wasess.supervisor.clock import Clock
+
+SUSPICION_AGAIN_AFTER = 30.0
+FREE_AGAIN = 1.25  # times the reserve; less would be full again in a moment
+
+
+class Watch:
+    """Of one session. A fault of a worker is told once; `begin` with every new worker."""
+
+    def __init__(self, clock: Clock, memory_limit: int) -> None:
+        self._clock = clock
+        self._memory_limit = memory_limit
+        self._before: Look | None = None
+        self._database: Path | None = None
+        self._identity: Identity | None = None
+        self._not_before: dict[type[Event], float] = {}
+
+    def begin(self, folder: Path) -> None:
+        """A new worker has been started on this session's folder."""
+        self._before = None
+        self._not_before = {}
+        self._database = folder / DEVICE_NAME
+        self._identity = identity(self._database)
+
+    def look(self, link: Link) -> list[Event]:
+        """What is wrong since the last look. Reads /proc and a file's first bytes; asks nothing of anybody."""
+        vitals = link.vitals()
+        look = Look(self._clock.steady(), vitals.beat_age, vitals.state, vitals.cpu, vitals.memory, vitals.line_age, vitals.unacked_age)
+        found = judge(self._before, look, self._memory_limit)
+        self._before = look
+        return [event for event in (found, self._look_at_database()) if event is not None and self._is_news(event)]
+
+    def _look_at_database(self) -> Event | None:
+        if self._database is None or self._identity is None:
+            return None
+        what = changed(self._identity, self._database)
+        return DatabaseLost(f"device.db {what}") if what else None
+
+    def _is_news(self, event: Event) -> bool:
+        """A suspicion may come again, but not every second: WhatsApp is asked each time. The rest ends the worker."""
+        now = self._clock.steady()
+        if now < self._not_before.get(type(event), 0.0):
+            return False
+        self._not_before[type(event)] = now + SUSPICION_AGAIN_AFTER if isinstance(event, LineLost) else math.inf
+        return True
+
+
+class DiskWatch:
+    """Of a home's file system. ``reserve``: bytes that must stay free."""
+
+    def __init__(self, path: Path, reserve: int) -> None:
+        self._path = path
+        self._reserve = reserve
+        self._full = False
+
+    def look(self) -> DiskFull | DiskFree | None:
+        """Tell when it has become full, and when there is room again."""
+        free = room(self._path)
+        if not self._full and free < self._reserve:
+            self._full = True
+            return DiskFull(f"{free // 2**20} MiB free, {self._reserve // 2**20} MiB are kept in reserve")
+        if self._full and free >= self._reserve * FREE_AGAIN:
+            self._full = False
+            return DiskFree()
+        return None
