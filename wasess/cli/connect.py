@@ -52,7 +52,7 @@ class Request:
 
 
 @app.command()
-def connect(  # noqa: PLR0913 - one for each option
+def connect(
     *,
     user: UserArgument,
     phone: Annotated[

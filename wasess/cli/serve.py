@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wasess.delivery.function import BotSpec
     from wasess.settings import Presence
 
+PRESENCES: dict[str, Presence] = {"normal": "normal", "quiet": "quiet"}
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -94,9 +96,9 @@ def serve(
 
 
 def _presence(text: str) -> Presence:
-    if text == "normal" or text == "quiet":  # noqa: PLR1714 - as `in {...}` the type checker does not narrow it
-        return text
-    raise UsageError(f"{text!r} is no presence", hint="--presence normal, or --presence quiet")
+    if text not in PRESENCES:
+        raise UsageError(f"{text!r} is no presence", hint="--presence normal, or --presence quiet")
+    return PRESENCES[text]
 
 
 async def _serve(settings: Settings, bot: BotSpec | None) -> int:
