@@ -52,6 +52,12 @@ def test_nothing_is_known_before_the_first_connection():
         assert line.look(100.0) == line.look(200.0) == (0.0, 0.0)
 
 
+def test_a_connection_that_was_gone_before_a_look_counts_from_the_next_one():
+    line = Line(range(0))
+    assert line.look(100.0) == line.look(101.0, up=True) == (0.0, 0.0)
+    assert line.look(103.0, up=True) == (2.0, 0.0)
+
+
 def test_an_open_connection_and_then_none(pair):
     ours, theirs = pair
     line = line_on(ours)

@@ -36,15 +36,17 @@ class Line:
         self._waiting: Connection | None = None
         self._waiting_since = 0.0
 
-    def look(self, now: float) -> tuple[float, float]:
+    def look(self, now: float, *, up: bool = False) -> tuple[float, float]:
         """Return for how many seconds there has been no open connection, and none of what was sent has been acknowledged; 0: not so.
 
-        Before the first open connection, and where the kernel does not tell, both are 0. As fine as the looks are frequent.
+        Both are 0 before a connection was seen or ``up`` says that there was one. As fine as the looks are frequent.
         """
         found = connection(self._known) if self._known else None
         found = found or self._find()
         if not found:
             self._waiting = None
+            if self._open_at is None and up:
+                self._open_at = now
             return 0.0 if self._open_at is None else now - self._open_at, 0.0
         self._open_at = now
         if not found.waiting:

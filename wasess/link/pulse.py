@@ -39,12 +39,15 @@ class Pulse:
         left = max(0.0, self._due - now)
         return int(1000 * (left if timeout is None else min(left, timeout))) + 1
 
-    def words(self, now: float) -> tuple[bytes, bytes] | None:
-        """Return the fields of a beat that is due now, None when there is nothing to say, or a reason to be silent."""
+    def words(self, now: float, *, up: bool = False) -> tuple[bytes, bytes] | None:
+        """Return the fields of a beat that is due now, None when there is nothing to say, or a reason to be silent.
+
+        ``up``: the session has had a connection, even if no beat has seen it.
+        """
         if now < self._due:
             return None
         self._due = now - now % EVERY + EVERY  # all workers together: the host wakes up once
-        ages = self._line.look(now)
+        ages = self._line.look(now, up=up)
         since = self.handing_over_since
         if (since and now - since > STUCK_AFTER) or not self._read_lately():
             return None

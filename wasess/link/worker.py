@@ -244,7 +244,7 @@ class Worker:
     def _calls(self, timeout: float | None) -> list[Call]:
         """Wait for the host, for the next beat at the longest; the end of its socket, and SIGTERM, mean that it is time to go."""
         ready = self._poll.poll(self._pulse.wait(timeout, time.monotonic()))
-        if words := self._pulse.words(time.monotonic()):
+        if words := self._pulse.words(time.monotonic(), up=self._events > 0):
             self._tell(Word.BEAT, *words)
         for descriptor, _ in ready:
             if descriptor != self._control.fileno():
