@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wasess.link.port import Link
     from wasess.sandbox.state import Device
 
+PAIRED_AGO = 3600.0  # what happens to a session in its first minute is another story
 ORPHANS_GONE_WITHIN = 5.0
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -272,7 +273,8 @@ class House:
         now = time.time()
         found = session.device()
         assert found
-        record = SessionRecord(user, now, State.NEW, NEVER_STARTED.code, now, paired_at=now, jid=found.jid, lid=found.lid)
+        paired = now - PAIRED_AGO
+        record = SessionRecord(user, paired, State.NEW, NEVER_STARTED.code, now, paired_at=paired, jid=found.jid, lid=found.lid)
         session.record.save(record)
 
     def _ours(self) -> set[int]:

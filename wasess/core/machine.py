@@ -229,7 +229,8 @@ def _worker_ended(snapshot: Snapshot, event: events.WorkerEnded, now: float, dic
 
 
 def _lost(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
-    if event.cause == "library-returned" and reasons.is_unknown_word(event.detail):
+    """A word that ends the library's pump is a refusal when it answers a login; to a session that is online it is an accident."""
+    if gone.state is not State.ONLINE and event.cause == "library-returned" and reasons.is_unknown_word(event.detail):
         return slowly(gone, reasons.REFUSED_UNKNOWN, now, dice, event.detail)
     wait = backoff.delay(gone.failures, dice) if gone.failures else 0.0
     return try_later(gone, reasons.WORKER_LOST, now, wait, f"{event.cause}: {event.detail}".removesuffix(": "))
