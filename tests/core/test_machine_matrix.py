@@ -103,6 +103,7 @@ LEADS: list[tuple[str, tuple[str, ...], str]] = [
     ("outdated", RUNNING, "outdated OUTDATED"),
     ("refused", RUNNING, "waiting REFUSED"),
     *((f"ended: {cause}", RUNNING, where) for cause, where in ENDED.items()),
+    ("ended: unknown word", UP, "waiting WORKER_LOST"),  # it answered no login
     ("stuck", RUNNING, "waiting WORKER_STUCK"),
     ("too large", RUNNING, "waiting WORKER_TOO_LARGE"),
     ("database lost", RUNNING, "waiting DATABASE_LOST"),
