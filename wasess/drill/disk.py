@@ -6,8 +6,10 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasess.drill.process import Command, until
@@ -17,9 +19,10 @@ from wasess.store.device import DEVICE_NAME, SIDE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
+    from wasess.drill.letters import Letter
     from wasess.drill.scene import Scene
+    from wasess.drill.told import Told
 
 MIB = 1 << 20
 SPARE = 256 * MIB
@@ -27,6 +30,9 @@ LOCKED_FOR = 8.0
 NAMES = frozenset({"DATABASE_LOST", "DATABASE_DAMAGED", "NEEDS_PAIRING"})
 GARBAGE = b"this was a database once. " * 2000
 SHORT = 5000
+
+# A small file system in the place of the home ($1), with what was in it ($2); then the command.
+MOUNT = 'mount -t tmpfs -o size=96m,mode=700 none "$1" && cp -a "$2"/. "$1" && shift 2 && exec "$@"'
 
 # Another process takes the write lock and says so; it lets go after SECONDS.
 LOCKER = """
@@ -40,30 +46,95 @@ database.execute("ROLLBACK")
 
 
 async def full(scene: Scene) -> Seen:
-    """The home's file system has less room than the manager keeps free; then it has room again.
-
-    The reserve is set to what is free minus a spare, and the spare is taken: so nobody's real disk has to be filled.
-    """
-    free = shutil.disk_usage(scene.stage.folder).free
-    await scene.stage.serve("--disk-reserve", str((free - SPARE) // MIB))
-    await scene.stage.online(*scene.users)
+    """Less room than the manager keeps free. Before the disk is really full, the session must be offline."""
+    disk = await SmallDisk.under(scene)
     await scene.probe()
-    filler = scene.stage.folder / "filler"
-    with filler.open("wb") as file:
-        await asyncio.to_thread(os.posix_fallocate, file.fileno(), 0, 2 * SPARE)
     filled = time.time()
+    await asyncio.to_thread(disk.fill, 8 * MIB)
     try:
-        told = await scene.noticed(filled, lambda line: line.code == "DISK_FULL", seconds=30, what="DISK_FULL")
+        told = await scene.noticed(filled, _is_full, seconds=30, what="DISK_FULL")
         letter = scene.write()
         await asyncio.sleep(2)
         require(not scene.stage.device(scene.user).online, "it still takes messages off WhatsApp")
         require(not scene.has(letter), "a message came although there was no room for it")
     finally:
-        filler.unlink()
+        disk.clear()
+    return await _has_room(scene, filled, told, letter)
+
+
+async def full_to_the_brim(scene: Scene) -> Seen:
+    """Not a byte is left, at once and without any reserve, while messages come."""
+    disk = await SmallDisk.under(scene, "--disk-reserve", "0")
+    await scene.probe()
+    filled = time.time()
+    await asyncio.to_thread(disk.fill, 0)
+    try:
+        letters = [scene.write(text=f"letter {number} " + "x" * 2000) for number in range(40)]
+        told = await scene.noticed(filled, _is_full, seconds=30, what="DISK_FULL")
+        await scene.pause(4, 2)
+    finally:
+        disk.clear()
+    return await _has_room(scene, filled, told, letters[-1])
+
+
+async def _has_room(scene: Scene, filled: float, told: Told, letter: Letter) -> Seen:
     freed = time.time()
     recovered = await scene.arrived(letter, 60) - freed
     await scene.probe()
-    return Seen(f"{scene.words(filled)}; WhatsApp kept the message", told.at - filled, recovered)
+    return Seen(f"{scene.words(filled)}; WhatsApp kept the messages", told.at - filled, max(0.0, recovered))
+
+
+def _is_full(line: Told) -> bool:
+    return line.code == "DISK_FULL"
+
+
+class SmallDisk:
+    """What the home lies on: a small file system of the manager's own where one may be had, else a large reserve on the real one."""
+
+    def __init__(self, folder: Path, room: int) -> None:
+        self._filler = folder / "filler"
+        self._room = room
+
+    @classmethod
+    async def under(cls, scene: Scene, *options: str) -> SmallDisk:
+        """Start a manager on it, and wait until its sessions are online."""
+        stage = scene.stage
+        mounting = await asyncio.to_thread(_mounting)
+        if mounting:
+            copy = stage.folder / "copy"
+            await asyncio.to_thread(shutil.copytree, stage.home.path, copy)
+            manager = await stage.serve(*options, under=(*mounting, MOUNT, "sh", str(stage.home.path), str(copy)))
+            await stage.online(*scene.users)
+            return cls(Path(f"/proc/{manager.pid}/root{stage.home.path}"), 0)
+        require(not options, "this machine lets us mount no small file system; run it as root, or allow user namespaces")
+        free = shutil.disk_usage(stage.folder).free
+        await stage.serve("--disk-reserve", str((free - SPARE) // MIB))
+        await stage.online(*scene.users)
+        return cls(stage.folder, free - SPARE)
+
+    def fill(self, left: int) -> None:
+        """Leave so many bytes; where the disk is a real one, so many less than the reserve."""
+        with self._filler.open("wb") as file:
+            free = os.statvfs(self._filler).f_bavail * os.statvfs(self._filler).f_frsize
+            with suppress(OSError):
+                os.posix_fallocate(file.fileno(), 0, max(1, free - self._room - left) + (2 * left if self._room else 0))
+            with suppress(OSError):
+                while not left and not self._room:
+                    os.write(file.fileno(), b"x" * 4096)
+
+    def clear(self) -> None:
+        """Make room again."""
+        self._filler.unlink(missing_ok=True)
+
+
+def _mounting() -> tuple[str, ...]:
+    """The command under which a file system can be mounted that nobody else sees; empty when there is none."""
+    for words in (("unshare", "--mount"), ("unshare", "--map-root-user", "--mount")):
+        with suppress(OSError, subprocess.TimeoutExpired):
+            tried = subprocess.run((*words, "sh", "-c", "mount -t tmpfs none /mnt"), capture_output=True, timeout=5, check=False)
+            if tried.returncode == 0:
+                return (*words, "sh", "-c")
+    return ()
 
 
 async def locked(scene: Scene) -> Seen:
@@ -101,8 +172,9 @@ def meddled(meddle: Callable[[Path], None], *, keep: Callable[[Path, Path], obje
         _each(database, aside, keep)
         meddle(database)
         struck = time.time()
-        told = await scene.noticed(struck, lambda line: line.code in NAMES, seconds=30, what="the database")
         letter = scene.write()
+        told = await scene.noticed(struck, lambda line: line.code in NAMES, seconds=30, what="the database")
+        scene.write()
         await asyncio.sleep(1)
         left = _bytes(database)
         await scene.pause(5, 3)
@@ -165,7 +237,7 @@ def _meddled_row(name: str, fault: str, meddle: Callable[[Path], None], keep: Ca
     return Row(
         name,
         "5.3/23",
-        fault,
+        fault + ", and a message comes",
         "noticed within 10 s and named; nothing overwritten, no code, others go on; back within 65 s after it is put back",
         meddled(meddle, keep=keep),
         bound=65,
@@ -188,6 +260,19 @@ ROWS = (
         ground="own",
         serves=False,
         patient=True,
+    ),
+    Row(
+        "disk-full-at-once",
+        "5.3/21",
+        "not a byte is left on the home's file system, without a reserve, while messages come",
+        "offline within 20 s; nothing lost, back within 35 s after there is room",
+        full_to_the_brim,
+        bound=35,
+        detect_within=20,
+        ground="own",
+        serves=False,
+        patient=True,
+        deadline=140,
     ),
     Row(
         "database-locked",

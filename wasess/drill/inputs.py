@@ -58,7 +58,7 @@ async def poisons(scene: Scene) -> Seen:
             await scene.probe(user)
             struck = scene.break_it("poison", name, user=user)
             letter = scene.write(user)
-            took[name] = await scene.arrived(letter, 80) - struck
+            took[name] = await scene.arrived(letter, 80, after=name) - struck
             await scene.probe(user)
 
     await asyncio.gather(*(feed(user, share) for user, share in zip(scene.users, shares, strict=True)))
@@ -79,7 +79,7 @@ async def hostile_stanzas(scene: Scene) -> Seen:
     for name in names:
         hostile[name](scene.box, scene.user, f"stranger-of-{scene.user}")
         letter = scene.write()
-        took = await scene.arrived(letter, 30) - letter.at
+        took = await scene.arrived(letter, 30, after=name) - letter.at
         if took > slowest:
             slowest, worst = took, name
     again = scene.stage.device(scene.user).logins - logins

@@ -29,7 +29,7 @@ def reply(message):
     if message.text == "please hang" and (HERE / "hang").exists():
         threading.Event().wait()
     if FUNCTION is None:
-        return "echo " + message.text
+        return "echo " + message.text[:100]
     return FUNCTION(message.text if WANTS_TEXT else message)
 '''
 

@@ -49,10 +49,10 @@ class Command:
         self._reading = [asyncio.create_task(self._read_log()), asyncio.create_task(self._read_out())]
 
     @classmethod
-    async def start(cls, *words: str, folder: Path, environment: dict[str, str]) -> Command:
-        """Start ``python WORDS`` in a session of its own: Ctrl+C is for the drill, which ends what it has started."""
+    async def start(cls, *words: str, folder: Path, environment: dict[str, str], under: tuple[str, ...] = ()) -> Command:
+        """Start ``UNDER python WORDS`` in a session of its own: Ctrl+C is for the drill, which ends what it has started."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *words),
+            *(*under, sys.executable, *words),
             cwd=folder,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,

@@ -63,9 +63,10 @@ class Scene:
         """Whether the bot has it."""
         return letter.id in self.stage.got.look()
 
-    async def arrived(self, letter: Letter, seconds: float) -> float:
-        """Wait until the bot has a letter; return when it came (Unix time)."""
-        await until(lambda: self.has(letter), lambda: f"the message came; {self.words(letter.at, letter.user)}", seconds)
+    async def arrived(self, letter: Letter, seconds: float, *, after: str = "") -> float:
+        """Wait until the bot has a letter; return when it came (Unix time). ``after``: what came before it, for the complaint."""
+        what = f"the message after {after} came" if after else "the message came"
+        await until(lambda: self.has(letter), lambda: f"{what}; {self.words(letter.at, letter.user)}", seconds)
         return self.stage.got.look()[letter.id]
 
     async def probe(self, user: str = "", seconds: float = PROBE_WITHIN) -> float:

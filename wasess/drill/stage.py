@@ -83,22 +83,16 @@ class Stage:
 
     async def run(self, *arguments: str, **environment: str) -> Command:
         """Any wasess command."""
-        started = await Command.start("-m", "wasess", *arguments, folder=self.folder, environment=self.environment | environment)
-        self._commands.append(started)
-        return started
+        return await self._start("wasess", *arguments, environment=environment)
 
-    async def serve(self, *options: str) -> Command:
-        """`wasess serve` with the drill's bot."""
-        self.managers.append(await self.run("serve", "--events", "--bot", "bot.py:reply", *options))
-        return self.manager
+    async def serve(self, *options: str, under: tuple[str, ...] = ()) -> Command:
+        """`wasess serve` with the drill's bot; ``under`` another command that becomes it."""
+        return await self._manage("wasess", "serve", "--events", "--bot", "bot.py:reply", *options, under=under)
 
     async def jumping_serve(self, offset: Path) -> Command:
         """A manager whose wall clock is off by the seconds that stand in a file, now."""
         words = (str(self.home.path), str(self.box.contract_path), str(self.folder / "bot.py"), str(offset))
-        started = await Command.start("-m", "wasess.drill.jumping_clock", *words, folder=self.folder, environment=self.environment)
-        self._commands.append(started)
-        self.managers.append(started)
-        return started
+        return await self._manage("wasess.drill.jumping_clock", *words)
 
     async def stop(self) -> int:
         """End the manager as an operator does; return its exit code."""
@@ -126,6 +120,16 @@ class Stage:
         if device is None:
             raise Broken(f"{user} is not linked")
         return device
+
+    async def _manage(self, module: str, *arguments: str, under: tuple[str, ...] = ()) -> Command:
+        self.managers.append(await self._start(module, *arguments, under=under))
+        return self.manager
+
+    async def _start(self, module: str, *arguments: str, environment: dict[str, str] | None = None, under: tuple[str, ...] = ()) -> Command:
+        ours = self.environment | (environment or {})
+        started = await Command.start("-m", module, *arguments, folder=self.folder, environment=ours, under=under)
+        self._commands.append(started)
+        return started
 
     async def close(self) -> None:
         """End everything that runs here."""
