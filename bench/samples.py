@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ class Sample:
     workers: int
     workers_rss: float
     workers_files: int | None
+    load: float = 0.0  # of the whole machine, over a minute
 
 
 class Sampler:
@@ -106,6 +108,7 @@ def _sample(manager: Manager) -> Sample:
         len(measured),
         sum(memory for memory, _ in measured),
         None if hidden else sum(count or 0 for _, count in measured),
+        os.getloadavg()[0],
     )
 
 

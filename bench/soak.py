@@ -193,7 +193,7 @@ class _Soak:
         away = [user for user in self._stage.users if user not in active]
         tell(
             f"{(time.monotonic() - self._began) / MINUTE:.0f} min: {self._struck} faults, {len(self._sent)} messages, "
-            f"manager {last.manager_rss:.1f} MiB {last.manager_files} files, {last.workers} workers {last.workers_rss:.0f} MiB"
+            f"manager {last.manager_rss:.1f} MiB {last.manager_files} files, {last.workers} workers {last.workers_rss:.0f} MiB, load {last.load:.1f}"
             + (f"; away: {', '.join(away)}" if away else "")
         )
 
