@@ -90,7 +90,6 @@ LEADS: list[tuple[str, tuple[str, ...], str]] = [
     ("stop", tuple(name for name in EVERYWHERE if name not in {"logged out", "stopped", "stopping"}), "stopped STOPPED"),
     ("connected", ("connecting", "recovering"), "online ONLINE"),
     ("disconnected", UP, "recovering CONNECTION_LOST"),
-    ("stream error", UP, "recovering CONNECTION_LOST"),
     ("probe failed", ("suspected",), "waiting ZOMBIE"),
     ("gave up", RUNNING, "waiting GAVE_UP"),
     ("dial 503", ("connecting", "recovering"), "waiting NETWORK_DOWN"),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 from conversation import PREPARED, UP, connecting, online, recovering, steady, waiting
 
-from wasess.core.commands import AskTurn, ClearTimer, KillWorker, SetTimer, StopWorker
+from wasess.core.commands import AskTurn, ClearTimer, KillWorker, Probe, SetTimer, StopWorker
 from wasess.core.events import (
     Connected,
     DialRefused,
     Disconnected,
-    Event,
     LibraryGaveUp,
     NetworkBack,
     StreamError,
@@ -24,16 +23,20 @@ from wasess.core.states import State
 HOUR = 3600.0
 
 
-@pytest.mark.parametrize(
-    ("lost", "detail"), [(Disconnected(), ""), (StreamError("516"), "stream error 516"), (StreamError(""), "stream error")]
-)
-def test_the_library_redials_first(lost: Event, detail: str):
+def test_the_library_redials_first():
     talk = steady()
-    assert talk.tell(lost) == [ClearTimer(Timer.QUIET), SetTimer(Timer.GRACE, 47.5)]
+    assert talk.tell(Disconnected()) == [ClearTimer(Timer.QUIET), SetTimer(Timer.GRACE, 47.5)]
     assert talk.where == (State.RECOVERING, "CONNECTION_LOST")
-    assert talk.report.detail == detail
     assert talk.tell(Connected()) == [ClearTimer(Timer.GRACE), SetTimer(Timer.STEADY, 60.0)]
     assert talk.where == (State.ONLINE, "ONLINE")
+
+
+@pytest.mark.parametrize(("code", "detail"), [("516", "code 516"), ("", "no code")])
+def test_a_stream_error_is_a_question(code: str, detail: str):
+    talk = steady()
+    assert talk.tell(StreamError(code)) == [Probe(5.0)]
+    assert talk.where == (State.ONLINE, "ONLINE")
+    assert (talk.report.reason.code, talk.report.detail) == ("STREAM_ERROR", detail)
 
 
 @pytest.mark.parametrize(("dice", "grace"), [(0.0, 45.0), (0.999, 49.995)])

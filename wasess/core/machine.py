@@ -34,8 +34,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons
-from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, ShowPresence, StartWorker
-from wasess.core.moves import DISK_RETRY, connect, end, move, replace_worker, resume, slowly, sooner, try_later
+from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, StartWorker
+from wasess.core.moves import DISK_RETRY, connect, end, move, pulse, replace_worker, resume, slowly, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
 
@@ -118,19 +118,22 @@ def _connected(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> S
     if snapshot.state is State.ONLINE:
         return heard, []
     online, commands = move(replace(heard, locked=0), State.ONLINE, reasons.ONLINE, now, timer=(Timer.STEADY, STEADY_AFTER))
-    return _pulse(online, now, PULSE_SPARES, commands)
+    return pulse(online, now, PULSE_SPARES, commands)
 
 
-def _disconnected(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
-    """Also for a stream error: without a close by the server the library would sit on a dead stream."""
+def _disconnected(snapshot: Snapshot, _event: Event, now: float, dice: float) -> Step:
     if snapshot.state is not State.ONLINE:
         return snapshot, []
-    detail = f"stream error {event.stream_code}".rstrip() if isinstance(event, events.StreamError) else ""
     lost = replace(snapshot, losses=snapshot.losses + 1)
     if lost.losses >= FLAPPING:
-        return replace_worker(lost, reasons.FLAPPING, now, dice, detail=detail)
+        return replace_worker(lost, reasons.FLAPPING, now, dice)
     grace = (Timer.GRACE, RECOVERY_GRACE + dice * GRACE_SPREAD)
-    return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=grace, detail=detail)
+    return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=grace)
+
+
+def _stream_error(snapshot: Snapshot, event: events.StreamError, now: float, _dice: float) -> Step:
+    """Nearly always the server closes after it. When it does not, some streams are dead and some are not; the library waits either way."""
+    return _suspect(snapshot, reasons.STREAM_ERROR, now, now, detail=f"code {event.stream_code}" if event.stream_code else "no code")
 
 
 def _ping_lost(snapshot: Snapshot, event: events.KeepAliveTimeout, now: float, _dice: float) -> Step:
@@ -362,13 +365,7 @@ def _listen(snapshot: Snapshot, now: float) -> Step:
     if now - snapshot.heard_at >= QUIET_AFTER and snapshot.suspected is None:
         snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + QUIET_DEADLINE)
         commands.append(Probe(QUIET_DEADLINE))
-    return _pulse(snapshot, now, PULSE_EVERY, commands)
-
-
-def _pulse(snapshot: Snapshot, now: float, every: float, commands: list[Command]) -> Step:
-    if snapshot.pulsed_at is not None and now - snapshot.pulsed_at < every:
-        return snapshot, commands
-    return replace(snapshot, pulsed_at=now), [*commands, ShowPresence()]
+    return pulse(snapshot, now, PULSE_EVERY, commands)
 
 
 _DECISIONS: dict[type[Event], Callable[[Snapshot, Any, float, float], Step]] = {
@@ -377,7 +374,7 @@ _DECISIONS: dict[type[Event], Callable[[Snapshot, Any, float, float], Step]] = {
     events.TurnCame: _turn_came,
     events.Connected: _connected,
     events.Disconnected: _disconnected,
-    events.StreamError: _disconnected,
+    events.StreamError: _stream_error,
     events.KeepAliveTimeout: _ping_lost,
     events.KeepAliveRestored: _answered,
     events.LineLost: _line_lost,

@@ -15,6 +15,7 @@ from wasess.core.commands import (
     Record,
     Report,
     SetTimer,
+    ShowPresence,
     StopWorker,
 )
 from wasess.core.snapshot import Snapshot, Timer, Worker
@@ -86,6 +87,13 @@ def sooner(snapshot: Snapshot, now: float, at: float) -> Step:
         return snapshot, []
     sooner_then = replace(snapshot, resume_at=at)
     return sooner_then, [SetTimer(Timer.RETRY, at - now)] if snapshot.timer == Timer.RETRY else []
+
+
+def pulse(snapshot: Snapshot, now: float, every: float, commands: list[Command]) -> Step:
+    """Be seen, unless that was less than ``every`` seconds ago."""
+    if snapshot.pulsed_at is not None and now - snapshot.pulsed_at < every:
+        return snapshot, commands
+    return replace(snapshot, pulsed_at=now), [*commands, ShowPresence()]
 
 
 def move(

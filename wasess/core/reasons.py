@@ -43,6 +43,7 @@ FLAPPING = Reason("FLAPPING", "the connection breaks again and again; going slow
 # Suspicions: the session stays online, and WhatsApp is asked.
 PING_LOST = Reason("PING_LOST", "WhatsApp did not answer a ping; asking once more")
 LINE_LOST = Reason("LINE_LOST", "the connection looks dead; asking WhatsApp")
+STREAM_ERROR = Reason("STREAM_ERROR", "WhatsApp reported a fault of the connection; asking it whether it still stands")
 WOKE = Reason("WOKE", "this machine or the manager stood still for a while; asking WhatsApp")
 ANSWERED = Reason("ANSWERED", "WhatsApp answered; the connection is good")
 
