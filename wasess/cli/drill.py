@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from wasess.drill.row import Row, Verdict
     from wasess.drill.stage import UsersBot
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
@@ -56,7 +58,7 @@ def drill(
     try:
         verdicts = asyncio.run(_run(rows, number, users_bot))
     except asyncio.CancelledError:
-        raise Interrupted("stopped by a signal") from None
+        raise Interrupted("interrupted; nothing was left behind") from None
     return emit(_result(number, verdicts), as_json=json)
 
 
@@ -71,12 +73,24 @@ def _table() -> Any:
 
 async def _run(rows: tuple[Row, ...], seed: int, bot: UsersBot) -> list[Verdict]:
     running: Any = importlib.import_module("wasess.drill.run")
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda: task.cancel() if task else None)
+    _end_on_signals()
     async with running.Drill(rows, seed, bot, _tell) as prepared:
         verdicts: list[Verdict] = await prepared.run()
     return verdicts
+
+
+def _end_on_signals() -> None:
+    """The first one ends the drill; nothing interrupts the cleaning up after that."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def end() -> None:
+        for number in ENDING:
+            loop.add_signal_handler(number, lambda: None)
+        if task is not None:
+            task.cancel()
+
+    for number in ENDING:
+        loop.add_signal_handler(number, end)
 
 
 def _listed(rows: tuple[Row, ...]) -> Result:

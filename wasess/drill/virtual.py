@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wasess.core.events import Event
 
 DAY = 86400.0
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 61.0  # the cap of the backoff, and the dial before it
 DIAL_TAKES = 0.05
 DRAIN_TAKES = 0.5
 
