@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from wasess.core import commands, events
-from wasess.core.commands import Command
-from wasess.core.events import Event
 from wasess.core.machine import step
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
+
+if TYPE_CHECKING:
+    from wasess.core.commands import Command
+    from wasess.core.events import Event
 
 DICE = st.floats(0, 1, exclude_max=True)
 TIMERS = [Timer.CONNECT, Timer.GRACE, Timer.STEADY, Timer.QUIET, Timer.RETRY]
@@ -49,9 +52,19 @@ WORDS = st.sampled_from(
     ]
 )
 CAUSES = st.sampled_from(
-    [("stopped", ""), ("dial-failed", ""), ("dial-failed", "429"), ("library-returned", ""), ("locked", ""), ("no-device", "")]
-    + [("database", ""), ("disk-full", ""), ("crashed", "SIGSEGV"), ("unheard-of", "")]
-    + [("library-returned", "required field ConnectFailure.Reason not set")]
+    [
+        ("stopped", ""),
+        ("dial-failed", ""),
+        ("dial-failed", "429"),
+        ("library-returned", ""),
+        ("library-returned", "required field ConnectFailure.Reason not set"),
+        ("locked", ""),
+        ("no-device", ""),
+        ("database", ""),
+        ("disk-full", ""),
+        ("crashed", "SIGSEGV"),
+        ("unheard-of", ""),
+    ]
 )
 LATE = st.sampled_from([events.TurnCame(), events.ProbeFailed("late"), events.ProbeAnswered(), events.WorkerEnded("crashed")])
 DEAF_TO = (events.StreamReplaced, events.TemporaryBan, events.ClientOutdated, events.ConnectFailure, events.Connected, events.WorkerStuck)
