@@ -118,9 +118,11 @@ class Intake:
                 self._commit()
 
     def _commit(self) -> None:
+        """A disk that takes nothing is no loss: what is not committed comes again, and the next commit tries anew."""
         if self._position != self._committed:
-            self._reader.commit(self._position)
-            self._committed = self._position
+            with suppress(OSError):
+                self._reader.commit(self._position)
+                self._committed = self._position
 
     def _begin_anew(self) -> None:
         self._ledger.forget()
@@ -130,6 +132,6 @@ class Intake:
         """Only while nothing is under way: the offsets change. A spool that somebody else writes to is left alone."""
         if self._committed < COMPACT_ABOVE or len(self._ledger):
             return
-        with suppress(Locked):
+        with suppress(Locked, OSError):
             self._reader.compact()
             self._committed = self._position = self._last_end = 0
