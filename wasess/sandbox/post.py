@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 LOW_PRE_KEYS = 5
 """Below this many the server tells the companion to upload more."""
+
+SENDS_AGAIN_AFTER = 0.1
+"""Seconds a phone takes to answer a companion that could not read its message."""
 
 Addressing = Literal["pn", "lid"]
 
@@ -155,10 +159,15 @@ class PostOffice:
         return [*content, Node("enc", {"v": "2", "type": "skmsg"}, letter.shared)]
 
     def _send_again(self, device: Device, receipt: Node) -> None:
-        """With a new session, as a sender does when its message could not be read."""
+        """With a new session, as a sender does when its message could not be read.
+
+        Not at once: the companion's ack of the first copy may still be on its way, and must not be taken for one of the second.
+        """
         letter = self._letters.get((device.user, receipt.text("id")))
-        if letter is None:
-            return
+        if letter is not None:
+            asyncio.get_running_loop().call_later(SENDS_AGAIN_AFTER, self._send_anew, letter, device)
+
+    def _send_anew(self, letter: _Letter, device: Device) -> None:
         letter.sender.party.forget(_address(device))
         if letter.group is not None:
             letter.group.has_sender_key.discard((letter.sender.number, _address(device)))
