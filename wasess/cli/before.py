@@ -30,7 +30,7 @@ class Before:
 
     @classmethod
     def make_room(cls, session: Session, *, force: bool) -> Before:
-        """Prepare a session for a pairing; with ``force`` its old credentials are set aside.
+        """Prepare a session for a pairing. With ``force``, or when WhatsApp has unlinked it, its old credentials are set aside.
 
         Raises `AlreadyLinked` for good credentials without ``force``, `Locked` when another process uses the session, and what
         reading the session raises. Then nothing was changed.
@@ -39,9 +39,8 @@ class Before:
         session.create()
         with session.lock("connect"):
             record = session.record.load()
-            if not force:
-                _refuse_linked(session)
-            return cls(session, existed, session.set_aside("relink") if force else None, record)
+            reason = "relink" if force else "unlinked" if _unlinked(session) else ""
+            return cls(session, existed, session.set_aside(reason) if reason else None, record)
 
     def put_back(self) -> None:
         """Undo it all: the old credentials are back, and a session that was new is gone."""
@@ -59,9 +58,10 @@ class Before:
             self.kept.rmdir()
 
 
-def _refuse_linked(session: Session) -> None:
+def _unlinked(session: Session) -> bool:
+    """Whether the credentials in the way are those of a device that WhatsApp has unlinked. Raises when they are good, or damaged."""
     try:
-        device = session.device()
+        device, unlinked = session.device(), session.kept_credentials()
     except DeviceDamaged as error:
         raise DeviceDamaged(
             str(error), hint=f"to link again, keeping the damaged file aside: wasess connect {session.user} --force"
@@ -71,6 +71,7 @@ def _refuse_linked(session: Session) -> None:
         raise AlreadyLinked(
             sentence, hint=f"wasess serve; to link again, keeping the old credentials: wasess connect {session.user} --force"
         )
+    return unlinked
 
 
 def shortened(phone: str) -> str:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import DeviceDamaged, Locked, StoreError
+from wasess.store import graveyard
+from wasess.store.disk import sqlite_at_work
 from wasess.store.guard import guard_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 DEVICE_NAME = "device.db"
@@ -36,38 +39,86 @@ class Device:
     push_name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a database holds. ``device``: who is linked. ``unlinked``: the credentials of one whom WhatsApp has unlinked are kept.
+
+    ``protected``: the library can't delete them. ``made``: whatsmeow's tables are there, if nobody in them.
+    """
+
+    device: Device | None = None
+    unlinked: bool = False
+    protected: bool = False
+    made: bool = False
+
+
 class RollbackNeeded(Exception):
     """A writer died in a transaction (or the file is in WAL mode at rest): only a connection that may write can read it."""
 
 
-def read_device(path: Path, *, may_write: bool = False) -> Device | None:
-    """Return the device in the database at ``path``; None when the file, its table or the row is missing.
+class NoRoom(StoreError):
+    """The disk is full; nothing was changed."""
+
+
+def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
+    """Read the database at ``path``; nothing is set in the answer when there is no file, or one without any content.
 
     Raises `RollbackNeeded` (never with ``may_write``, which is for the holder of the session's lock), `DeviceDamaged`, or
     `Locked` when a writer keeps the file busy for a second.
     """
     if not guard_file(path):
-        return None
+        return Credentials()
     for suffix in SIDE_FILES:
         guard_file(path.with_name(path.name + suffix))
     # SQLite takes a file without a whole page for a new database, and deletes the journals beside it: don't show it one.
     size = path.stat().st_size
     if size == 0:
-        return None
+        return Credentials()
     if size < SMALLEST_PAGE:
         raise _damaged(path, "is too short for a database")
+    with _connected(path, may_write=may_write) as connection:
+        return _credentials(path, connection)
+
+
+def read_device(path: Path, *, may_write: bool = False) -> Device | None:
+    """Return the device that is linked; None when there is none. As `read_credentials` otherwise."""
+    return read_credentials(path, may_write=may_write).device
+
+
+def protect_device(path: Path) -> None:
+    """Make the database keep its device when the library deletes it. Only for the holder of the session's lock.
+
+    Raises `NoRoom`, and what `read_credentials` raises. Costs one transaction.
+    """
+    with _connected(path, may_write=True) as connection:
+        graveyard.install(connection)
+
+
+@contextmanager
+def _connected(path: Path, *, may_write: bool) -> Iterator[sqlite3.Connection]:
+    """A connection that begins no transaction by itself; SQLite's errors come out as ours."""
     address = f"file:{quote(str(path.absolute()))}?mode={'rw' if may_write else 'ro'}"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT)) as connection:
-            return _only_device(path, _rows(connection))
+        with (
+            sqlite_at_work(path),
+            closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection,
+        ):
+            yield connection
     except sqlite3.DatabaseError as error:
         raise _explained(path, error, may_write=may_write) from error
 
 
-def _rows(connection: sqlite3.Connection) -> list[tuple[str, str, str, str, int]]:
+def _credentials(path: Path, connection: sqlite3.Connection) -> Credentials:
     columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('whatsmeow_device')")}
     if not columns:
-        return []
+        return Credentials()
+    device = _only_device(path, _rows(connection, columns))
+    protected = graveyard.installed(connection)
+    unlinked = protected and device is not None and graveyard.names(connection, device.jid)
+    return Credentials(None if unlinked else device, unlinked, protected, made=True)
+
+
+def _rows(connection: sqlite3.Connection, columns: set[str]) -> list[tuple[str, str, str, str, int]]:
     # Databases from before LIDs are brought up to date by the library the next time it runs.
     lid = "coalesce(lid, '')" if "lid" in columns else "''"
     keys_fit = f"length(noise_key) = {KEY_LENGTH} AND length(identity_key) = {KEY_LENGTH}"
@@ -96,7 +147,9 @@ def _explained(path: Path, error: sqlite3.DatabaseError, *, may_write: bool) -> 
         )
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and not may_write:
         return RollbackNeeded(str(error))
-    if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+    if primary == sqlite3.SQLITE_FULL:
+        return NoRoom(f"There is no room left to keep the credentials of {user!r} ({path}); nothing was changed.", hint="Make room.")
+    if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return StoreError(
             f"The credentials of {user!r} can't be read now: {error} ({path}); nothing was changed.", hint=f"wasess diagnose {user}"
         )

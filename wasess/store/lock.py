@@ -116,6 +116,18 @@ def holder(path: str | os.PathLike[str]) -> Holder | None:
         os.close(descriptor)
 
 
+def last_host(path: str | os.PathLike[str]) -> str:
+    """Name the last other host that the lock at ``path`` was ever taken on; empty when there is none.
+
+    A folder that was copied or moved brings its lock file along.
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not loaded in the worker for this
+            return _elsewhere(file.read(4096))
+    except OSError:
+        return ""
+
+
 def read_holder(text: bytes) -> Holder:
     """Read what `FileLock.acquire` wrote: one line of JSON. Text that can't be read gives a holder without a pid."""
     try:
@@ -188,10 +200,23 @@ def _is_at(descriptor: int, name: str) -> bool:
 
 def _write_holder(descriptor: int, purpose: str) -> None:
     me = Holder(os.getpid(), os.uname().nodename, _boot_id(), purpose, time.time())
-    text = json.dumps(me._asdict()).encode() + b"\n"
+    elsewhere = _elsewhere(os.pread(descriptor, 4096, 0))
+    text = json.dumps({**me._asdict(), "elsewhere": elsewhere} if elsewhere else me._asdict()).encode() + b"\n"
     # In this order a reader never meets an empty or a half text.
     os.pwrite(descriptor, text, 0)
     os.ftruncate(descriptor, len(text))
+
+
+def _elsewhere(text: bytes) -> str:
+    """The host of the holder that a lock file names if that is not this one, else the one which that holder remembered."""
+    me, found = os.uname().nodename, read_holder(text)
+    if found.host not in {"", me} and found.boot_id != _boot_id():  # a container's name may change on one machine
+        return found.host
+    try:
+        remembered = json.loads(text.partition(b"\n")[0]).get("elsewhere", "")
+    except (ValueError, AttributeError):
+        return ""
+    return remembered if isinstance(remembered, str) and remembered != me else ""
 
 
 def _boot_id() -> str:

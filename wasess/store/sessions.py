@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Literal
 
 from wasess.errors import BadUserId, NotLinked, UnsafeHome, UsageError
 from wasess.store.atomic import sync_folder
-from wasess.store.device import DEVICE_NAME, SIDE_FILES, Device, RollbackNeeded, read_device
+from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, RollbackNeeded, protect_device, read_credentials
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
-from wasess.store.lock import FileLock, Holder, holder
+from wasess.store.lock import FileLock, Holder, holder, last_host
 from wasess.store.records import RecordFile
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
 ALIVE_NAME = ".alive"
 KEPT_NAME = "kept"
+# A worker that was told to end may take this long.
+LETS_GO_WITHIN = 3.0
 
 Realm = Literal["whatsapp", "sandbox"]
 
@@ -154,19 +156,53 @@ class Session:
         return os.path.lexists(self.folder)
 
     def device(self) -> Device | None:
-        """Return the device that is linked, None when none is.
+        """Return the device that is linked, None when none is, also when one was and WhatsApp has unlinked it.
 
         May be called while a worker writes. Rolls a dead writer's transaction back, if nobody holds the session.
         Raises `DeviceDamaged`, or `Locked` when the file stays busy or needs a rollback that is the holder's to do.
         """
+        return self._credentials().device
+
+    def protected_device(self) -> Device | None:
+        """Return what `device` does, once the library can't delete it any more: for whoever is about to start a worker.
+
+        Writes only the first time, and only while nobody holds the session; a holder gets 3 s to let go. Raises as `device` does,
+        and `device.NoRoom` on a full disk.
+        """
+        found = self._credentials()
+        if found.device and not found.protected:
+            with self._exclusively("protecting credentials", LETS_GO_WITHIN):
+                protect_device(self.folder / DEVICE_NAME)
+        return found.device
+
+    def kept_credentials(self) -> bool:
+        """Whether the credentials of a device are here that WhatsApp has unlinked. Raises as `device` does."""
+        return self._credentials().unlinked
+
+    def lost_credentials(self) -> str:
+        """Say what is wrong with device.db when there should be a device and no trace of one is left; empty when that is as it should be.
+
+        Raises as `device` does, and `errors.RecordDamaged`.
+        """
+        record = self.record.load()
+        if record is None or record.jid is None or self._credentials().made:
+            return ""
+        path = self.folder / DEVICE_NAME
+        return (
+            "device.db has no tables"
+            if path.exists() and path.stat().st_size
+            else f"device.db is {'empty' if path.exists() else 'missing'}"
+        )
+
+    def _credentials(self) -> Credentials:
         if not self._guarded():
-            return None
+            return Credentials()
         path = self.folder / DEVICE_NAME
         try:
-            return read_device(path)
+            return read_credentials(path)
         except RollbackNeeded:
             with self._exclusively("rolling device.db back"):
-                return read_device(path, may_write=True)
+                return read_credentials(path, may_write=True)
 
     @property
     def linked(self) -> bool:
@@ -186,7 +222,10 @@ class Session:
     def rival(self, own_pids: Collection[int]) -> str:
         """Say who else may use this session, after WhatsApp has told that somebody does; empty when this machine does not know."""
         found = self.lock_holder()
-        return f"process {found.pid} on this machine" if found and found.pid and found.pid not in own_pids else ""
+        if found and found.pid and found.pid not in own_pids:
+            return f"process {found.pid} on this machine"
+        elsewhere = last_host(self.folder / SESSION_LOCK_NAME)
+        return f"host {elsewhere}" if elsewhere else ""
 
     @property
     def record(self) -> RecordFile:
@@ -245,10 +284,10 @@ class Session:
             )
         return True
 
-    def _exclusively(self, purpose: str) -> AbstractContextManager[object]:
+    def _exclusively(self, purpose: str, wait: float = 0) -> AbstractContextManager[object]:
         """Hold the session's lock for a ``with`` block, unless this process holds it already."""
         found = self.lock_holder()
-        return nullcontext() if found and found.is_this_process() else self.lock(purpose)
+        return nullcontext() if found and found.is_this_process() else self.lock(purpose, wait)
 
 
 def _is_user_id(name: str) -> bool:
