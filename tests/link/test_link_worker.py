@@ -34,7 +34,7 @@ def test_events_that_stop_the_pump_or_hold_secrets_are_not_asked_for():
     [
         ("failed to dial whatsapp web websocket: connection refused", False, "dial-failed"),
         ("noise handshake failed: timed out", False, "dial-failed"),
-        ("failed to upgrade database: file is not a database", False, "library-returned"),
+        ("failed to upgrade database: file is not a database", False, "database"),
         ("required field ConnectFailure.Reason not set", True, "library-returned"),
         ("", True, "library-returned"),
         ("", False, "library-returned"),

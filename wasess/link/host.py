@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
-from wasess.errors import Locked, WasessError, WorkerFailed
+from wasess.errors import Locked, StoreError, WasessError, WorkerFailed
 from wasess.link import protobuf
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.nursery import Child, Nursery
@@ -18,6 +18,7 @@ from wasess.link.port import LinkSignal, Vitals
 from wasess.link.redact import redact
 from wasess.link.requests import pair_phone_request, read_code, read_probed, read_sent, send_request
 from wasess.link.vitals import look
+from wasess.store.device import NoRoom
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
@@ -50,13 +51,13 @@ class WorkerHost:
 
     async def start(self, spec: LinkSpec) -> _Worker:
         """Start a session's process. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform` when no process can be had."""
-        linked, problem = await asyncio.to_thread(_linked, spec)
+        cause, problem = await asyncio.to_thread(_obstacle, spec)
         nursery = await self._living_nursery()
         order = {
             "user": spec.user,
             "folder": str(spec.folder.absolute()),
             "mode": spec.mode,
-            "linked": linked,
+            "obstacle": cause,
             "problem": problem,
             "files": self._files,
             "library": str(nursery.library),
@@ -318,17 +319,24 @@ async def _start(nursery: Nursery, order: dict[str, Any]) -> _Worker:
     return _Worker(child, control, wake, output)
 
 
-def _linked(spec: LinkSpec) -> tuple[bool, str]:
-    """Whether there is a device to log in with, else why not; the worker refuses to go on without one in run mode."""
+def _obstacle(spec: LinkSpec) -> tuple[str, str]:
+    """Why there is no device to log in with: the cause with which the worker ends at once in run mode, and words. Empty: there is one."""
     if spec.mode == "pair":
-        return False, ""
+        return "", ""
+    session = Home(spec.folder.parent).session(spec.user)
     try:
-        device = Home(spec.folder.parent).session(spec.user).device()
+        if session.protected_device():
+            return "", ""
+        lost = session.lost_credentials()
+        return ("database", lost) if lost else ("no-device", "there is no device in device.db")
     except Locked:
-        return True, ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
+        return "", ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
+    except NoRoom as error:
+        return "disk-full", str(error)
+    except StoreError as error:
+        return "database", str(error)
     except WasessError as error:
-        return False, str(error)
-    return device is not None, "there is no device in device.db"
+        return "no-device", str(error)
 
 
 def _signal_name(number: int) -> str:

@@ -12,6 +12,7 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
     the host says STOP, or its end of the socket closes, or SIGTERM  ->  drain, then "stopped"
     the library's call returns                                       ->  "dial-failed" or "library-returned"
     a QR callback in run mode, or no device row                      ->  "no-device"
+    the library can't use device.db                                  ->  "database"
     another process holds the session's lock                         ->  "locked"
     the spool can't be written, or a bug                             ->  "crashed"
 """
@@ -50,7 +51,9 @@ SEND_TIMEOUT = 1.0
 # Small requests that may wait in the library at once. One that nobody waits for any more stays there, for minutes or for ever.
 MAX_SMALL = 3
 
-DATABASE = "device.db"
+# The library puts "file:" before it and "?_foreign_keys=on" behind it. Where a session must exist, no file is made in the place
+# of one that is gone: not at the start, and not by a connection that the library opens later.
+DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&rest="}
 SPOOL = "spool.log"
 LOCK = "lock"
 
@@ -95,7 +98,7 @@ _PR_SET_DUMPABLE = 4
 
 
 class Worker:
-    """The session of ``order``: user, folder, mode ("run" or "pair"), linked (else problem), library, proxy, root_key (hex; empty: WhatsApp's own)."""
+    """The session of ``order``: user, folder, mode ("run" or "pair"), obstacle and problem (why not to begin), library, proxy, root_key (hex; empty: WhatsApp's own)."""
 
     def __init__(self, order: dict[str, Any], control: socket.socket, wake: int) -> None:
         self._order = order
@@ -144,8 +147,8 @@ class Worker:
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(hangup, select.POLLIN)
         self._lock = self._take_lock()
-        if order["mode"] == "run" and not order["linked"]:
-            self.end("no-device", order["problem"])
+        if order["obstacle"]:
+            self.end(order["obstacle"], order["problem"])
         # 0600, appended to only; a folder is self-contained and its paths are relative to it.
         self._spool = os.open(SPOOL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._uuid = f"{order['user']}-{os.getpid()}-{os.urandom(6).hex()}"
@@ -179,7 +182,7 @@ class Worker:
     def _session(self) -> None:
         try:
             text = self._loaded().run(
-                DATABASE,
+                DATABASE[self._order["mode"]],
                 new_device=self._order["mode"] == "pair",
                 properties=DEVICE_PROPERTIES,
                 events=EVENTS,
@@ -339,7 +342,9 @@ def main(order: dict[str, Any], control: socket.socket, wake: int) -> NoReturn:
 def cause_of_return(text: str, *, pump_ran: bool) -> str:
     """Why the library's call came back: only before the first event, and not for the database, is it the dial."""
     database = ("failed to open database", "failed to upgrade database", "failed to scan session", "failed to check if foreign keys")
-    return "library-returned" if pump_ran or not text or text.startswith(database) else "dial-failed"
+    if text.startswith(database):
+        return "database"
+    return "library-returned" if pump_ran or not text else "dial-failed"
 
 
 def _terminated_by(number: int) -> int:
