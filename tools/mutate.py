@@ -207,6 +207,7 @@ class Trial:
             mutant = running.pop(child)
             if status == 0:
                 self.survivors.append(mutant)
+                print(f"--- survived: {mutant.module}.py:{mutant.line}: {mutant.what}\n{diff(mutant)}\n", flush=True)
             done = len(self._mutants) - len(waiting) - len(running)
             print(f"\r{done - len(self.survivors)} of {done} killed", end="", file=sys.stderr, flush=True)
         return True
@@ -280,8 +281,6 @@ def main() -> int:
     if not trial.sound:
         sys.exit("The tests fail without any mutation.")
     killed = len(mutants) - len(trial.survivors)
-    for mutant in sorted(trial.survivors, key=lambda mutant: (mutant.module, mutant.line)):
-        print(f"--- survived: {mutant.module}.py:{mutant.line}: {mutant.what}\n{diff(mutant)}\n")
     print(f"killed {killed} of {len(mutants)} ({killed / len(mutants):.1%})")
     return 0 if killed >= WANTED * len(mutants) else 1
 

@@ -23,6 +23,20 @@ from wasess.core.states import State
         (State.PAUSED, reasons.REPLACED, 7),
         (State.PAUSED, reasons.REPLACED_FOR_GOOD, 7),
         (State.STOPPED, reasons.STOPPED, 8),
+        (State.WAITING, reasons.RATE_LIMITED, 5),
+        (State.CONNECTING, reasons.BANNED, 5),
+        (State.CONNECTING, reasons.OUTDATED, 6),
+        (State.CONNECTING, reasons.REPLACED, 7),
+        (State.WAITING, reasons.DISK_FULL, 3),
+        (State.WAITING, reasons.DATABASE_LOST, 4),
+        (State.WAITING, reasons.DATABASE_DAMAGED, 4),
+        (State.CONNECTING, reasons.DATABASE_DAMAGED, 4),
+        (State.LOGGED_OUT, reasons.LOGGED_OUT_EARLY, 4),
+        (State.LOGGED_OUT, reasons.ACCOUNT_LOCKED, 4),
+        (State.LOGGED_OUT, reasons.ACCOUNT_BANNED, 4),
+        (State.WAITING, reasons.ZOMBIE, 3),
+        (State.WAITING, reasons.WORKER_STUCK, 3),
+        (State.ONLINE, reasons.BANNED, 0),
         (State.WAITING, reasons.SESSION_LOCKED, 9),
         (State.CONNECTING, reasons.SESSION_LOCKED, 9),
     ],
@@ -38,4 +52,5 @@ def test_every_state_has_a_code_even_with_a_reason_of_a_newer_wasess(state: Stat
 
 def test_several_sessions_give_the_worst():
     assert worst([0, 4, 3]) == 4
+    assert worst([3, 9, 0, 5, 8]) == 9
     assert worst([]) == 0

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 HEALTHY = 0
 
 _BY_REASON = {
+    reasons.DISK_FULL.code: 3,
+    reasons.DATABASE_LOST.code: 4,
+    reasons.DATABASE_DAMAGED.code: 4,
+    reasons.LOGGED_OUT.code: 4,
+    reasons.LOGGED_OUT_EARLY.code: 4,
+    reasons.ACCOUNT_LOCKED.code: 4,
+    reasons.ACCOUNT_BANNED.code: 4,
+    reasons.NEEDS_PAIRING.code: 4,
     reasons.BANNED.code: 5,
+    reasons.RATE_LIMITED.code: 5,
+    reasons.OUTDATED.code: 6,
     reasons.REPLACED.code: 7,
     reasons.REPLACED_FOR_GOOD.code: 7,
     reasons.SESSION_LOCKED.code: 9,
@@ -41,5 +51,5 @@ def exit_code(state: State, reason_code: str) -> int:
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The code for several sessions: the last in the table's order, 0 for none."""
+    """The code for several sessions, 0 for none. The documented order is that of the numbers: a stopped one (8) outranks a banned one (5)."""
     return max(codes, default=HEALTHY)
