@@ -23,7 +23,7 @@ COMMANDS = {
     "serve": "Keep all linked sessions online and hand messages to a bot.",
     "list": "List the sessions and how they are.",
     "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
-    "drill": "Break everything on purpose, on a sandbox, and see whether every session comes back.",
+    "drill": "Break everything on purpose, and see whether each session heals.",
 }
 
 
