@@ -55,10 +55,11 @@ def test_a_full_disk_ends_the_worker_at_once_and_says_so():
     ours, theirs = socket.socketpair()
     program = textwrap.dedent("""
         import ctypes, os, socket, sys
+        from wasess.link.spool_file import SpoolFile
         from wasess.link.worker import Worker
         control = socket.socket(fileno=int(sys.argv[1]))
         worker = Worker({}, control, os.eventfd(0))
-        worker._spool = os.open("/dev/full", os.O_WRONLY)
+        worker._spool = SpoolFile("/dev/full")
         callback = worker._event_callback()
         payload = b"a message"
         callback(None, ctypes.cast(payload, ctypes.c_void_p).value, len(payload), 17)
@@ -76,13 +77,16 @@ def test_a_full_disk_ends_the_worker_at_once_and_says_so():
     assert call.fields == (b"crashed", f"the spool can't be written: [Errno 28] {os.strerror(28)}".encode())
 
 
-def test_a_callback_that_hangs_makes_the_worker_look_stuck():
+def test_a_callback_that_hangs_makes_the_worker_look_stuck(tmp_path):
     program = textwrap.dedent("""
-        import ctypes, os, socket, threading, time
+        import ctypes, os, socket, sys, threading, time
+        from wasess.link.spool_file import SpoolFile
         from wasess.link.worker import Worker
         control, _ = socket.socketpair()
         worker = Worker({}, control, os.eventfd(0))
-        _, worker._spool = os.pipe()
+        os.mkfifo(sys.argv[1])
+        os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
+        worker._spool = SpoolFile(sys.argv[1])
         callback = worker._event_callback()
         payload = bytes(30000)
         callback(None, ctypes.cast(payload, ctypes.c_void_p).value, len(payload), 17)
@@ -94,5 +98,5 @@ def test_a_callback_that_hangs_makes_the_worker_look_stuck():
         print("hangs", flush=True)
         os._exit(0)
     """)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "pipe")], capture_output=True, timeout=20, check=False)
     assert done.stdout == b"0.0\nhangs\n", done.stderr

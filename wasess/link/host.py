@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STOPS_WITHIN = 5.0
 # Longer than the library's own limit for a send, 75 s.
 ANSWERS_WITHIN = 90.0
+NO_DEVICE = "there is no device in device.db"
 # Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
 MAX_UNREAD = 1000
 
@@ -325,18 +326,13 @@ def _obstacle(spec: LinkSpec) -> tuple[str, str]:
         return "", ""
     session = Home(spec.folder.parent).session(spec.user)
     try:
-        if session.protected_device():
-            return "", ""
-        lost = session.lost_credentials()
-        return ("database", lost) if lost else ("no-device", "there is no device in device.db")
+        lost = "" if session.protected_device() else session.lost_credentials() or NO_DEVICE
     except Locked:
         return "", ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
-    except NoRoom as error:
-        return "disk-full", str(error)
-    except StoreError as error:
-        return "database", str(error)
     except WasessError as error:
-        return "no-device", str(error)
+        cause = "disk-full" if isinstance(error, NoRoom) else "database" if isinstance(error, StoreError) else "no-device"
+        return cause, str(error)
+    return ("no-device" if lost == NO_DEVICE else "database" if lost else ""), lost
 
 
 def _signal_name(number: int) -> str:

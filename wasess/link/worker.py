@@ -14,13 +14,13 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
     a QR callback in run mode, or no device row                      ->  "no-device"
     the library can't use device.db                                  ->  "database"
     another process holds the session's lock                         ->  "locked"
+    the spool's reserve on the disk can't be had any more            ->  drain, then "disk-full"
     the spool can't be written, or a bug                             ->  "crashed"
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import select
@@ -36,6 +36,7 @@ from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
 from wasess.link.logline import on_log
 from wasess.link.pulse import Pulse
+from wasess.link.spool_file import SpoolFile
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
 
@@ -113,7 +114,7 @@ class Worker:
         self._draining = ""
         self._events = 0
         self._called = False
-        self._spool = -1
+        self._spool: SpoolFile | None = None
         self._library: Library | None = None
         self._callbacks: tuple[object, ...] = ()
 
@@ -132,7 +133,9 @@ class Worker:
         with self._ending:
             if self._draining and cause != "crashed":
                 cause, detail = "stopped", self._draining
-            if self._spool >= 0:
+            if self._spool:
+                if self._spool.full and cause != "crashed":
+                    cause, detail = "disk-full", self._spool.full
                 _sync(self._spool)
             self._tell(Word.ENDED, cause.encode(), detail.encode(errors="replace"))
             os._exit(0 if cause == "stopped" else 1)
@@ -149,8 +152,10 @@ class Worker:
         self._lock = self._take_lock()
         if order["obstacle"]:
             self.end(order["obstacle"], order["problem"])
-        # 0600, appended to only; a folder is self-contained and its paths are relative to it.
-        self._spool = os.open(SPOOL, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # A folder is self-contained and its paths are relative to it.
+        self._spool = SpoolFile(SPOOL)
+        if not self._spool.reserve():
+            self.end("disk-full", self._spool.full)
         self._uuid = f"{order['user']}-{os.getpid()}-{os.urandom(6).hex()}"
         self._library = Library(order["library"], self._uuid)
         if order["root_key"]:
@@ -159,7 +164,7 @@ class Worker:
         self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(on_log))
         self._unsynced.acquire()
         self._tell(Word.STARTED)
-        _thread(self._synchronise)
+        _thread(self._synchronise, self._spool)
         _thread(self._session)
 
     def _take_lock(self) -> FileLock:
@@ -194,18 +199,18 @@ class Worker:
         self.end(cause_of_return(text, pump_ran=self._events > 0), text)
 
     def _event_callback(self) -> object:
-        write, string_at, eventfd_write, monotonic = os.write, ctypes.string_at, os.eventfd_write, time.monotonic
-        spool, wake, unsynced, pulse = self._spool, self._wake, self._unsynced, self._pulse
+        string_at, eventfd_write, monotonic = ctypes.string_at, os.eventfd_write, time.monotonic
+        append, wake, unsynced, pulse = self._opened().append, self._wake, self._unsynced, self._pulse
 
         def on_event(_uuid: int, data: int, size: int, code: int) -> None:
             """The hot path. The message is acknowledged already: what can't be written now is lost, so the worker ends at once."""
             pulse.handing_over_since = monotonic()
             try:
-                record = frame(code, string_at(data, size))
-                if write(spool, record) != len(record):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - one way out for a full disk
+                has_room = append(frame(code, string_at(data, size)))
                 self._events += 1  # before the host wakes up: it may ask for something at once
                 eventfd_write(wake, 1)
+                if not has_room:
+                    os.kill(os.getpid(), signal.SIGTERM)  # drain, while there is room for what comes out
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
                 self.end("crashed", f"the spool can't be written: {error}")
             if unsynced.locked():
@@ -226,11 +231,11 @@ class Worker:
         if word.decode(errors="replace") in PAIRING_OVER:
             self.end("library-returned", f"pairing: {word.decode(errors='replace')}")
 
-    def _synchronise(self) -> None:
+    def _synchronise(self, spool: SpoolFile) -> None:
         """Bring what was spooled to the disk; one fdatasync for all that was written during the one before."""
         while True:
             self._unsynced.acquire()
-            _sync(self._spool)
+            _sync(spool)
 
     # --- the host's side ---------------------------------------------------------------------------------------------
 
@@ -316,6 +321,11 @@ class Worker:
             library.stop()
         self.end("stopped", self._draining)
 
+    def _opened(self) -> SpoolFile:
+        if self._spool is None:
+            raise RuntimeError("the spool is not open yet")
+        return self._spool
+
     def _loaded(self) -> Library:
         if self._library is None:
             raise RuntimeError("the library is not loaded yet")
@@ -361,12 +371,11 @@ def _leave_after(seconds: float) -> NoReturn:
     os._exit(0)
 
 
-def _sync(spool: int) -> None:
+def _sync(spool: SpoolFile) -> None:
     try:
-        os.fdatasync(spool)
+        spool.sync()
     except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
-            os.write(2, f"ERROR Spool: {error}\n".encode())
+        os.write(2, f"ERROR Spool: {error}\n".encode())
 
 
 def _limit_files(wanted: int) -> None:

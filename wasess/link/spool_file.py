@@ -1,0 +1,82 @@
+"""Appends to ``spool.log``, with room behind its end that is taken from the disk beforehand. Imported by the worker: light.
+
+An event is acknowledged to WhatsApp before it is written, so a write must not meet a full disk. Behind the end of the file lie
+blocks that belong to it already (``fallocate`` with ``FALLOC_FL_KEEP_SIZE``: the size, which the reader goes by, stays).
+`append` tells when that room can't be had any more; by then there is still enough for what the library holds: 100 events in its
+channel and a few on the way there. They count as large as the largest so far, 8 KiB at least and 64 KiB, the longest text that
+a phone sends, at most: 1 to 8 MiB for each session.
+
+The room is taken by whoever appends, 64 KiB at once (some 50 µs, for a few dozen events): a thread beside it could come too late.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+
+EVENTS = 128
+SMALLEST, LARGEST = 8 * 1024, 64 * 1024
+STEP = 64 * 1024
+
+_KEEP_SIZE = 1
+# The file system does not know how, or it is no file on a disk.
+_NOT_THERE = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV, errno.ESPIPE})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class SpoolFile:
+    """An open spool. One thread at a time may `append`; `sync` is for any."""
+
+    def __init__(self, path: str) -> None:
+        """Open it for appending; made with 0600 when it is not there."""
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+        self._fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        self._end = os.fstat(self._descriptor).st_size
+        self._taken = 0
+        self._needed = EVENTS * SMALLEST
+        self.full = ""  # why no more room can be had; the last thing to be told
+
+    def append(self, record: bytes) -> bool:
+        """Write it; False when the room behind it has fallen below what is needed, and no more can be had (`full` says why).
+
+        Raises `OSError` when it could not be written.
+        """
+        size = len(record)
+        if os.write(self._descriptor, record) != size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._end += size
+        if size > SMALLEST:
+            self._needed = max(self._needed, EVENTS * min(size, LARGEST))
+        return self._taken - self._end >= self._needed or self.reserve()
+
+    def reserve(self) -> bool:
+        """Take room; False when it can't be had. True without any where the file system does not know how. Raises `OSError`."""
+        end = self._end + self._needed + STEP
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        number = errno.EFBIG if resource.RLIM_INFINITY != limit < end else self._take(end)
+        if number in _FULL:
+            self.full = f"no room for {self._needed // 1024} KiB of events that may still come: {os.strerror(number)}"
+        elif number and number not in _NOT_THERE:
+            raise OSError(number, os.strerror(number))
+        else:
+            self._taken = end
+        return not self.full
+
+    def sync(self) -> None:
+        """Bring it to the disk. Raises `OSError`."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
+                raise
+
+    def _take(self, end: int) -> int:
+        """Make the blocks from the end of the file up to ``end`` the file's; return the error number."""
+        while self._fallocate(self._descriptor, _KEEP_SIZE, self._end, end - self._end) != 0:
+            number = ctypes.get_errno()
+            if number != errno.EINTR:
+                return number
+        return 0
