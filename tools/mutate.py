@@ -21,6 +21,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.unittest import TestCaseFunction
 from hypothesis import Phase, settings
 
 from wasess.core import machine, moves
@@ -232,8 +233,11 @@ def _run(session: pytest.Session, mutant: Mutant | None) -> None:
     os.dup2(nothing, 2)
     if mutant:
         _install(mutant)
-    for item, following in zip(session.items, [*session.items[1:], None], strict=True):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+    for item in session.items:
+        if isinstance(item, TestCaseFunction):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        elif isinstance(item, pytest.Function):  # ten times faster than by the protocol; none of them needs a fixture
+            item.obj(**(item.callspec.params if hasattr(item, "callspec") else {}))
         if session.testsfailed:
             return
     os._exit(0)

@@ -10,6 +10,7 @@ from wasess.core.commands import AskTurn, ClearTimer, Deliver, Record, Report, S
 from wasess.core.events import (
     Connected,
     DialRefused,
+    Disconnected,
     MessageReceived,
     StartRequested,
     StopRequested,
@@ -238,3 +239,23 @@ def test_a_new_session_knows_nothing():
     assert Snapshot() == Snapshot(State.NEW, reasons.NEVER_STARTED, worker=Worker.ABSENT, timer=None, failures=0)
     assert stopping().session.attempts == 0
     assert steady().session.attempts == 0
+
+
+def test_a_start_forgives_a_session_that_flapped_and_was_held():
+    talk = connecting()
+    talk.tell(WorkerEnded("locked"), TimerFired(Timer.RETRY), TurnCame(), WorkerEnded("locked"))
+    assert talk.session.locked == 2
+    talk.tell(StartRequested())
+    assert talk.session.locked == 0
+    talk = online()
+    for _ in range(4):
+        talk.tell(Disconnected(), Connected())
+    talk.tell(Disconnected(), WorkerEnded("crashed"))
+    assert (talk.session.losses, talk.session.failures) == (5, 1)
+    talk.tell(StartRequested())
+    assert (talk.session.losses, talk.session.failures) == (0, 0)
+
+
+def test_a_ban_that_is_nearly_over_is_waited_for_to_the_moment():
+    talk = Talk()
+    assert talk.tell(StartRequested(banned_until=talk.now + 0.3)) == [SetTimer(Timer.RETRY, pytest.approx(0.3))]
