@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasess.drill.process import Command, until
-from wasess.drill.row import Row, Seen
+from wasess.drill.row import Broken, Row, Seen
 from wasess.drill.scene import require
 from wasess.store.device import DEVICE_NAME, SIDE_FILES
+from wasess.store.lock import holder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 SPARE = 256 * MIB
 LOCKED_FOR = 8.0
-NAMES = frozenset({"DATABASE_LOST", "DATABASE_DAMAGED", "NEEDS_PAIRING"})
+NAMES = frozenset({"DATABASE_LOST", "DATABASE_DAMAGED"})
 GARBAGE = b"this was a database once. " * 2000
 SHORT = 5000
 
@@ -180,6 +182,7 @@ def meddled(meddle: Callable[[Path], None], *, keep: Callable[[Path, Path], obje
         await scene.pause(5, 3)
         require(_bytes(database) == left, "what is left of it was overwritten")
         scene.no_code_shown()
+        require(all(line.state != "logged_out" for line in scene.told(struck)), "it was told to be logged out, which it is not")
         await scene.probe(other)
         _put_back(database, aside)
         restored = time.time()
@@ -227,6 +230,18 @@ def _empty_database(database: Path) -> None:
 def _garbage(database: Path) -> None:
     with database.open("r+b") as file:
         file.write(GARBAGE)
+
+
+def _newer_schema(database: Path) -> None:
+    """A later release of the library has been here. Its process ends, and the next one can't read the file."""
+    worker = holder(database.with_name("lock"))
+    if worker is None:
+        raise Broken("the session's process is not known")
+    os.kill(worker.pid, signal.SIGSTOP)
+    with closing(sqlite3.connect(database)) as same:
+        same.execute("UPDATE whatsmeow_version SET version = 99, compat = 99")
+        same.commit()
+    os.kill(worker.pid, signal.SIGKILL)
 
 
 def _truncated(database: Path) -> None:
@@ -288,4 +303,5 @@ ROWS = (
     _meddled_row("database-replaced", "another database stands in the place of device.db", _empty_database, os.rename),
     _meddled_row("database-truncated", "device.db is truncated", _truncated, shutil.copy2),
     _meddled_row("database-garbage", "device.db is overwritten with garbage", _garbage, shutil.copy2),
+    _meddled_row("database-newer", "device.db has a newer schema (99) when the session's process ends", _newer_schema, shutil.copy2),
 )
