@@ -36,24 +36,26 @@ class Gate:
     """``max_parallel`` places, each for ``place_for`` seconds at most; ``per_second`` dials, of which as many as there are places may come at once."""
 
     def __init__(self, max_parallel: int, per_second: float, clock: Clock, place_for: float = 1.0) -> None:
+        self._line = asyncio.Lock()  # held by whoever is first in it; the others wait in the order they came in
         self._places = asyncio.Semaphore(max_parallel)
         self._pace = Pace.full(per_second, min(float(max_parallel), max(1.0, per_second)), clock.steady())
         self._clock = clock
         self._place_for = place_for
 
     async def turn(self) -> Place:
-        """Wait for a place and for its moment. Cancelled, it gives the place up."""
-        await self._places.acquire()
-        place = Place(self._places)
-        try:
-            self._pace, wait = self._pace.take(self._clock.steady())
-            if wait > 0:
-                await self._pause(wait)
-        except BaseException:
-            place.leave()
-            raise
-        place.leave_at(self._clock.call_later(self._place_for, place.leave))
-        return place
+        """Wait for a place and for its moment. Cancelled, it gives both up, and holds up nobody."""
+        async with self._line:
+            await self._places.acquire()
+            place = Place(self._places)
+            try:
+                while wait := self._pace.wait(self._clock.steady()):
+                    await self._pause(wait)
+                self._pace, _ = self._pace.take(self._clock.steady())
+                place.leave_at(self._clock.call_later(self._place_for, place.leave))
+            except BaseException:
+                place.leave()
+                raise
+            return place
 
     async def _pause(self, seconds: float) -> None:
         come = asyncio.Event()
