@@ -225,7 +225,7 @@ class Supervisor:
     def _explain(self, finding: Finding) -> None:
         """Tell once why a session is not brought up."""
         user = finding.session.user
-        reason = reasons.NEEDS_PAIRING
+        reason = reasons.LOGGED_OUT if finding.unlinked else reasons.NEEDS_PAIRING
         sentence, action = (finding.problem, "") if finding.problem else (reason.sentence, reason.action.format(user=user))
         if not finding.counts or self._explained.get(user) == sentence:
             return

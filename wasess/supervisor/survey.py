@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wasess.core import reasons
 from wasess.errors import Locked, WasessError
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One session folder. ``held``: a process has it. ``problem``: why it can't be read. ``known``: it was linked once."""
+    """One session folder. ``held``: a process has it. ``problem``: why it can't be read, or what is missing. ``known``: it was linked once.
+
+    ``unlinked``: WhatsApp has unlinked it, and the old credentials are kept.
+    """
 
     session: Session
     device: Device | None = None
     held: bool = False
     problem: str = ""
     known: bool = False
+    unlinked: bool = False
 
     @property
     def startable(self) -> bool:
@@ -45,11 +50,19 @@ def _look_at(session: Session) -> Finding:
         held = session.lock_holder() is not None
         known = _was_linked(session)
         try:
-            return Finding(session, session.device(), held, known=known)
+            device = session.device()
+            if device:
+                return Finding(session, device, held, known=known)
+            return Finding(session, None, held, _missing(session), known, session.kept_credentials())
         except Locked:
             return Finding(session, None, held=True, known=known)
     except (WasessError, OSError) as error:
         return Finding(session, problem=str(error))
+
+
+def _missing(session: Session) -> str:
+    what = session.lost_credentials()
+    return f"its credentials are gone: {what}. {reasons.DATABASE_DAMAGED.action.format(user=session.user)}" if what else ""
 
 
 def _was_linked(session: Session) -> bool:
