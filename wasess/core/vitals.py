@@ -1,12 +1,13 @@
 """Decides from two looks at a worker's process whether something is wrong with it. Pure.
 
 A machine that is busy makes healthy processes late, so lateness alone proves nothing: a process that wants to run and is not let is
-not stuck. What is unknown (0, empty) gives no verdict.
+not stuck. Time in which nobody looked is held against nobody: then the whole machine, or a whole group of processes, may have stood
+still. What is unknown (0, empty) gives no verdict.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wasess.core.events import LineLost, WorkerStuck, WorkerTooLarge
@@ -18,13 +19,17 @@ STOPPED_AFTER = 2.0  # a process that a signal has stopped: seen by the kernel, 
 ASLEEP_AFTER = 3.0  # it beats once a second; asleep for so long, without using the CPU, it will not wake up by itself
 STARVED_AFTER = 20.0
 LINE_AFTER = 5.0
+EVERY = 1.0  # how far apart looks are meant to be
 APART = 0.9  # seconds between two looks that can be compared
 LATE = 3.0  # when we ourselves come so late, everybody else had no time either
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look, at a steady moment; the other fields are those of `link.port.Vitals`."""
+    """One look, at a steady moment; the other fields are those of `link.port.Vitals`.
+
+    ``excused``: so many of the seconds since the last beat do not count, because nobody looked (`following`).
+    """
 
     at: float
     beat_age: float = 0.0
@@ -33,6 +38,24 @@ class Look:
     memory: int = 0
     line_age: float = 0.0
     unacked_age: float = 0.0
+    excused: float = 0.0
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds it could have beaten and did not."""
+        return max(0.0, self.beat_age - self.excused)
+
+
+def following(before: Look | None, now: Look) -> Look:
+    """Return ``now`` with what has to be excused: by how much it came later than it should, and what was excused since the last beat.
+
+    Before the first look nobody looked at all.
+    """
+    if before is None:
+        return replace(now, excused=now.beat_age)
+    gap = now.at - before.at
+    carried = before.excused if now.beat_age >= gap else 0.0  # else it has beaten since
+    return replace(now, excused=carried + max(0.0, gap - EVERY))
 
 
 def judge(before: Look | None, now: Look, memory_limit: int) -> Event | None:
@@ -50,9 +73,9 @@ def judge(before: Look | None, now: Look, memory_limit: int) -> Event | None:
 
 def _stuck(before: Look, now: Look) -> str:
     silent = f"silent for {now.beat_age:.0f} s"
-    if now.state in {"T", "t"} and now.beat_age >= STOPPED_AFTER:
+    if now.state in {"T", "t"} and now.silence >= STOPPED_AFTER:
         return f"stopped by a signal, {silent}"
     idle = before.state in {"S", "D"} and now.state in {"S", "D"} and now.cpu == before.cpu and now.at - before.at >= APART
-    if idle and min(before.beat_age + now.at - before.at, now.beat_age) >= ASLEEP_AFTER:
+    if idle and min(before.beat_age + now.at - before.at, now.silence) >= ASLEEP_AFTER:
         return silent
-    return silent if now.beat_age >= STARVED_AFTER else ""
+    return silent if now.silence >= STARVED_AFTER else ""
