@@ -12,9 +12,10 @@ import textwrap
 import pytest
 
 from wasess.link.calls import Stream, Word
-from wasess.link.logline import log_line
+from wasess.link.logline import log_line, unstored
 from wasess.link.protobuf import neonize
-from wasess.link.worker import DEVICE_PROPERTIES, EVENTS, cause_of_return
+from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS
+from wasess.link.worker import cause_of_return
 
 
 def test_the_device_properties_are_what_the_phone_will_read():
@@ -49,6 +50,26 @@ def test_a_log_entry_becomes_one_line():
     assert log_line(entry) == b"WARN Client/Socket: first second third"
     long = neonize().LogEntry(Message="x" * 70000, Level="WARN", Name="Client").SerializeToString()
     assert len(log_line(long)) == len("WARN Client: ") + 70000
+
+
+DECRYPTING = b"WARN Client: Error decrypting message 3EB0 from 491***67@s.whatsapp.net: failed to store session with 226***89_1:0: "
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (DECRYPTING + b"database or disk is full", "database or disk is full"),
+        (DECRYPTING + b"database disk image is malformed (11)", "database disk image is malformed"),
+        (DECRYPTING + b"unable to open database file: no such file or directory", "unable to open database file"),
+        (DECRYPTING + b"no such table: whatsmeow_sessions", "no such table: whatsmeow_sessions"),
+        (DECRYPTING + b"database is locked", ""),
+        (DECRYPTING + b"database or disk is full, says a stranger", ""),
+        (b"WARN Client: Unhandled message with text: database or disk is full", ""),
+        (b"ERROR Client: Failed to get prekey for retry receipt: database or disk is full", ""),
+    ],
+)
+def test_what_could_not_be_stored(line, words):
+    assert unstored(line) == words
 
 
 def test_a_full_disk_ends_the_worker_at_once_and_says_so():

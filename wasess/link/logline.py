@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
+import re
+
+# Both ends are the library's own words; what a stranger wrote can stand at neither. A database that is only locked may be free by the
+# time the library asks the sender to send again.
+_UNSTORED = re.compile(
+    rb"WARN Client: Error decrypting message .*: (?P<words>database or disk is full|database disk image is malformed|"
+    rb"file is not a database|attempt to write a readonly database|unable to open database file|disk I/O error|"
+    rb"no such table: whatsmeow_\w+)(?:: .{1,60})?(?: \(\d+\))?$"
+)
 
 
 def log_line(entry: bytes) -> bytes:
@@ -23,9 +30,7 @@ def log_line(entry: bytes) -> bytes:
     return b"%s %s: %s" % (fields[2], fields[3], message)
 
 
-def on_log(data: int, size: int) -> None:
-    """Print an entry (the library's callback): one atomic write to the pipe, or none: PIPE_BUF is 4096."""
-    try:
-        os.write(2, log_line(ctypes.string_at(data, size))[:4000] + b"\n")
-    except (OSError, IndexError):
-        return
+def unstored(line: bytes) -> str:
+    """Return SQLite's words when the library says with this line that it could not store what a message changed; empty otherwise."""
+    found = _UNSTORED.match(line)
+    return found["words"].decode() if found else ""

@@ -15,6 +15,7 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
     the library can't use device.db                                  ->  "database"
     another process holds the session's lock                         ->  "locked"
     the spool's reserve on the disk can't be had any more            ->  drain, then "disk-full"
+    a message that came could not be stored in device.db             ->  drain, then "disk-full" or "database"
     the spool can't be written, or a bug                             ->  "crashed"
 """
 
@@ -34,9 +35,10 @@ from typing import Any, NoReturn
 from wasess.errors import Locked, WasessError
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
-from wasess.link.logline import on_log
+from wasess.link.logline import log_line, unstored
 from wasess.link.pulse import Pulse
 from wasess.link.spool_file import SpoolFile
+from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS, PAIRING_OVER
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
 
@@ -48,6 +50,8 @@ IDLE = 0.3
 DRAIN_DEADLINE = 3.0
 # An open socket is closed within milliseconds.
 DISCONNECT_PATIENCE = 0.5
+# How long the library is kept from acknowledging a message that it could not store: until its socket is closed.
+HOLD_DEADLINE = 2.0
 SEND_TIMEOUT = 1.0
 # Small requests that may wait in the library at once. One that nobody waits for any more stays there, for minutes or for ever.
 MAX_SMALL = 3
@@ -57,42 +61,6 @@ MAX_SMALL = 3
 DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&rest="}
 SPOOL = "spool.log"
 LOCK = "lock"
-
-# The events the library is asked for, by neonize's number. All others are dropped before they are encoded.
-# Left out on purpose:
-#   1 QR                holds pairing secrets, and would bring them to the disk
-#   13 HistorySync      megabytes at once in front of live messages, and nothing needs it
-#   18 Receipt, 19 ChatPresence   an unknown type leaves a required enum unset: the event pump dies, the socket keeps acking
-#   20-25, 30-43        presence, groups, pictures, privacy, block lists, newsletters, calls: nothing needs them, and each is
-#                       one more encoder that may fail; 33, 34 and 35 set required enums from server text like 18 does
-# Two of those below can stop the pump as well, and are here all the same, because the connection is over at that point,
-# nothing follows them, and the end of the pump is then the only news of it: 8 TemporaryBan and 9 ConnectFailure with a code
-# that neonize 0.5.2 does not know.
-EVENTS = bytes((
-    2,   # PairStatus
-    3,   # Connected
-    4,   # KeepAliveTimeout
-    5,   # KeepAliveRestored
-    6,   # LoggedOut
-    7,   # StreamReplaced
-    8,   # TemporaryBan
-    9,   # ConnectFailure
-    10,  # ClientOutdated
-    11,  # StreamError
-    12,  # Disconnected
-    17,  # Message: its only enum, the addressing mode, is optional
-    26,  # OfflineSyncPreview
-    27,  # OfflineSyncCompleted
-    44,  # UndecryptableMessage: its enum is set to 0 when unknown, not left out
-))  # fmt: skip
-
-# DeviceProps{os: "wasess", platformType: CHROME}: what the phone's list of linked devices shows. Encoded by hand (field 1,
-# length 6; field 3, varint 1) so that no protobuf library is loaded here.
-DEVICE_PROPERTIES = b"\x0a\x06wasess\x18\x01"
-
-# What whatsmeow's QR channel says when there will be no more codes, although the library's call does not return (it waits for
-# a device id that never comes). "success" goes on, the passkey words too, and so does a phone without multi-device.
-PAIRING_OVER = frozenset({"timeout", "error", "err-client-outdated", "err-unexpected-state"})
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -112,6 +80,8 @@ class Worker:
         self._ending = threading.Lock()
         self._unsynced = threading.Lock()
         self._draining = ""
+        self._unfit = "", ""
+        self._disconnected = threading.Event()
         self._events = 0
         self._called = False
         self._spool: SpoolFile | None = None
@@ -132,10 +102,8 @@ class Worker:
         """Report and leave. The first caller does; any other thread stays here until the process is gone."""
         with self._ending:
             if self._draining and cause != "crashed":
-                cause, detail = "stopped", self._draining
+                cause, detail = self._unfit if self._unfit[0] else ("stopped", self._draining)
             if self._spool:
-                if self._spool.full and cause != "crashed":
-                    cause, detail = "disk-full", self._spool.full
                 _sync(self._spool)
             self._tell(Word.ENDED, cause.encode(), detail.encode(errors="replace"))
             os._exit(0 if cause == "stopped" else 1)
@@ -161,7 +129,7 @@ class Worker:
         if order["root_key"]:
             self._library.pin_root_key(bytes.fromhex(order["root_key"]))
         _prctl(_PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
-        self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(on_log))
+        self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(self._on_log))
         self._unsynced.acquire()
         self._tell(Word.STARTED)
         _thread(self._synchronise, self._spool)
@@ -200,7 +168,8 @@ class Worker:
 
     def _event_callback(self) -> object:
         string_at, eventfd_write, monotonic = ctypes.string_at, os.eventfd_write, time.monotonic
-        append, wake, unsynced, pulse = self._opened().append, self._wake, self._unsynced, self._pulse
+        spool, wake, unsynced, pulse = self._opened(), self._wake, self._unsynced, self._pulse
+        append = spool.append
 
         def on_event(_uuid: int, data: int, size: int, code: int) -> None:
             """The hot path. The message is acknowledged already: what can't be written now is lost, so the worker ends at once."""
@@ -210,7 +179,7 @@ class Worker:
                 self._events += 1  # before the host wakes up: it may ask for something at once
                 eventfd_write(wake, 1)
                 if not has_room:
-                    os.kill(os.getpid(), signal.SIGTERM)  # drain, while there is room for what comes out
+                    self._leave("disk-full", spool.full)  # while there is room for what comes out
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
                 self.end("crashed", f"the spool can't be written: {error}")
             if unsynced.locked():
@@ -230,6 +199,26 @@ class Worker:
         self._tell(Word.LOGIN, word)
         if word.decode(errors="replace") in PAIRING_OVER:
             self.end("library-returned", f"pairing: {word.decode(errors='replace')}")
+
+    def _on_log(self, data: int, size: int) -> None:
+        """Print an entry: one atomic write to the pipe, or none: PIPE_BUF is 4096.
+
+        A message that the library could not store it acknowledges all the same, right after it has said so. That is prevented here:
+        WhatsApp keeps the message, and brings it again.
+        """
+        try:
+            line = log_line(ctypes.string_at(data, size))
+            if words := unstored(line):
+                self._leave("disk-full" if "full" in words else "database", words)
+                self._disconnected.wait(HOLD_DEADLINE)
+            os.write(2, line[:4000] + b"\n")
+        except (OSError, IndexError):
+            return
+
+    def _leave(self, cause: str, detail: str) -> None:
+        """Drain and end, from any thread: the main one is told by a signal."""
+        self._unfit = cause, detail
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _synchronise(self, spool: SpoolFile) -> None:
         """Bring what was spooled to the disk; one fdatasync for all that was written during the one before."""
@@ -313,6 +302,7 @@ class Worker:
             # Before it dials, Disconnect does nothing, and the login comes after all: its events bring us here again.
             closing = _thread(library.disconnect)
             closing.join(DISCONNECT_PATIENCE)
+            self._disconnected.set()
             seen = self._events
             time.sleep(IDLE)
             if seen == self._events:
