@@ -85,7 +85,8 @@ class Follower:
     def _read(self) -> None:
         while frames := self._reader.read_new():
             self.events += [translate(frame.code, frame.payload) for frame in frames]
-            self._reader.commit(frames[-1].end)
+            with contextlib.suppress(OSError):  # a full disk: what is not committed comes again
+                self._reader.commit(frames[-1].end)
 
 
 class Rig:
