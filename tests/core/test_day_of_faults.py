@@ -284,7 +284,7 @@ WORST = Plan(
 
 
 @pytest.mark.timeout(600)  # 10 s of work, and the machine may be busy
-@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(PLANS)
 @example(WORST)
 def test_a_day_of_faults_leaves_nobody_dead(plan: Plan):

@@ -198,3 +198,11 @@ def test_a_reconnect_within_the_hour_shows_nothing(away: float, shown: bool):
     talk = online()
     talk.tell(Disconnected())
     assert (ShowPresence() in talk.after(away, Connected())) is shown
+
+
+def test_a_day_is_a_day():
+    talk = steady()
+    login = talk.session.pulsed_at
+    talk.now = login + 24 * HOUR - 1
+    assert ShowPresence() not in talk.tell(TimerFired(Timer.QUIET))
+    assert ShowPresence() in talk.after(1, TimerFired(Timer.QUIET))

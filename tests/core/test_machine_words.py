@@ -254,3 +254,15 @@ def test_a_word_exchanges_the_timer_that_ran():
     assert talk.tell(StreamReplaced()) == [StopWorker(), ClearTimer(Timer.QUIET)]
     assert talk.session.timer is None
     assert waiting().session.reason is reasons.NETWORK_DOWN
+
+
+def test_a_ban_of_less_than_a_second_is_one():
+    talk = online()
+    talk.tell(TemporaryBan(101, 0.5), WorkerEnded("stopped"))
+    assert talk.delay == 0.5
+
+
+def test_only_a_library_that_has_returned_can_have_met_a_word_it_does_not_know():
+    talk = connecting()
+    talk.tell(WorkerEnded("crashed", "required field ConnectFailure.Reason not set"))
+    assert talk.where == (State.WAITING, "WORKER_LOST")
