@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wasess.drill.scene import Scene
 
 POISON_BOUND = 5.0
+NEXT_MESSAGE_WITHIN = 1.0
 USAGE = 2
 HOSTILE_NAMES = (
     "..",
@@ -47,7 +48,10 @@ NAMES_BY_COMMAND = 5
 
 
 async def poisons(scene: Scene) -> Seen:
-    """Each poison, each to a session that has met at most two others, in an order of the dice; each followed by a healthy message."""
+    """Each poison, each to a session that has met at most two others, in an order of the dice; each followed by a healthy message.
+
+    The message comes at an instant of the dice: before the session's process has ended, after that, or when the next one is there.
+    """
     order = scene.dice.sample(POISONS, len(POISONS))
     shares = [order[number :: len(scene.users)] for number in range(len(scene.users))]
     took: dict[str, float] = {}
@@ -57,6 +61,7 @@ async def poisons(scene: Scene) -> Seen:
         for name in names:
             await scene.probe(user)
             struck = scene.break_it("poison", name, user=user)
+            await scene.pause(NEXT_MESSAGE_WITHIN)
             letter = scene.write(user)
             took[name] = await scene.arrived(letter, 80, after=name) - struck
             await scene.probe(user)

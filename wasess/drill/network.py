@@ -44,6 +44,18 @@ def for_a_while(*words: str, seconds: float) -> Callable[[Scene], Awaitable[Seen
     return act
 
 
+def with_jitter(act: Callable[[Scene], Awaitable[Seen]]) -> Callable[[Scene], Awaitable[Seen]]:
+    """The same row; and the pauses before its tries must differ, so that many sessions never dial in step."""
+
+    async def watched(scene: Scene) -> Seen:
+        seen = await act(scene)
+        pauses = [round(line.next_retry_at - line.at, 2) for line in scene.told(0) if line.next_retry_at is not None]
+        require(len(pauses) < 2 or len(set(pauses)) > 1, f"all pauses before its tries were the same: {pauses}")
+        return Seen(f"{len(pauses)} pauses of {', '.join(map(str, pauses))} s; {seen.happened}", seen.detected, seen.recovered)
+
+    return watched
+
+
 def once(*words: str) -> Callable[[Scene], Awaitable[Seen]]:
     """A row that sets a fault for one dial and then cuts the connection. The clock of its bound starts at the cut."""
 
@@ -201,31 +213,34 @@ ROWS = (
         "http-403",
         "5.3/8",
         "dials are answered with HTTP 403 for 8 s",
-        "back within 20 s after it ends",
-        for_a_while("http_status", "upgrade", "403", seconds=8),
-        bound=20,
+        "tries with pauses of the dice, of 60 s at most; back within 60 s after it ends",
+        with_jitter(for_a_while("http_status", "upgrade", "403", seconds=8)),
+        bound=60,
         ground="own",
         patient=True,
+        deadline=110,
     ),
     Row(
         "http-503",
         "5.3/8",
         "dials are answered with HTTP 503 for 8 s",
-        "back within 20 s after it ends",
-        for_a_while("http_status", "upgrade", "503", seconds=8),
-        bound=20,
+        "tries with pauses of the dice, of 60 s at most; back within 60 s after it ends",
+        with_jitter(for_a_while("http_status", "upgrade", "503", seconds=8)),
+        bound=60,
         ground="own",
         patient=True,
+        deadline=110,
     ),
     Row(
         "dns-unknown",
         "5.3/29",
         "the name of WhatsApp's host can't be resolved for 8 s (in a sandbox the proxy resolves: it answers 502)",
-        "back within 20 s after it ends",
-        for_a_while("http_status", "connect", "502", seconds=8),
-        bound=20,
+        "tries with pauses of the dice, of 60 s at most; back within 60 s after it ends",
+        with_jitter(for_a_while("http_status", "connect", "502", seconds=8)),
+        bound=60,
         ground="own",
         patient=True,
+        deadline=110,
     ),
     Row(
         "dns-slow",
