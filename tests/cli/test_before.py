@@ -60,6 +60,37 @@ def test_old_credentials_are_set_aside_and_come_back(session):
     assert not (session.folder / "device.db-journal").exists()
 
 
+def unlink_at_whatsapp(session):
+    """As the library does after a logout."""
+    session.protected_device()
+    with closing(sqlite3.connect(session.folder / "device.db")) as database, database:
+        database.execute("DELETE FROM whatsmeow_device")
+    assert session.kept_credentials()
+
+
+def test_credentials_that_whatsapp_has_unlinked_are_set_aside_without_force(session):
+    link(session)
+    unlink_at_whatsapp(session)
+    before = Before.make_room(session, force=False)
+    assert before.kept
+    assert before.kept.name.endswith("-unlinked")
+    assert not (session.folder / "device.db").exists()
+    link(session, "491709999999:1@s.whatsapp.net")
+    assert session.device().jid == "491709999999:1@s.whatsapp.net"
+    assert not session.kept_credentials()
+
+
+def test_a_failed_pairing_brings_back_what_whatsapp_has_unlinked(session):
+    link(session)
+    unlink_at_whatsapp(session)
+    content = (session.folder / "device.db").read_bytes()
+    before = Before.make_room(session, force=False)
+    (session.folder / "device.db").write_bytes(b"half a pairing")
+    before.put_back()
+    assert (session.folder / "device.db").read_bytes() == content
+    assert (session.device(), session.kept_credentials()) == (None, True)
+
+
 def test_a_folder_that_was_there_stays(session):
     session.create()
     (session.folder / "spool.log").write_bytes(b"")

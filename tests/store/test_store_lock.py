@@ -10,7 +10,7 @@ import time
 import pytest
 
 from wasess.errors import Locked, UnsafeHome
-from wasess.store.lock import FileLock, Holder, filesystem_type, holder, read_holder
+from wasess.store.lock import FileLock, Holder, filesystem_type, holder, last_host, read_holder
 
 HOLD = """
 import sys
@@ -237,3 +237,36 @@ def test_stays_light_for_the_worker():
         "subprocess",
         "pathlib",
     }
+
+
+ELSEWHERE = {"pid": 12, "host": "web-2", "boot_id": "another boot", "purpose": "worker", "since": 1.0}
+
+
+def test_remembers_the_host_that_a_copied_folder_comes_from(path):
+    assert last_host(path) == ""
+    path.write_text(json.dumps(ELSEWHERE) + "\n")
+    assert last_host(path) == "web-2"
+    assert holder(path) is None
+    for _ in range(2):
+        with FileLock.acquire(path, "worker"):
+            assert last_host(path) == "web-2"
+            assert holder(path).host == os.uname().nodename
+    assert last_host(path) == "web-2"
+    path.write_text(json.dumps({**ELSEWHERE, "host": "web-3"}) + "\n")
+    with FileLock.acquire(path, "worker"):
+        assert last_host(path) == "web-3"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"elsewhere": 3}', '{"elsewhere": null}'])
+def test_a_lock_file_that_says_nothing_names_no_host(path, text):
+    path.write_text(text)
+    assert last_host(path) == ""
+    with FileLock.acquire(path, "worker"):
+        assert last_host(path) == ""
+
+
+def test_a_container_that_has_got_another_name_is_no_other_host(path):
+    with FileLock.acquire(path, "worker"):
+        mine = json.loads(path.read_text())
+    path.write_text(json.dumps({**mine, "host": "container-1"}) + "\n")
+    assert last_host(path) == ""
