@@ -101,6 +101,8 @@ def bare(module: str) -> ast.Module:
         if isinstance(node, (ast.Module, ast.FunctionDef)) and ast.get_docstring(node) and len(node.body) > 1:
             del node.body[0]
     for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign):
+            node.annotation = ast.Name("object", ast.Load())
         if isinstance(node, ast.FunctionDef):
             node.returns = None
             for argument in [*node.args.args, *node.args.kwonlyargs]:

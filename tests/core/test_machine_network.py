@@ -191,3 +191,13 @@ def test_that_the_network_is_back_is_no_matter_to_others(position: str):
     before = talk.session
     assert talk.tell(NetworkBack()) == []
     assert (talk.session, talk.commands) == (before, [])
+
+
+def test_a_library_that_is_to_be_replaced_is_not_told_twice():
+    talk = recovering()
+    assert talk.after(5, NetworkBack()) == [SetTimer(Timer.GRACE, 0.5)]
+    assert talk.session.resume_at == talk.now + 0.5
+    before = talk.session
+    talk.dice = 0.0
+    assert talk.after(0.1, NetworkBack()) == []
+    assert talk.session == before

@@ -96,6 +96,7 @@ def test_a_worker_that_grows_too_large_is_drained_and_replaced(position: str):
     assert talk.tell(WorkerTooLarge(300 * MIB, 256 * MIB))[0] == StopWorker()
     assert talk.where == (State.WAITING, "WORKER_TOO_LARGE")
     assert talk.report.detail == "300 MiB of 256"
+    assert talk.session.resume_at == talk.now
     assert talk.tell(WorkerEnded("stopped")) == [AskTurn()]
     waits = []
     for _ in range(3):
