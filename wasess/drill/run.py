@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -31,6 +32,7 @@ BRISK_AT_ONCE = 2  # rows that keep the machine busy
 LINKED_AT_ONCE = 6
 SETTLES_WITHIN = 10.0
 SHARED = "shared"
+DEBUG_LINES = 40
 
 
 class Drill:
@@ -98,8 +100,25 @@ class Drill:
         async with contextlib.nullcontext() if row.patient else self._brisk:
             began = time.monotonic()
             verdict = await self._judged(row, scene)
+        if not verdict.ok and os.environ.get("WASESS_DEBUG"):
+            self._show(scene)
         self._tell(f"{'ok    ' if verdict.ok else 'FAILED'} {row.name} ({time.monotonic() - began:.0f} s): {verdict.happened}")
         return verdict
+
+    def _show(self, scene: Scene) -> None:
+        """Everything that is known of a row that failed."""
+        for manager in scene.stage.managers:
+            self._tell("\n".join(["its manager said:", *manager.log[-DEBUG_LINES:]]))
+            self._tell(
+                "\n".join(f"  {line.at:.3f} {line.event} {line} {line.reason}" for line in manager.told if line.session in scene.users)
+            )
+        for fact in self._box.state.history:
+            if fact.user in scene.users:
+                self._tell(f"  {fact.at:.3f} server: {fact.user} {fact.what} {fact.detail}")
+        got = scene.stage.got.look()
+        for letter in scene.letters[-DEBUG_LINES:]:
+            receipted = letter.id in scene.stage.device(letter.user).receipted
+            self._tell(f"  {letter.at:.3f} letter {letter.id}, got {got.get(letter.id)}, receipted {receipted}")
 
     async def _judged(self, row: Row, scene: Scene) -> Verdict:
         try:
