@@ -151,7 +151,7 @@ async def test_events_are_json_and_neither_stream_tells_a_secret(house):
         assert account.number not in both
         assert account.lid not in both
     assert "Traceback" not in both
-    assert "(stream error)" in both  # the one without a code
+    assert "(no code)" in both  # the stream error without one
 
 
 async def test_a_reader_of_events_that_goes_away_ends_no_session(house):

@@ -56,7 +56,7 @@ async def test_a_healthy_worker_is_left_alone(guard: Guard):
 
 
 async def test_a_stuck_worker_is_told_once(guard: Guard):
-    assert guard.silent(10) == [WorkerStuck("silent for 4 s")]
+    assert guard.silent(10) == [WorkerStuck("silent for 2 s")]
 
 
 async def test_a_stopped_worker_is_told_sooner(guard: Guard):
@@ -140,9 +140,9 @@ async def test_a_database_that_is_worked_on_is_not_lost(guard: Guard):
 
 
 async def test_one_look_may_find_two_faults(guard: Guard):
-    guard.silent(3)
+    guard.silent(2)
     guard.database.unlink()
-    assert [type(event) for event in guard.look(Vitals(beat_age=4.0, state="S"))] == [WorkerStuck, DatabaseLost]
+    assert [type(event) for event in guard.look(Vitals(beat_age=3.0, state="S"))] == [WorkerStuck, DatabaseLost]
 
 
 async def test_without_a_database_there_is_nothing_to_lose(guard: Guard):

@@ -15,8 +15,9 @@ from wasess.core.events import LineLost, WorkerStuck, WorkerTooLarge
 if TYPE_CHECKING:
     from wasess.core.events import Event
 
-STOPPED_AFTER = 2.0  # a process that a signal has stopped: seen by the kernel, so there is no doubt
-ASLEEP_AFTER = 3.0  # it beats once a second; asleep for so long, without using the CPU, it will not wake up by itself
+STOPPED_AFTER = 1.0  # a process that a signal has stopped: the kernel says so, there is no doubt
+ASLEEP_AFTER = 2.0  # it beats once a second; asleep for so long, without using the CPU, it will not wake up by itself
+BLOCKED_AFTER = 5.0  # the kernel waits for a disk, or for memory: that may end
 STARVED_AFTER = 20.0
 LINE_AFTER = 5.0
 EVERY = 1.0  # how far apart looks are meant to be
@@ -49,11 +50,11 @@ class Look:
 def following(before: Look | None, now: Look) -> Look:
     """Return ``now`` with what has to be excused: by how much it came later than it should, and what was excused since the last beat.
 
-    Before the first look nobody looked at all.
+    Before the first look nobody looked at all, and after a long pause everybody begins anew.
     """
-    if before is None:
+    gap = 0.0 if before is None else now.at - before.at
+    if before is None or gap > LATE:
         return replace(now, excused=now.beat_age)
-    gap = now.at - before.at
     carried = before.excused if now.beat_age >= gap else 0.0  # else it has beaten since
     return replace(now, excused=carried + max(0.0, gap - EVERY))
 
@@ -73,9 +74,11 @@ def judge(before: Look | None, now: Look, memory_limit: int) -> Event | None:
 
 def _stuck(before: Look, now: Look) -> str:
     silent = f"silent for {now.beat_age:.0f} s"
+    states = {before.state, now.state}
     if now.state in {"T", "t"} and now.silence >= STOPPED_AFTER:
         return f"stopped by a signal, {silent}"
-    idle = before.state in {"S", "D"} and now.state in {"S", "D"} and now.cpu == before.cpu and now.at - before.at >= APART
-    if idle and min(before.beat_age + now.at - before.at, now.silence) >= ASLEEP_AFTER:
+    idle = states <= {"S", "D"} and now.cpu == before.cpu and now.at - before.at >= APART
+    patience = BLOCKED_AFTER if "D" in states else ASLEEP_AFTER
+    if idle and min(before.beat_age + now.at - before.at, now.silence) >= patience:
         return silent
     return silent if now.silence >= STARVED_AFTER else ""

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from wasess.core.events import NetworkBack, Woke
+from wasess.core.events import DiskFull, NetworkBack, Woke
 from wasess.core.warnings import phone_warning
 from wasess.errors import WasessError
 from wasess.supervisor.awake import Awake
@@ -20,7 +20,7 @@ from wasess.supervisor.watch import DiskWatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from wasess.core.events import DiskFree, DiskFull
+    from wasess.core.events import DiskFree
     from wasess.core.reasons import Reason
     from wasess.store.sessions import Home
     from wasess.supervisor.clock import Clock
@@ -32,7 +32,7 @@ ROUND = 0.5
 LOOK_EVERY = 1.0
 DISK_EVERY = 2.0
 NOTE_EVERY = 10.0
-PROOF_EVERY = 3.0
+PROOF_EVERY = 3.0  # sooner when systemd wants it sooner
 WARN_EVERY = 3600.0
 WARN_AGAIN_AFTER = 86400.0
 KEEPER_ANSWERS_WITHIN = 60.0  # a keeper that has not taken anything in for so long is stuck
@@ -66,40 +66,59 @@ class Rounds:
         self._notifier = notifier
         self._awake = Awake(clock)
         self._disk = DiskWatch(home.path, reserve)
+        self._proof_every = min(PROOF_EVERY, notifier.watchdog_interval or PROOF_EVERY)
+        self._errand: asyncio.Task[_Due] | None = None
         self._nudging: asyncio.TimerHandle | None = None
         self._status = ""
         self._warned: dict[tuple[str, str], float] = {}
+        self.disk_full: DiskFull | None = None
+        """What a keeper that comes later must be told."""
 
     async def walk(self) -> None:
-        """Until cancelled."""
+        """Until cancelled. Neither the looks nor the sense of time wait for the file system."""
         due = _Due()
-        while True:
-            await asyncio.sleep(ROUND)
-            now = self._clock.steady()
-            if self._look_at_the_clock():
-                due = replace(due, look=now, proof=now + PROOF_EVERY)  # nobody has had the time to answer yet
-            due = await self._do(due, now)
+        try:
+            while True:
+                await asyncio.sleep(ROUND)
+                now = self._clock.steady()
+                if self._look_at_the_clock():
+                    due = replace(due, look=now, proof=now + self._proof_every)  # nobody has had the time to answer yet
+                if now >= due.look:
+                    due = replace(due, look=now + LOOK_EVERY)
+                    for keeper in self._keepers():
+                        keeper.look()
+                due = self._send_out(due, now)
+        finally:
+            if self._errand is not None:
+                self._errand.cancel()
 
     def network_works(self, _user: str) -> None:
         """One session has come back from a network failure: the others need not wait any longer."""
         if self._nudging is None:
             self._nudging = asyncio.get_running_loop().call_later(NUDGE_GATHERS, self._nudge)
 
-    async def _do(self, due: _Due, now: float) -> _Due:
+    def _send_out(self, due: _Due, now: float) -> _Due:
+        """One errand at a time; while the file system keeps it, nothing is proved."""
+        if self._errand is not None:
+            if not self._errand.done():
+                return due
+            done = self._errand.result()
+            due = replace(done, look=due.look, proof=max(due.proof, done.proof))
+        self._errand = asyncio.create_task(self._run_errand(due, now))
+        return due
+
+    async def _run_errand(self, due: _Due, now: float) -> _Due:
         """Everything that is due; the file system may take its time, in a thread."""
-        if now >= due.look:
-            due = replace(due, look=now + LOOK_EVERY)
-            for keeper in self._keepers():
-                keeper.look()
         if now >= due.disk:
             due = replace(due, disk=now + DISK_EVERY)
             if news := await asyncio.to_thread(self._disk.look):
+                self.disk_full = news if isinstance(news, DiskFull) else None
                 self._tell_all(news)
         if now >= due.note:
             due = replace(due, note=now + NOTE_EVERY)
             await asyncio.to_thread(self._home.note_alive)
         if now >= due.proof:
-            due = replace(due, proof=now + PROOF_EVERY)
+            due = replace(due, proof=now + self._proof_every)
             self._prove(now)
         if now >= due.warn:
             due = replace(due, warn=now + WARN_EVERY)

@@ -188,7 +188,8 @@ class Supervisor:
             busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
             findings = await asyncio.to_thread(survey, self._home, skip=busy)
             for finding in findings:
-                self._consider(finding)
+                if finding.session.user not in busy:  # of those nothing was read
+                    self._consider(finding)
             for user in self._kept.keys() - {finding.session.user for finding in findings}:
                 self._let_go(self._kept[user])
 
@@ -207,6 +208,8 @@ class Supervisor:
 
     def _take_over(self, finding: Finding) -> None:
         keeper = Keeper(finding.session, self._tools, self._last_alive)
+        if self._rounds.disk_full:
+            keeper.tell(self._rounds.disk_full)
         kept = _Kept(finding.session, keeper, finding.device.jid if finding.device else "")
         self._kept[finding.session.user] = kept
         kept.task = asyncio.create_task(self._keep(kept))
