@@ -146,6 +146,7 @@ async def test_a_start_with_a_bad_database_ends_named_and_changes_nothing(tmp_pa
         session = it.session("alice")
         path, aside = database_of(session), tmp_path / "aside"
         remember(session)
+        session.protected_device()
         shutil.copy2(path, aside)
         damage(path)
         left = path.read_bytes() if path.exists() else None
