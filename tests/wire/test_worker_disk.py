@@ -204,7 +204,7 @@ async def test_a_message_waits_for_a_database_that_is_locked_for_8_seconds(tmp_p
 # --- a full disk ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("count", "size"), [(3, 20), (1500, 3000), (120, 60000)])
+@pytest.mark.parametrize(("count", "size"), [(3, 20), (700, 3000), (120, 60000)])
 async def test_nothing_is_lost_on_a_file_system_that_is_full(tmp_path, count, size):
     under = full_disk.mounting()
     if not under:
@@ -227,7 +227,7 @@ async def test_nothing_is_lost_when_the_spool_may_not_grow(tmp_path):
         def fill() -> None:
             resource.prlimit(follower.pid, resource.RLIMIT_FSIZE, (limit, limit))
 
-        found = await full_disk.burst(it, follower, [f"{n} ".ljust(3000, "x") for n in range(1500)], fill, lambda: None)
-        figure(f"1500 messages of 3000 letters into a spool that may grow to 3 MiB: {found}")
+        found = await full_disk.burst(it, follower, [f"{n} ".ljust(3000, "x") for n in range(700)], fill, lambda: None)
+        figure(f"700 messages of 3000 letters into a spool that may grow to 3 MiB: {found}")
         assert (found["cause"], found["lost"], found["missing"]) == ("disk-full", 0, 0)
         assert found["at once"] > 100
