@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wasess.core.commands import BeginOutage, EndOutage, Record
@@ -58,6 +58,7 @@ class Journal:
         self._complained = False
         self._restarts_before: int | None = None
         self._phone_seen_at = 0.0
+        self._banned_until: float | None = None
         self._waiting: list[Record | BeginOutage | EndOutage | AmendOutage | _PhoneSeen] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -80,7 +81,14 @@ class Journal:
         return past
 
     async def write(self, change: Record) -> None:
-        """Keep a change. It is on its way to the disk when this returns; that a session is stopped is there."""
+        """Keep a change. It is on its way to the disk when this returns; that a session is stopped is there.
+
+        To stop a session that is banned does not end the ban: the next start must know of it.
+        """
+        if change.state is State.STOPPED:
+            change = replace(change, resume_at=self._banned_until)
+        else:
+            self._banned_until = change.resume_at if change.reason is BANNED else None
         await self._keep(change, last=change.state is State.STOPPED)
 
     async def outage(self, command: BeginOutage | EndOutage | AmendOutage) -> None:
@@ -146,7 +154,7 @@ class Journal:
         true_ledger = settled(record, ledger, min(last_alive, now))
         if phone_seen_at != record.phone_seen_at or true_ledger != ledger:
             file.note(outages=true_ledger, phone_seen_at=phone_seen_at)
-        banned_until = record.resume_at if record.reason_code == BANNED.code else None
+        banned_until = record.resume_at if record.reason_code in {BANNED.code, STOPPED.code} else None
         return Past(record.paired_at or 0.0, banned_until or 0.0, phone_seen_at)
 
     def _new_record(self, now: float) -> SessionRecord:

@@ -1,0 +1,512 @@
+"""A keeper among faults: what is seen, heard and asked, what is kept of it, and what the clocks have to say."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from village import EVENT, HandClock, Told, Village, link_device, spooled, text, tools, until
+
+from wasess.core.events import (
+    Connected,
+    Disconnected,
+    DiskFree,
+    DiskFull,
+    KeepAliveTimeout,
+    NetworkBack,
+    OfflineSyncPreview,
+    StreamReplaced,
+    TemporaryBan,
+    Woke,
+)
+from wasess.core.outages import Outage
+from wasess.core.snapshot import Timer, Worker
+from wasess.core.states import State
+from wasess.link.port import LinkSignal, Vitals
+from wasess.store.lock import FileLock
+from wasess.supervisor.gate import Gate
+from wasess.supervisor.keeper import Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from wasess.link.scripted import ScriptedLink
+    from wasess.store.sessions import Home
+
+DAY = 86_400.0
+BEGAN = HandClock().time
+
+
+class Watchroom:
+    """A session, its keeper, and everything around them."""
+
+    def __init__(self, home: Home, **others: Any) -> None:
+        self.session = link_device(home.session("alice"))
+        self.host = Village()
+        self.clock = HandClock()
+        self.told = Told()
+        self.others = others
+        self.keeper = self.new_keeper()
+
+    def new_keeper(self) -> Keeper:
+        return Keeper(self.session, tools(self.host, self.told, self.clock, **self.others))
+
+    @property
+    def link(self) -> ScriptedLink:
+        return self.host.links["alice"]
+
+    @property
+    def code(self) -> str:
+        return self.keeper.snapshot.reason.code
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.keeper.run())
+        try:
+            yield
+            self.keeper.request_stop()
+            await asyncio.wait_for(task, 20)
+        finally:
+            task.cancel()
+
+    async def online(self) -> None:
+        await until(lambda: self.keeper.online)
+        await self.taken_in()
+
+    async def reach(self, state: State) -> None:
+        await until(lambda: self.keeper.snapshot.state is state and self.keeper.snapshot.worker is Worker.ABSENT)
+
+    async def taken_in(self) -> None:
+        """Everything told so far has been dealt with."""
+        self.clock.advance(0.001)
+        self.keeper.look()
+        await until(lambda: self.keeper.ticked_at == self.clock.steady())
+
+    async def retried(self) -> None:
+        """The next try is due, and the session is back."""
+        count = len(self.host.all)
+        await until(lambda: self.keeper.snapshot.timer == Timer.RETRY)
+        assert self.keeper.snapshot.resume_at is not None
+        self.clock.advance(max(0.0, self.keeper.snapshot.resume_at - self.clock.steady()))
+        await until(lambda: len(self.host.all) > count)
+        await self.online()
+
+    async def replaced(self, times: int = 1) -> None:
+        """It was started so many times more, without a pause."""
+        await until(lambda: len(self.host.all) == 1 + times)
+        await self.online()
+
+    def hint(self, name: str, fields: str = "") -> None:
+        self.link.say(LinkSignal("log", f"ERROR hint {name} {fields}".rstrip()))
+
+    @property
+    def ledger(self) -> tuple[Outage, ...]:
+        return self.session.record.outages()
+
+
+@pytest.fixture
+def room(home: Home) -> Watchroom:
+    return Watchroom(home)
+
+
+# --- suspicion ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_ping_and_no_answer_replace_the_worker_once(room: Watchroom):
+    async with room.running():
+        await room.online()
+        first = room.link
+        first.silent_probe = True
+        first.frames(EVENT, spooled(KeepAliveTimeout(1, room.clock.steady() - 20)))
+        await until(lambda: first.probes == 1)
+        assert room.keeper.online
+        room.clock.advance(5.0)
+        await until(first.ended.is_set)
+        await room.replaced()
+        assert room.host.living("alice") == [room.link]
+        assert len(room.host.started) == 2
+    assert "ZOMBIE" in room.told.codes("state")
+    assert "alice is online again" in room.told.lines
+
+
+async def test_a_lost_ping_and_an_answer_leave_everything_as_it_is(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.link.frames(EVENT, spooled(KeepAliveTimeout(1, room.clock.steady() - 20)))
+        await until(lambda: "ANSWERED" in room.told.codes("state"))
+        room.clock.advance(30.0)
+        await room.taken_in()
+        assert room.keeper.online
+        assert len(room.host.started) == 1
+        assert room.link.probes == 1
+    assert room.ledger == () or room.ledger[-1].code == "STOPPED"
+
+
+async def test_a_lost_line_is_seen_from_outside_and_asked_about(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.link.vital = Vitals(beat_age=0.5, state="S", line_age=6.0)
+        for _ in range(3):
+            room.clock.advance(1.0)
+            room.keeper.look()
+        await until(lambda: "ANSWERED" in room.told.codes("state"))
+        assert room.link.probes == 1
+        assert len(room.host.started) == 1
+
+
+async def test_a_silent_process_is_replaced_without_a_question(room: Watchroom):
+    async with room.running():
+        await room.online()
+        first = room.link
+        for second in range(5):
+            first.vital = Vitals(beat_age=second + 0.5, state="S")
+            room.clock.advance(1.0)
+            room.keeper.look()
+        await until(first.ended.is_set)
+        await room.replaced()
+        assert first.probes == 0
+        assert len(room.host.started) == 2
+    assert "WORKER_STUCK" in room.told.codes("state")
+
+
+async def test_a_worker_that_has_grown_too_large_is_drained(home: Home):
+    room = Watchroom(home, memory=100 * 2**20)
+    async with room.running():
+        await room.online()
+        first = room.link
+        first.vital = Vitals(beat_age=0.5, state="S", memory=101 * 2**20)
+        for _ in range(2):
+            room.clock.advance(1.0)
+            room.keeper.look()
+        await until(first.ended.is_set)
+        await room.replaced()
+    assert any("too much memory; starting it again (101 MiB of 100)" in line for line in room.told.lines)
+
+
+async def test_a_database_that_vanishes_is_named(room: Watchroom):
+    async with room.running():
+        await room.online()
+        (room.session.folder / "device.db").unlink()
+        room.clock.advance(1.0)
+        room.keeper.look()
+        await until(lambda: "DATABASE_LOST" in room.told.codes("state"))
+    assert any("device.db was removed" in line for line in room.told.lines)
+
+
+async def test_waking_up_is_a_reason_to_ask(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.clock.advance(3600.0)
+        room.keeper.tell(Woke(3600.0))
+        await until(lambda: "ANSWERED" in room.told.codes("state"))
+        assert len(room.host.started) == 1
+        assert room.keeper.online
+
+
+async def test_a_connection_that_died_in_the_sleep_is_replaced(room: Watchroom):
+    async with room.running():
+        await room.online()
+        first, fell_asleep = room.link, room.clock.steady()
+        first.silent_probe = True
+        room.clock.time += 3600.0
+        room.keeper.tell(Woke(3600.0))
+        await until(lambda: first.probes)
+        room.clock.advance(5.0)
+        await room.replaced()
+    (outage, _) = room.ledger
+    assert (outage.code, outage.start) == ("ZOMBIE", pytest.approx(fell_asleep, abs=0.1))
+    assert outage.end == pytest.approx(fell_asleep + 3605.0, abs=1.0)
+
+
+# --- what the library says ------------------------------------------------------------------------------------------
+
+
+async def test_too_many_connections_are_answered_by_at_least_a_minute_of_peace(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.link.frames(EVENT, spooled(Disconnected()))
+        await until(lambda: room.keeper.snapshot.state is State.RECOVERING)
+        refused_at = room.clock.steady()
+        room.hint("DialRefused", '{"status": 429}')
+        await room.reach(State.WAITING)
+        assert room.code == "RATE_LIMITED"
+        room.keeper.tell(NetworkBack())
+        room.clock.advance(59.0)
+        await room.taken_in()
+        assert len(room.host.started) == 1
+        await room.retried()
+        assert room.clock.steady() - refused_at >= 60.0
+    notice = next(notice for notice in room.told.notices if notice.code == "RATE_LIMITED")
+    assert notice.next_retry_at is not None
+    assert notice.next_retry_at - refused_at >= 60.0
+
+
+async def test_a_locked_database_is_told_once_in_ten_minutes_and_moves_nothing(room: Watchroom):
+    async with room.running():
+        await room.online()
+        for _ in range(3):
+            room.hint("DatabaseBusy")
+        await room.taken_in()
+        assert room.told.codes() == ["DATABASE_BUSY"]
+        room.clock.advance(600.0)
+        room.hint("DatabaseBusy")
+        await until(lambda: room.told.codes() == ["DATABASE_BUSY"] * 2)
+        assert room.keeper.online
+        assert len(room.host.started) == 1
+
+
+@pytest.mark.parametrize("line", ["ERROR something odd", "WARNING hint DatabaseBusy", "", "odd"])
+async def test_a_line_without_a_hint_is_only_logged(room: Watchroom, line: str):
+    async with room.running():
+        await room.online()
+        room.link.say(LinkSignal("log", line))
+        await room.taken_in()
+        assert room.told.codes() == []
+
+
+# --- what the server says -------------------------------------------------------------------------------------------
+
+
+async def test_a_ban_outlives_the_manager_and_nothing_is_dialled_before_it_ends(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.link.frames(EVENT, spooled(TemporaryBan(101, 7200.0)))
+        await room.reach(State.PAUSED)
+        banned_until = room.clock.steady() + 7200.0
+    record = room.session.record.load()
+    assert record is not None
+    room.clock.advance(600.0)
+    room.keeper = room.new_keeper()
+    async with room.running():
+        await room.reach(State.PAUSED)
+        assert room.code == "BANNED"
+        room.keeper.tell(NetworkBack())
+        room.keeper.tell(Woke(1.0))
+        room.clock.advance(banned_until - room.clock.steady() - 1.0)
+        await room.taken_in()
+        assert len(room.host.started) == 1
+        room.clock.advance(1.0)
+        await room.online()
+        assert room.clock.steady() == pytest.approx(banned_until, abs=0.1)
+
+
+async def test_a_ban_that_ended_while_nobody_ran_is_over(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.link.frames(EVENT, spooled(TemporaryBan(101, 600.0)))
+        await room.reach(State.PAUSED)
+    room.clock.advance(601.0)
+    room.keeper = room.new_keeper()
+    async with room.running():
+        await room.online()
+
+
+@pytest.mark.parametrize("holder", [True, False])
+async def test_whoever_took_the_session_is_named_as_far_as_it_is_known(room: Watchroom, holder: bool):
+    lock = None
+    async with room.running():
+        await room.online()
+        if holder:
+            lock = FileLock.acquire(room.session.folder / "lock", "another copy")
+        room.link.frames(EVENT, spooled(StreamReplaced()))
+        await room.reach(State.PAUSED)
+        if lock:
+            lock.release()
+    (line,) = [line for line in room.told.lines if "same credentials" in line]
+    assert ("on this machine" in line) is holder
+    assert ("held by an unknown client" in line) is not holder
+    assert "Stop the other copy of this session." in line
+
+
+# --- the disk -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_takes_the_session_offline_until_there_is_room(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.keeper.tell(DiskFull("3 MiB free"))
+        await room.reach(State.WAITING)
+        assert room.code == "DISK_FULL"
+        room.clock.advance(30.0)
+        await room.taken_in()
+        assert len(room.host.started) == 1
+        room.keeper.tell(DiskFree())
+        await room.online()
+
+
+async def test_a_keeper_that_comes_to_a_full_disk_starts_nothing(room: Watchroom):
+    room.keeper.tell(DiskFull("3 MiB free"))
+    async with room.running():
+        await room.reach(State.WAITING)
+        assert room.host.started == []
+        assert room.code == "DISK_FULL"
+        room.keeper.tell(DiskFree())
+        await room.online()
+
+
+# --- presence -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seen", "shown"), [(True, [True, False]), (False, [False])])
+async def test_at_its_login_and_once_a_day_the_device_is_seen_or_never(home: Home, seen: bool, shown: list[bool]):
+    room = Watchroom(home, seen=seen)
+    async with room.running():
+        await room.online()
+        await until(lambda: room.link.presences == shown)
+        room.link.frames(EVENT, spooled(Disconnected()))
+        room.link.frames(EVENT, spooled(Connected()))
+        await until(lambda: "alice is online again" in room.told.lines)
+        await room.taken_in()
+        assert room.link.presences == shown
+        for _ in range(int(DAY / 900) + 2):
+            room.clock.advance(900.0)
+            await room.taken_in()
+        await until(lambda: room.link.presences == shown * 2)
+
+
+# --- the network comes back -----------------------------------------------------------------------------------------
+
+
+async def test_a_session_that_is_back_tells_that_the_network_works(home: Home):
+    heard: list[str] = []
+    room = Watchroom(home, network_works=heard.append)
+    async with room.running():
+        await room.online()
+        assert heard == []
+        room.link.frames(EVENT, spooled(Disconnected()))
+        room.link.frames(EVENT, spooled(Connected()))
+        await until(lambda: heard == ["alice"])
+        room.link.end("crashed")
+        await room.retried()
+    assert heard == ["alice"]
+
+
+async def test_a_place_is_kept_while_the_session_waits_for_its_worker(home: Home):
+    """What is told between the turn and the start must not let another one in too early."""
+    clock = HandClock()
+    room = Watchroom(home)
+    room.clock = clock
+    room.others = {"gate": (gate := Gate(1, 1000.0, clock, 60.0))}
+    room.host.silent.add("alice")
+    room.keeper = room.new_keeper()
+    async with room.running():
+        other = await gate.turn()
+        await until(lambda: room.keeper.snapshot.worker is Worker.QUEUED)
+        other.leave()
+        for _ in range(50):
+            clock.advance(0.01)
+            room.keeper.tell(NetworkBack())
+            await asyncio.sleep(0)
+        await until(lambda: room.host.started)
+        next_one = asyncio.create_task(gate.turn())
+        for _ in range(50):
+            clock.advance(0.01)
+            await asyncio.sleep(0)
+        assert not next_one.done()
+        room.link.frames(EVENT, spooled(Connected()))
+        await room.online()
+        clock.advance(0.01)
+        (await asyncio.wait_for(next_one, 5)).leave()
+
+
+# --- what is kept ---------------------------------------------------------------------------------------------------
+
+
+async def test_every_outage_is_kept_with_what_it_cost(room: Watchroom):
+    async with room.running():
+        await room.online()
+        lost_at = room.clock.steady()
+        room.link.frames(EVENT, spooled(Disconnected()))
+        await until(lambda: room.keeper.snapshot.state is State.RECOVERING)
+        room.host.ends["alice"] = "crashed"
+        room.clock.advance(50.0)
+        await until(lambda: room.keeper.snapshot.timer == Timer.RETRY)
+        room.clock.advance(60.0)
+        await until(lambda: len(room.host.started) == 2 and room.keeper.snapshot.timer == Timer.RETRY)
+        del room.host.ends["alice"]
+        await room.retried()
+        back_at = room.clock.steady()
+        room.link.frames(EVENT, spooled(OfflineSyncPreview(total=9, messages=7)))
+        await room.taken_in()
+    (outage, stop) = room.ledger
+    assert outage == Outage(pytest.approx(lost_at, abs=0.1), pytest.approx(back_at, abs=0.1), "CONNECTION_LOST", attempts=2, recovered=7)
+    assert (stop.code, stop.end) == ("STOPPED", None)
+
+
+async def test_a_stop_is_an_outage_that_the_next_start_ends(room: Watchroom):
+    async with room.running():
+        await room.online()
+    stopped_at = room.clock.steady()
+    room.clock.advance(3600.0)
+    room.keeper = room.new_keeper()
+    async with room.running():
+        await room.online()
+    assert room.ledger[0] == Outage(stopped_at, pytest.approx(stopped_at + 3600.0, abs=0.1), "STOPPED", attempts=1)
+
+
+async def test_a_message_from_the_phone_is_noted(room: Watchroom):
+    async with room.running():
+        await room.online()
+        room.clock.advance(2 * DAY)
+        seen_at = room.clock.now()
+        event = text("mine")
+        message = {
+            "id": "1",
+            "chat": event.message.chat,
+            "sender": event.message.sender,
+            "text": "mine",
+            "timestamp": seen_at,
+            "from_phone": True,
+        }
+        room.link.frames(EVENT, spooled(type(event)(type(event.message)(**message))))
+        await room.taken_in()
+    record = room.session.record.load()
+    assert record is not None
+    assert record.phone_seen_at == seen_at
+
+
+# --- clocks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [DAY, -DAY])
+async def test_a_clock_that_is_set_moves_no_timer_and_people_read_the_new_time(room: Watchroom, by: float):
+    async with room.running():
+        await room.online()
+        first = room.link
+        room.clock.set_wall(by)
+        first.frames(EVENT, spooled(Disconnected()))
+        await until(lambda: room.keeper.snapshot.state is State.RECOVERING)
+        assert room.told.notices[-1].at == room.clock.now()
+        room.clock.advance(44.0)
+        await room.taken_in()
+        assert not first.ended.is_set()
+        room.clock.advance(6.0)
+        await until(first.ended.is_set)
+        await until(lambda: room.keeper.snapshot.timer == Timer.RETRY)
+        notice = next(notice for notice in room.told.notices if notice.code == "NOT_BACK")
+        assert notice.next_retry_at is not None
+        assert 0.0 <= notice.next_retry_at - room.clock.now() <= 60.0
+        room.clock.set_wall(-by)
+        await room.retried()
+    record = room.session.record.load()
+    assert record is not None
+    assert record.last_online_at == pytest.approx(room.clock.now(), abs=1.0)
+
+
+@pytest.mark.parametrize("by", [DAY, -DAY])
+async def test_a_ban_is_kept_in_wall_time(room: Watchroom, by: float):
+    """So that it ends at the same hour for a manager that is started later, under a clock that has been set."""
+    async with room.running():
+        await room.online()
+        room.clock.set_wall(by)
+        room.link.frames(EVENT, spooled(TemporaryBan(101, 7200.0)))
+        await room.reach(State.PAUSED)
+        wall = room.clock.now()
+        await until(lambda: (record := room.session.record.load()) and record.resume_at == pytest.approx(wall + 7200.0, abs=0.1))
+        room.clock.advance(7199.0)
+        await room.taken_in()
+        assert len(room.host.started) == 1
+        room.clock.advance(1.0)
+        await room.online()
