@@ -223,7 +223,7 @@ class Keeper:
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
-        if self.snapshot.worker is not Worker.RUNNING or self.online:
+        if self.snapshot.worker in {Worker.ABSENT, Worker.ENDING} or self.online:
             self._tether.leave_place()
         if self.online and before.reason in reasons.NETWORK:
             self._tools.network_works(self.user)
