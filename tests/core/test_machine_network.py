@@ -34,7 +34,7 @@ def test_the_library_redials_first():
 @pytest.mark.parametrize(("code", "detail"), [("516", "code 516"), ("", "no code")])
 def test_a_stream_error_is_a_question(code: str, detail: str):
     talk = steady()
-    assert talk.tell(StreamError(code)) == [Probe(5.0)]
+    assert talk.tell(StreamError(code)) == [Probe(10.0)]
     assert talk.where == (State.ONLINE, "ONLINE")
     assert (talk.report.reason.code, talk.report.detail) == ("STREAM_ERROR", detail)
 

@@ -52,8 +52,8 @@ CONNECT_DEADLINE = 45.0  # a proxy that never answers the HTTP upgrade hangs the
 RECOVERY_GRACE = 45.0  # the library has dialled at 0, 2, 6, 12, 20, 30 and 42 s by then...
 GRACE_SPREAD = 5.0  # ...and a hundred sessions do not lose their patience in one moment
 PROBE_DEADLINE = 5.0  # after a ping that was lost (30 to 40 s into a black hole): back within 50 s
+PATIENT_DEADLINE = 10.0  # where nothing is late yet: a slow session answers within 8 s
 QUIET_AFTER = 900.0  # nothing was heard for so long: worth a question, no more
-QUIET_DEADLINE = 30.0
 STEADY_AFTER = 60.0  # online for so long, the failures before it are forgotten
 FLAPPING = 5  # connections lost without a steady minute between them: dialling on at once makes it worse
 PULSE_EVERY = 86400.0
@@ -70,7 +70,6 @@ LOCKED_RETRY = 0.25  # a predecessor that was killed lets go within moments...
 LOCKED_PATIENT_RETRY = 1.0  # ...a `connect` in minutes
 LOCKED_QUICK_TRIES = 8
 RATE_LIMITED_STATUS = 429
-MEBIBYTE = 2**20
 
 
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
@@ -270,7 +269,7 @@ def _stuck(snapshot: Snapshot, event: events.WorkerStuck, now: float, dice: floa
 
 
 def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dice: float) -> Step:
-    detail = f"{event.used // MEBIBYTE} MiB of {event.limit // MEBIBYTE}"
+    detail = f"{event.used // 2**20} MiB of {event.limit // 2**20}"
     return _afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail)
 
 
@@ -352,19 +351,20 @@ def _deaf(snapshot: Snapshot) -> bool:
 
 def _suspect(snapshot: Snapshot, reason: Reason, now: float, silent_since: float, detail: str = "") -> Step:
     """Ask WhatsApp; until it has answered, or has not, nothing changes. A patient question that is out is put again, impatiently."""
-    if snapshot.state is not State.ONLINE or (snapshot.suspected is not None and snapshot.answer_by <= now + PROBE_DEADLINE):
+    deadline = PROBE_DEADLINE if reason in {reasons.PING_LOST, reasons.WOKE} else PATIENT_DEADLINE
+    if snapshot.state is not State.ONLINE or (snapshot.suspected is not None and snapshot.answer_by <= now + deadline):
         return snapshot, []
     silent_since = min(now, max(silent_since, snapshot.since))  # before that it was another outage
-    asked = replace(snapshot, suspected=silent_since, answer_by=now + PROBE_DEADLINE)
-    return asked, [Probe(PROBE_DEADLINE), Report(snapshot.state, reason, "info", detail=detail)]
+    asked = replace(snapshot, suspected=silent_since, answer_by=now + deadline)
+    return asked, [Probe(deadline), Report(snapshot.state, reason, "info", detail=detail)]
 
 
 def _listen(snapshot: Snapshot, now: float) -> Step:
     """A long silence is a question. A session that nobody writes to answers it and stays untouched."""
     commands: list[Command] = [SetTimer(Timer.QUIET, QUIET_AFTER)]
     if now - snapshot.heard_at >= QUIET_AFTER and snapshot.suspected is None:
-        snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + QUIET_DEADLINE)
-        commands.append(Probe(QUIET_DEADLINE))
+        snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + PATIENT_DEADLINE)
+        commands.append(Probe(PATIENT_DEADLINE))
     return pulse(snapshot, now, PULSE_EVERY, commands)
 
 

@@ -31,7 +31,7 @@ class Word(enum.IntEnum):
     PROBE = 5  # []
     PRESENCE = 6  # ["available" or "unavailable"]
     # worker to host
-    STARTED = 16  # []: holds the session's lock, has the library loaded
+    STARTED = 16  # [length of the spool]: holds the session's lock, has the library loaded
     QR = 17  # [text]: only ever here, never on disk or in a log
     LOGIN = 18  # [text]: whatsmeow's QR channel events but "code": success, timeout, passkey-request, ...
     RESULT = 19  # [the library's answer, an error text]

@@ -209,7 +209,7 @@ class _Worker:
             return
         fields = [field.decode(errors="replace") for field in call.fields] if call.word != Word.RESULT else []
         if call.word == Word.STARTED:
-            self._signal("started", str(self._child.pid))
+            self._signal("started", str(self._child.pid), fields[0])
         elif call.word == Word.QR:
             self._signal("qr", fields[0])
         elif call.word == Word.LOGIN:

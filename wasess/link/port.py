@@ -23,7 +23,7 @@ class LinkSpec:
 class LinkSignal:
     """What a link tells its keeper.
 
-    ``kind``: ``started`` (value: pid) · ``qr`` (value: the code; never log it) · ``spooled`` (look into the spool) · ``log`` (value:
+    ``kind``: ``started`` (value: pid; detail: where its events begin in the spool) · ``qr`` (value: the code; never log it) · ``spooled`` (look into the spool) · ``log`` (value:
     ``LEVEL text``, secrets removed) · ``passkey`` · ``ended`` (value, detail: `core.events.WorkerEnded`; always the last).
     """
 

@@ -39,6 +39,11 @@ class SpoolFile:
         self._needed = EVENTS * SMALLEST
         self.full = ""  # why no more room can be had; the last thing to be told
 
+    @property
+    def end(self) -> int:
+        """How long it is."""
+        return self._end
+
     def append(self, record: bytes) -> bool:
         """Write it; False when the room behind it has fallen below what is needed, and no more can be had (`full` says why).
 

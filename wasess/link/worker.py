@@ -131,7 +131,7 @@ class Worker:
         _prctl(_PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
         self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(self._on_log))
         self._unsynced.acquire()
-        self._tell(Word.STARTED)
+        self._tell(Word.STARTED, b"%d" % self._spool.end)
         _thread(self._synchronise, self._spool)
         _thread(self._session)
 

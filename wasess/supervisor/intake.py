@@ -88,6 +88,10 @@ class Intake:
         except FileNotFoundError:
             self._fresh_from = 0
 
+    def worker_started(self, at: int) -> None:
+        """The worker has the session to itself, and its events begin there: a predecessor may have written until then."""
+        self._fresh_from = max(self._fresh_from, at)
+
     def take(self) -> Iterator[Taken]:
         """Yield all new events. One iteration at a time."""
         self._taking = True

@@ -174,8 +174,9 @@ class Keeper:
                 await self._feed(item)
             case LinkSignal(kind="spooled"):
                 await self._read_spool()
-            case LinkSignal(kind="started", value=pid):
+            case LinkSignal(kind="started", value=pid, detail=at):
                 self._pid = int(pid or 0)
+                self._intake.worker_started(int(at or 0))
                 await self._feed(events.WorkerStarted(self._pid))
             case LinkSignal(kind="log", value=line):
                 await self._hear_log(line)
@@ -209,6 +210,8 @@ class Keeper:
     async def _feed(self, event: Event, ticket: Ticket | None = None) -> None:
         if isinstance(event, events.StreamReplaced):
             event = replace(event, holder=await asyncio.to_thread(self._session.rival, {self._pid}))
+        elif isinstance(event, events.KeepAliveTimeout):
+            event = replace(event, last_success=self._steady_of(event.last_success))
         before = self.snapshot
         self.snapshot, wanted = step(before, event, self._tools.clock.steady(), self._tools.dice())
         self._note_state(before)

@@ -74,12 +74,12 @@ class Rounds:
         self.disk_full: DiskFull | None = None
         """What a keeper that comes later must be told."""
 
-    async def walk(self) -> None:
-        """Until cancelled. Neither the looks nor the sense of time wait for the file system."""
+    async def walk(self, every: float = ROUND) -> None:
+        """Until cancelled, a round every so many seconds. Neither the looks nor the sense of time wait for the file system."""
         due = _Due()
         try:
             while True:
-                await asyncio.sleep(ROUND)
+                await asyncio.sleep(every)
                 now = self._clock.steady()
                 if self._look_at_the_clock():
                     due = replace(due, look=now, proof=now + self._proof_every)  # nobody has had the time to answer yet
