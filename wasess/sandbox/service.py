@@ -137,6 +137,7 @@ class Service:
             self.post.confirm(device, node)
         elif node.tag == "presence":
             device.available = node.text("type") == "available"
+            self.state.note(connection.user, "presence", node.text("type"))
         elif node.tag not in ("ib", "chatstate", "stream:error", "notification"):
             self.state.unhandled.append(node.tag)
 
