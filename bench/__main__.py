@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import fleet, pss, restore, soak, supervisor, untouched
+from bench import blackhole, fleet, pss, restore, soak, supervisor, untouched
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -46,7 +46,7 @@ def _work(wanted: argparse.Namespace) -> list[Work]:
         return [(wanted.figure, partial(MEASURES[wanted.figure], wanted))]
     restores: list[Work] = [(f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()]
     quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure)]
-    return [*quick, *restores, ("fleet", fleet.measure)]
+    return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure)]
 
 
 def _soak(wanted: argparse.Namespace) -> list[Figure]:
@@ -60,6 +60,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "restore": lambda wanted: restore.measure(wanted.sessions, wanted.rounds or ROUNDS.get(wanted.sessions, 3)),
     "soak": _soak,
     "supervisor": lambda wanted: supervisor.measure(wanted.sessions, wanted.seconds),
+    "blackhole": lambda wanted: blackhole.measure(wanted.sessions, wanted.seed),
     "untouched": lambda wanted: untouched.measure(wanted.minutes),
 }
 
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
         "soak": ("random faults for an hour (only on demand)", {"minutes": 60.0, "sessions": 20, "faults-per-minute": 2.0, "seed": 0}),
+        "blackhole": ("dead connections that look alive: noticed and replaced", {"sessions": 20, "seed": 1}),
         "untouched": ("no false alarm in half an hour (only on demand)", {"minutes": 30.0}),
     }
     for name, (text, numbers) in options.items():

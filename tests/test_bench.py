@@ -16,6 +16,7 @@ from wasess.sandbox.faults import parse_fault, strikes
 
 ROOT = Path(__file__).parent.parent
 SMALLEST = {
+    "blackhole": ("--sessions", "2"),
     "fleet": ("--sessions", "3", "--away", "2"),
     "help": ("--runs", "1"),
     "pss": ("--workers", "1", "--seconds", "0.3"),
@@ -39,7 +40,7 @@ def test_each_subcommand_measures(figure, tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     found = json.loads(bench.stdout)
