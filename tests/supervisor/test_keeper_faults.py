@@ -1,13 +1,13 @@
-"""A keeper among faults: what is seen, heard and asked, what is kept of it, and what the clocks have to say."""
+"""A keeper among faults: what is seen, heard and asked."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from village import EVENT, HandClock, Told, Village, link_device, spooled, text, tools, until
+from village import EVENT, HandClock, spooled, until
+from watchroom import Watchroom
 
 from wasess.core.events import (
     Connected,
@@ -16,94 +16,19 @@ from wasess.core.events import (
     DiskFull,
     KeepAliveTimeout,
     NetworkBack,
-    OfflineSyncPreview,
     StreamReplaced,
-    TemporaryBan,
     Woke,
 )
-from wasess.core.outages import Outage
-from wasess.core.snapshot import Timer, Worker
+from wasess.core.snapshot import Worker
 from wasess.core.states import State
 from wasess.link.port import LinkSignal, Vitals
 from wasess.store.lock import FileLock
 from wasess.supervisor.gate import Gate
-from wasess.supervisor.keeper import Keeper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from wasess.link.scripted import ScriptedLink
     from wasess.store.sessions import Home
 
 DAY = 86_400.0
-BEGAN = HandClock().time
-
-
-class Watchroom:
-    """A session, its keeper, and everything around them."""
-
-    def __init__(self, home: Home, **others: Any) -> None:
-        self.session = link_device(home.session("alice"))
-        self.host = Village()
-        self.clock = HandClock()
-        self.told = Told()
-        self.others = others
-        self.keeper = self.new_keeper()
-
-    def new_keeper(self) -> Keeper:
-        return Keeper(self.session, tools(self.host, self.told, self.clock, **self.others))
-
-    @property
-    def link(self) -> ScriptedLink:
-        return self.host.links["alice"]
-
-    @property
-    def code(self) -> str:
-        return self.keeper.snapshot.reason.code
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.keeper.run())
-        try:
-            yield
-            self.keeper.request_stop()
-            await asyncio.wait_for(task, 20)
-        finally:
-            task.cancel()
-
-    async def online(self) -> None:
-        await until(lambda: self.keeper.online)
-        await self.taken_in()
-
-    async def reach(self, state: State) -> None:
-        await until(lambda: self.keeper.snapshot.state is state and self.keeper.snapshot.worker is Worker.ABSENT)
-
-    async def taken_in(self) -> None:
-        """Everything told so far has been dealt with."""
-        self.clock.advance(0.001)
-        self.keeper.look()
-        await until(lambda: self.keeper.ticked_at == self.clock.steady())
-
-    async def retried(self) -> None:
-        """The next try is due, and the session is back."""
-        count = len(self.host.all)
-        await until(lambda: self.keeper.snapshot.timer == Timer.RETRY)
-        assert self.keeper.snapshot.resume_at is not None
-        self.clock.advance(max(0.0, self.keeper.snapshot.resume_at - self.clock.steady()))
-        await until(lambda: len(self.host.all) > count)
-        await self.online()
-
-    async def replaced(self, times: int = 1) -> None:
-        """It was started so many times more, without a pause."""
-        await until(lambda: len(self.host.all) == 1 + times)
-        await self.online()
-
-    def hint(self, name: str, fields: str = "") -> None:
-        self.link.say(LinkSignal("log", f"ERROR hint {name} {fields}".rstrip()))
-
-    @property
-    def ledger(self) -> tuple[Outage, ...]:
-        return self.session.record.outages()
 
 
 @pytest.fixture
@@ -269,40 +194,6 @@ async def test_a_line_without_a_hint_is_only_logged(room: Watchroom, line: str):
 # --- what the server says -------------------------------------------------------------------------------------------
 
 
-async def test_a_ban_outlives_the_manager_and_nothing_is_dialled_before_it_ends(room: Watchroom):
-    async with room.running():
-        await room.online()
-        room.link.frames(EVENT, spooled(TemporaryBan(101, 7200.0)))
-        await room.reach(State.PAUSED)
-        banned_until = room.clock.steady() + 7200.0
-    record = room.session.record.load()
-    assert record is not None
-    room.clock.advance(600.0)
-    room.keeper = room.new_keeper()
-    async with room.running():
-        await room.reach(State.PAUSED)
-        assert room.code == "BANNED"
-        room.keeper.tell(NetworkBack())
-        room.keeper.tell(Woke(1.0))
-        room.clock.advance(banned_until - room.clock.steady() - 1.0)
-        await room.taken_in()
-        assert len(room.host.started) == 1
-        room.clock.advance(1.0)
-        await room.online()
-        assert room.clock.steady() == pytest.approx(banned_until, abs=0.1)
-
-
-async def test_a_ban_that_ended_while_nobody_ran_is_over(room: Watchroom):
-    async with room.running():
-        await room.online()
-        room.link.frames(EVENT, spooled(TemporaryBan(101, 600.0)))
-        await room.reach(State.PAUSED)
-    room.clock.advance(601.0)
-    room.keeper = room.new_keeper()
-    async with room.running():
-        await room.online()
-
-
 @pytest.mark.parametrize("holder", [True, False])
 async def test_whoever_took_the_session_is_named_as_far_as_it_is_known(room: Watchroom, holder: bool):
     lock = None
@@ -409,104 +300,3 @@ async def test_a_place_is_kept_while_the_session_waits_for_its_worker(home: Home
         await room.online()
         clock.advance(0.01)
         (await asyncio.wait_for(next_one, 5)).leave()
-
-
-# --- what is kept ---------------------------------------------------------------------------------------------------
-
-
-async def test_every_outage_is_kept_with_what_it_cost(room: Watchroom):
-    async with room.running():
-        await room.online()
-        lost_at = room.clock.steady()
-        room.link.frames(EVENT, spooled(Disconnected()))
-        await until(lambda: room.keeper.snapshot.state is State.RECOVERING)
-        room.host.ends["alice"] = "crashed"
-        room.clock.advance(50.0)
-        await until(lambda: room.keeper.snapshot.timer == Timer.RETRY)
-        room.clock.advance(60.0)
-        await until(lambda: len(room.host.started) == 2 and room.keeper.snapshot.timer == Timer.RETRY)
-        del room.host.ends["alice"]
-        await room.retried()
-        back_at = room.clock.steady()
-        room.link.frames(EVENT, spooled(OfflineSyncPreview(total=9, messages=7)))
-        await room.taken_in()
-    (outage, stop) = room.ledger
-    assert outage == Outage(pytest.approx(lost_at, abs=0.1), pytest.approx(back_at, abs=0.1), "CONNECTION_LOST", attempts=2, recovered=7)
-    assert (stop.code, stop.end) == ("STOPPED", None)
-
-
-async def test_a_stop_is_an_outage_that_the_next_start_ends(room: Watchroom):
-    async with room.running():
-        await room.online()
-    stopped_at = room.clock.steady()
-    room.clock.advance(3600.0)
-    room.keeper = room.new_keeper()
-    async with room.running():
-        await room.online()
-    assert room.ledger[0] == Outage(stopped_at, pytest.approx(stopped_at + 3600.0, abs=0.1), "STOPPED", attempts=1)
-
-
-async def test_a_message_from_the_phone_is_noted(room: Watchroom):
-    async with room.running():
-        await room.online()
-        room.clock.advance(2 * DAY)
-        seen_at = room.clock.now()
-        event = text("mine")
-        message = {
-            "id": "1",
-            "chat": event.message.chat,
-            "sender": event.message.sender,
-            "text": "mine",
-            "timestamp": seen_at,
-            "from_phone": True,
-        }
-        room.link.frames(EVENT, spooled(type(event)(type(event.message)(**message))))
-        await room.taken_in()
-    record = room.session.record.load()
-    assert record is not None
-    assert record.phone_seen_at == seen_at
-
-
-# --- clocks ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("by", [DAY, -DAY])
-async def test_a_clock_that_is_set_moves_no_timer_and_people_read_the_new_time(room: Watchroom, by: float):
-    async with room.running():
-        await room.online()
-        first = room.link
-        room.clock.set_wall(by)
-        first.frames(EVENT, spooled(Disconnected()))
-        await until(lambda: room.keeper.snapshot.state is State.RECOVERING)
-        assert room.told.notices[-1].at == room.clock.now()
-        room.clock.advance(44.0)
-        await room.taken_in()
-        assert not first.ended.is_set()
-        room.clock.advance(6.0)
-        await until(first.ended.is_set)
-        await until(lambda: room.keeper.snapshot.timer == Timer.RETRY)
-        notice = next(notice for notice in room.told.notices if notice.code == "NOT_BACK")
-        assert notice.next_retry_at is not None
-        assert 0.0 <= notice.next_retry_at - room.clock.now() <= 60.0
-        room.clock.set_wall(-by)
-        await room.retried()
-    record = room.session.record.load()
-    assert record is not None
-    assert record.last_online_at == pytest.approx(room.clock.now(), abs=1.0)
-
-
-@pytest.mark.parametrize("by", [DAY, -DAY])
-async def test_a_ban_is_kept_in_wall_time(room: Watchroom, by: float):
-    """So that it ends at the same hour for a manager that is started later, under a clock that has been set."""
-    async with room.running():
-        await room.online()
-        room.clock.set_wall(by)
-        room.link.frames(EVENT, spooled(TemporaryBan(101, 7200.0)))
-        await room.reach(State.PAUSED)
-        wall = room.clock.now()
-        await until(lambda: (record := room.session.record.load()) and record.resume_at == pytest.approx(wall + 7200.0, abs=0.1))
-        room.clock.advance(7199.0)
-        await room.taken_in()
-        assert len(room.host.started) == 1
-        room.clock.advance(1.0)
-        await room.online()
