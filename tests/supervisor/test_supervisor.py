@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from village import EVENT, Told, Village, link_device, spooled, text, translate, unlink_device, until
+from village import EVENT, HandClock, Told, Village, link_device, spooled, text, translate, unlink_device, until
 
-from wasess.core.events import LoggedOut
+from wasess.core.events import Connected, Disconnected, LoggedOut
+from wasess.core.snapshot import Timer
 from wasess.delivery.function import FunctionBot, validate_bot
 from wasess.errors import Locked, UnsupportedPlatform
+from wasess.store.disk import room
 from wasess.store.sessions import Home
+from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import trouble_teller
 from wasess.supervisor.supervisor import Settings, Supervisor
 
@@ -23,16 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from wasess.delivery.bot import Bot
-
 QUICK = Settings(ready_within=2.0, look_every=0.02)
 
 
 @asynccontextmanager
 async def managing(
-    home: Home, host: Village, told: Told, *, bot: Bot | None = None, settings: Settings = QUICK
+    home: Home, host: Village, told: Told, *, settings: Settings = QUICK, **others: Any
 ) -> AsyncIterator[tuple[Supervisor, asyncio.Task[int]]]:
-    supervisor = Supervisor(home, host, translate, told, bot=bot, settings=settings)
+    supervisor = Supervisor(home, host, translate, told, settings=settings, **others)
     task = asyncio.create_task(supervisor.run())
     try:
         yield supervisor, task
@@ -283,3 +285,91 @@ async def test_a_bot_that_hangs_does_not_hold_up_the_end(home: Home, told: Told,
         supervisor.stop()
         await asyncio.wait_for(task, 20)
         assert time.monotonic() - began < 3
+
+
+# --- the whole house ----------------------------------------------------------------------------------------------------
+
+
+async def test_systemd_hears_of_readiness_once_the_first_tries_are_over_and_of_the_end(home: Home, told: Told, tmp_path: Path):
+    host = Village()
+    host.silent.add(link_device(home.session("alice")).user)
+    link_device(home.session("bob"))
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        async with managing(home, host, told, settings=Settings(ready_within=600.0), notifier=notifier):
+            await until(lambda: host.living("alice") and "automatic reconnect on for bob" in told.lines)
+            assert not any(words.startswith("READY") for words in heard(systemd))
+            host.links["alice"].frames(EVENT, spooled(Connected()))
+            await until(lambda: ready(told))
+            assert "READY=1\nSTATUS=2 of 2 sessions online" in heard(systemd)
+        assert heard(systemd)[-1] == "STOPPING=1\nSTATUS=draining"
+
+
+def heard(systemd: socket.socket) -> list[str]:
+    words = []
+    while True:
+        try:
+            words.append(systemd.recv(65536).decode())
+        except BlockingIOError:
+            return words
+
+
+async def test_on_a_full_disk_no_session_is_brought_up_also_none_that_comes_later(home: Home, told: Told):
+    host = Village()
+    link_device(home.session("alice"))
+    settings = Settings(look_every=0.02, ready_within=2.0, disk_reserve=2 * room(home.path))
+    async with managing(home, host, told, settings=settings):
+        await until(lambda: "DISK_FULL" in told.codes("state"))
+        await until(lambda: not host.living("alice"))
+        link_device(home.session("late"))
+        await until(lambda: any(notice.session == "late" and notice.code == "DISK_FULL" for notice in told.notices))
+        assert not [spec for spec in host.started if spec.user == "late"]
+    alerts = [notice for notice in told.notices if notice.code == "DISK_FULL" and notice.level == "error"]
+    assert len(alerts) == 1
+
+
+async def test_dials_keep_the_pace_of_the_settings(home: Home, told: Told):
+    class Timed(Village):
+        def __init__(self) -> None:
+            super().__init__()
+            self.moments: list[float] = []
+
+        async def start(self, spec):
+            self.moments.append(time.monotonic())
+            return await super().start(spec)
+
+    host = Timed()
+    for number in range(12):
+        link_device(home.session(f"s{number:02}"))
+    settings = Settings(max_parallel=2, dials_per_second=20.0, ready_within=600.0)
+    async with managing(home, host, told, settings=settings):
+        await until(lambda: ready(told))
+    # Two come at once and ten at the pace; how late a busy machine was to look at the first is anybody's guess.
+    assert host.moments[-1] - host.moments[0] >= 0.3
+    assert len(host.started) == 12
+
+
+async def test_one_session_that_is_back_brings_the_others_back(home: Home, told: Told):
+    """The network was away for both, and one is to try again only in a while."""
+    host, clock = Village(), HandClock()
+    for user in ("alice", "bob"):
+        link_device(home.session(user))
+    async with managing(home, host, told, clock=clock) as (supervisor, _):
+        await until(lambda: ready(told))
+        (bob,) = [keeper for keeper in supervisor._running() if keeper.user == "bob"]
+        host.ends["bob"] = "dial-failed"
+        host.links["bob"].end("dial-failed", "no route to host")
+        while True:
+            await until(lambda: bob.snapshot.timer == Timer.RETRY and bob.ticked_at == clock.steady())  # and no sleep is to be told
+            wait = (bob.snapshot.resume_at or 0.0) - clock.steady()
+            if wait > 5.0:
+                break
+            clock.advance(max(wait, 1.0) + 0.001)  # the rounds look once a second
+        del host.ends["bob"]
+        host.links["alice"].frames(EVENT, spooled(Disconnected()))
+        host.links["alice"].frames(EVENT, spooled(Connected()))
+        await until(lambda: (bob.snapshot.resume_at or 0.0) - clock.steady() <= 1.0)
+        clock.advance(1.0)
+        await until(lambda: bob.online)
+    assert "bob is online again" in told.lines
