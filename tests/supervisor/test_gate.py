@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from village import HandClock
 
+from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.gate import Gate
 
 if TYPE_CHECKING:
@@ -179,3 +180,33 @@ async def test_whatever_they_do_no_place_is_lost(clock: HandClock, seed: int):
     await people.leave(*people.places)
     await people.advance(0.2)
     assert people.names[-1] == 103
+
+
+async def test_in_real_time_a_hundred_come_in_order_at_the_pace_and_so_many_at_a_time():
+    clock = SystemClock()
+    gate = Gate(8, 200.0, clock, LONG)
+    came: list[tuple[int, float]] = []
+    inside: set[int] = set()
+
+    async def dial(name: int) -> None:
+        place = await gate.turn()
+        came.append((name, clock.steady()))
+        inside.add(name)
+        assert len(inside) <= 8
+        await asyncio.sleep(0.001 * (name % 5))
+        inside.remove(name)
+        place.leave()
+
+    began = clock.steady()
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(dial(name) for name in range(100)))
+    assert [name for name, _ in came] == list(range(100))
+    assert all(at - began >= (place - 8) / 200.0 - 0.001 for place, (_, at) in enumerate(came, 1))
+
+
+async def test_in_real_time_a_dial_that_takes_long_loses_its_place():
+    gate = Gate(1, 1000.0, SystemClock(), place_for=0.05)
+    async with asyncio.timeout(30):
+        places = [await gate.turn() for _ in range(3)]
+    for place in places:
+        place.leave()

@@ -139,6 +139,14 @@ async def test_a_database_that_is_worked_on_is_not_lost(guard: Guard):
         assert guard.look() == []
 
 
+async def test_a_file_that_cannot_be_read_ends_no_look(guard: Guard):
+    """As on a disk that fails: it opens, and reading it is an error. The library will say so; the other sessions must not suffer."""
+    guard.database.unlink()
+    guard.database.mkdir()
+    guard.watch.begin(guard.session.folder)
+    assert guard.look() == []
+
+
 async def test_one_look_may_find_two_faults(guard: Guard):
     guard.silent(2)
     guard.database.unlink()

@@ -122,7 +122,10 @@ class Keeper:
 
     def look(self) -> None:
         """Look at the worker from outside, and see whether the keeper itself takes things in: ``ticked_at`` follows."""
-        self._tether.look()
+        try:
+            self._tether.look()
+        except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
+            self._inbox.put_nowait(error)
         self._inbox.put_nowait(Tick())
 
     def kill(self) -> None:

@@ -55,7 +55,10 @@ class Watch:
     def _look_at_database(self) -> Event | None:
         if self._database is None or self._identity is None:
             return None
-        what = changed(self._identity, self._database)
+        try:
+            what = changed(self._identity, self._database)
+        except OSError:  # the disk fails: the library finds out, and says so
+            return None
         return DatabaseLost(f"device.db {what}") if what else None
 
     def _is_news(self, event: Event) -> bool:
