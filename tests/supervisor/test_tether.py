@@ -228,6 +228,17 @@ async def test_a_presence_that_is_refused_or_that_nobody_can_show_is_no_matter(h
     assert hold.inbox == [LinkSignal("started", str(hold.link.pid))]
 
 
+async def test_a_device_that_has_no_name_yet_is_shown_later(hold: Hold):
+    await hold.started()
+    hold.link.refusal = "can't send presence without PushName set"
+    hold.tether.show_presence(seen=True)
+    await until(lambda: hold.clock.alarms)
+    assert hold.link.presences == []
+    hold.link.refusal = ""
+    hold.clock.advance(60)
+    await until(lambda: hold.link.presences == [True, False])
+
+
 # --- life and death ----------------------------------------------------------------------------------------------------
 
 

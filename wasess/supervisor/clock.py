@@ -60,5 +60,15 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
+async def pause(clock: Clock, seconds: float) -> None:
+    """Wait on a clock."""
+    over = asyncio.Event()
+    alarm = clock.call_later(seconds, over.set)
+    try:
+        await over.wait()
+    finally:
+        alarm.cancel()
+
+
 def _boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from wasess.core.pace import Pace
+from wasess.supervisor.clock import pause
 
 if TYPE_CHECKING:
     from wasess.supervisor.clock import Alarm, Clock
@@ -49,18 +50,10 @@ class Gate:
             place = Place(self._places)
             try:
                 while wait := self._pace.wait(self._clock.steady()):
-                    await self._pause(wait)
+                    await pause(self._clock, wait)
                 self._pace, _ = self._pace.take(self._clock.steady())
                 place.leave_at(self._clock.call_later(self._place_for, place.leave))
             except BaseException:
                 place.leave()
                 raise
             return place
-
-    async def _pause(self, seconds: float) -> None:
-        come = asyncio.Event()
-        alarm = self._clock.call_later(seconds, come.set)
-        try:
-            await come.wait()
-        finally:
-            alarm.cancel()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from wasess.core.events import Event, ProbeAnswered, ProbeFailed, TurnCame
 from wasess.errors import UnsupportedPlatform, WasessError, WorkerFailed
 from wasess.link.port import LinkSignal, LinkSpec
+from wasess.supervisor.clock import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from wasess.supervisor.clock import Alarm, Clock
     from wasess.supervisor.gate import Gate, Place
     from wasess.supervisor.watch import Watch
+
+PRESENCE_PAUSES = (60.0, 600.0)
 
 logger = logging.getLogger(__name__)
 
@@ -163,13 +166,21 @@ class Tether:
         self._beside(self._show_presence(seen=seen))
 
     async def _show_presence(self, *, seen: bool) -> None:
-        try:
-            if self._link is not None and seen:
-                await self._link.presence(available=True)
-            if self._link is not None:
-                await self._link.presence(available=False)
-        except WasessError as error:
-            logger.debug("%s: presence was not shown: %s", self.user, error)
+        """A device that was just linked has no name to be seen by; WhatsApp tells it soon."""
+        link = self._link
+        for seconds in (*PRESENCE_PAUSES, None):
+            if link is None or link is not self._link:
+                return
+            try:
+                if seen:
+                    await link.presence(available=True)
+                await link.presence(available=False)
+            except WasessError as error:
+                logger.debug("%s: presence was not shown: %s", self.user, error)
+            else:
+                return
+            if seconds is not None:
+                await pause(self._clock, seconds)
 
     def look(self) -> None:
         """Look at the process and its files from outside; what is wrong is told."""
