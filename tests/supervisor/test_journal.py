@@ -213,6 +213,28 @@ async def test_a_session_that_was_removed_is_let_go(desk: Desk):
     assert not desk.session.exists()
 
 
+async def test_nothing_is_written_into_the_folder_of_another_session_of_that_name(desk: Desk, tmp_path: Path):
+    await desk.journal.open(0.0)
+    desk.session.folder.rename(tmp_path / "elsewhere")
+    link_device(desk.session)
+    await desk.journal.write(Record(State.STOPPED, reasons.STOPPED, NOW, 0))
+    assert desk.complaints == []
+    assert desk.session.record.load() is None
+
+
+async def test_a_record_that_was_deleted_is_missed_and_one_that_was_put_back_is_kept_on(desk: Desk, tmp_path: Path):
+    await desk.journal.open(0.0)
+    folder = desk.session.folder
+    shutil.copytree(folder, tmp_path / "backup")
+    (folder / "session.json").unlink()
+    await desk.journal.write(Record(State.STOPPED, reasons.STOPPED, NOW, 0))
+    assert len(desk.complaints) == 1
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    await desk.journal.flush()
+    assert desk.record.state == State.STOPPED
+
+
 async def test_an_hour_without_a_disk_does_not_fill_the_memory(desk: Desk):
     await desk.journal.open(0.0)
     path = desk.session.folder / "session.json"

@@ -16,7 +16,9 @@ from wasess.core.outages import amended, begun, ended
 from wasess.core.reasons import BANNED, NEVER_STARTED, STOPPED
 from wasess.core.states import State
 from wasess.errors import StoreError, WasessError
+from wasess.store.disk import identity
 from wasess.store.past import settled
+from wasess.store.disk import identity
 from wasess.store.records import Change, SessionRecord
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from wasess.core.commands import AmendOutage
     from wasess.core.outages import Ledger
+    from wasess.store.disk import Identity
+    from wasess.store.disk import Identity
     from wasess.store.sessions import Session
 
 PHONE_NOTED_EVERY = 3600.0
@@ -57,8 +61,10 @@ class Journal:
         self._complain = complain
         self._complained = False
         self._restarts_before: int | None = None
+        self._folder: Identity | None = None
         self._phone_seen_at = 0.0
         self._banned_until: float | None = None
+        self._folder: Identity | None = None
         self._waiting: list[Record | BeginOutage | EndOutage | AmendOutage | _PhoneSeen] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -133,7 +139,7 @@ class Journal:
         try:
             await asyncio.to_thread(work, *arguments)
         except (StoreError, OSError) as error:
-            if not self._complained and self._session.exists():
+            if not self._complained and self._is_there():
                 self._complain(f"its record can't be kept: {error}")
             self._complained = True
             return False
@@ -142,8 +148,14 @@ class Journal:
 
     # --- in a thread --------------------------------------------------------------------------------------------------
 
+    def _is_there(self) -> bool:
+        found = identity(self._session.folder)
+        return found is not None and self._folder in {None, found}
+
     def _open(self, last_alive: float) -> Past:
+        self._folder = identity(self._session.folder)
         file, now = self._session.record, self._now()
+        self._folder = identity(self._session.folder)
         record, ledger = file.read()
         if record is None:
             record = self._new_record(now)
@@ -165,10 +177,13 @@ class Journal:
         return SessionRecord(self._session.user, now, State.NEW, NEVER_STARTED.code, now, jid=jid, lid=lid, phone_seen_at=now)
 
     def _write(self, items: list[Record | BeginOutage | EndOutage | AmendOutage | _PhoneSeen]) -> None:
-        if not self._session.exists():
-            return  # removed while its worker ended
+        if not self._is_there():
+            return  # removed while its worker ended, perhaps for another one of the same name
         file = self._session.record
-        before = ledger = file.outages()
+        record, before = file.read()
+        if record is None and identity(self._session.folder) != self._folder:
+            return  # and linked anew since: that is another session's folder
+        ledger = before
         changes: list[Change] = []
         fields: dict[str, Any] = {}
         for item in items:
