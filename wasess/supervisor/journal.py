@@ -18,7 +18,6 @@ from wasess.core.states import State
 from wasess.errors import StoreError, WasessError
 from wasess.store.disk import identity
 from wasess.store.past import settled
-from wasess.store.disk import identity
 from wasess.store.records import Change, SessionRecord
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from wasess.core.commands import AmendOutage
     from wasess.core.outages import Ledger
-    from wasess.store.disk import Identity
     from wasess.store.disk import Identity
     from wasess.store.sessions import Session
 
@@ -61,7 +59,6 @@ class Journal:
         self._complain = complain
         self._complained = False
         self._restarts_before: int | None = None
-        self._folder: Identity | None = None
         self._phone_seen_at = 0.0
         self._banned_until: float | None = None
         self._folder: Identity | None = None
@@ -139,7 +136,7 @@ class Journal:
         try:
             await asyncio.to_thread(work, *arguments)
         except (StoreError, OSError) as error:
-            if not self._complained and self._is_there():
+            if not self._complained and self._session.exists():
                 self._complain(f"its record can't be kept: {error}")
             self._complained = True
             return False
@@ -148,12 +145,7 @@ class Journal:
 
     # --- in a thread --------------------------------------------------------------------------------------------------
 
-    def _is_there(self) -> bool:
-        found = identity(self._session.folder)
-        return found is not None and self._folder in {None, found}
-
     def _open(self, last_alive: float) -> Past:
-        self._folder = identity(self._session.folder)
         file, now = self._session.record, self._now()
         self._folder = identity(self._session.folder)
         record, ledger = file.read()
@@ -177,8 +169,8 @@ class Journal:
         return SessionRecord(self._session.user, now, State.NEW, NEVER_STARTED.code, now, jid=jid, lid=lid, phone_seen_at=now)
 
     def _write(self, items: list[Record | BeginOutage | EndOutage | AmendOutage | _PhoneSeen]) -> None:
-        if not self._is_there():
-            return  # removed while its worker ended, perhaps for another one of the same name
+        if not self._session.exists():
+            return  # removed while its worker ended
         file = self._session.record
         record, before = file.read()
         if record is None and identity(self._session.folder) != self._folder:
