@@ -58,8 +58,13 @@ class Night:
         self.clock = HandClock()
         self.told = Told()
         self.keepers: Collection[Resident | Keeper] = [Resident(user, self.clock) for user in ("alice", "bob")]
-        self.rounds = Rounds(home, self.clock, lambda: self.keepers, self.told, Notifier({"NOTIFY_SOCKET": name}), reserve)
+        self.asked_in: set[int] = set()
+        self.rounds = Rounds(home, self.clock, self._running, self.told, Notifier({"NOTIFY_SOCKET": name}), reserve)
         self._channel = channel
+
+    def _running(self) -> Collection[Resident | Keeper]:
+        self.asked_in.add(threading.get_ident())
+        return self.keepers
 
     @asynccontextmanager
     async def walking(self) -> AsyncIterator[None]:
@@ -354,6 +359,14 @@ async def test_a_pairing_is_a_sign_of_the_phone_and_without_any_sign_there_is_no
     async with night.walking():
         await night.passes(STEP)
     assert night.told.codes() == []
+
+
+async def test_who_runs_is_asked_only_on_the_loop_where_nobody_comes_or_goes_meanwhile(night: Night):
+    phone_seen(night, "alice", 11.0)
+    async with night.walking():
+        await night.passes(2 * STEP)
+    assert "PHONE_SILENT" in night.told.codes()
+    assert night.asked_in == {threading.get_ident()}
 
 
 async def test_a_record_that_cannot_be_read_stops_no_round(night: Night):

@@ -122,7 +122,8 @@ class Rounds:
             self._prove(now)
         if now >= due.warn:
             due = replace(due, warn=now + WARN_EVERY)
-            for user, reason in await asyncio.to_thread(self._silent_phones):
+            users = [keeper.user for keeper in self._keepers()]  # here: on the loop nobody comes or goes meanwhile
+            for user, reason in await asyncio.to_thread(self._silent_phones, users):
                 self._warn_of_phone(user, reason, now)
         return due
 
@@ -157,17 +158,17 @@ class Rounds:
             self._status = status
             self._notifier.status(status)
 
-    def _silent_phones(self) -> list[tuple[str, Reason]]:
+    def _silent_phones(self, users: list[str]) -> list[tuple[str, Reason]]:
         """Whose phone WhatsApp may miss. A record that can't be read has its own complaints."""
         found = []
-        for keeper in tuple(self._keepers()):
+        for user in users:
             try:
-                record = self._home.session(keeper.user).record.load()
+                record = self._home.session(user).record.load()
             except (WasessError, OSError):
                 continue
             seen = max(record.phone_seen_at or 0.0, record.paired_at or 0.0) if record else 0.0
             if seen and (reason := phone_warning(seen, self._clock.now())):
-                found.append((keeper.user, reason))
+                found.append((user, reason))
         return found
 
     def _warn_of_phone(self, user: str, reason: Reason, now: float) -> None:
