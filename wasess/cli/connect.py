@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from wasess.store.sessions import Session
 
 TIMEOUT = 180  # the six codes live 160 s
+# NEONIZE.md 2: accounts that WhatsApp distrusts lose a new device 10 to 15 s after the pairing.
+ON_PROBATION = "for a minute it is on probation: WhatsApp takes some links back right away"
 TAKEN_OVER_WITHIN = 5.0
 LOOKS_EVERY = 0.05
 
@@ -141,10 +143,10 @@ async def _linked(home: Home, session: Session, device: Device) -> Result:
     data = {"user": session.user, "linked": True, "phone": shortened(device.phone)}
     manager = home.lock_holder()
     if manager is None:
-        return Result({**data, "taken_over": False}, (sentence,), hint="wasess serve")
+        return Result({**data, "taken_over": False}, (sentence, ON_PROBATION), hint="wasess serve")
     taken = await _taken_over(session)
     after = "has taken it over" if taken else "has not taken it over yet; it will, or says why not"
-    return Result({**data, "taken_over": taken}, (sentence, f"the running manager (process {manager.pid}) {after}"))
+    return Result({**data, "taken_over": taken}, (sentence, f"the running manager (process {manager.pid}) {after}", ON_PROBATION))
 
 
 async def _taken_over(session: Session) -> bool:
