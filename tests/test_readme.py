@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import importlib
 import inspect
 import json
 import os
@@ -13,10 +14,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.main import get_command
 
 from wasess import errors
 
@@ -40,7 +43,8 @@ def rows(heading: str) -> list[list[str]]:
 
 
 COMMANDS = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines() if line.startswith("$ ")]
-RUN_BY_THE_SESSION_BELOW = [command for command in COMMANDS if command.startswith(("wasess ", "export "))]
+DRILLS = [command for command in COMMANDS if command.startswith("wasess drill")]
+RUN_BY_THE_SESSION_BELOW = [command for command in COMMANDS if command.startswith(("wasess ", "export ")) and command not in DRILLS]
 RUN_ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py",
     "make test": "this run",
@@ -49,7 +53,7 @@ RUN_ELSEWHERE = {
 
 
 def test_every_command_is_run() -> None:
-    assert set(COMMANDS) == {*RUN_BY_THE_SESSION_BELOW, *RUN_ELSEWHERE}
+    assert set(COMMANDS) == {*RUN_BY_THE_SESSION_BELOW, *DRILLS, *RUN_ELSEWHERE}
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "lint", "bench"])
@@ -137,6 +141,22 @@ def test_the_session_without_a_phone(shell: Shell) -> None:
     until(lambda: replies() == ["you said: good morning"])
     promised = re.sub(r"\d+\.\d", "N", blocks("text")[0]).splitlines()
     assert re.sub(r"\d+\.\d", "N", shell.log("serve.log")).splitlines()[: len(promised)] == promised
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("command", DRILLS)
+def test_the_drills(shell: Shell, command: str) -> None:
+    said = shell.run(command)
+    rows = [word for before, word in pairwise(command.split()) if before == "--only"]
+    assert all(row in said for row in rows or ["black-hole"])
+
+
+def test_the_table_of_settings() -> None:
+    told = {option: default for setting, default, _ in rows("How a session is kept") for option in [setting.split("`")[1]]}
+    options = get_command(importlib.import_module("wasess.cli.serve").app).params
+    product = {option.opts[0]: str(option.default) for option in options if option.opts[0] in told}
+    assert product == told
+    assert all(f"`{option.envvar}`" in README for option in options if option.opts[0] in told)
 
 
 def test_the_table_of_commands() -> None:
