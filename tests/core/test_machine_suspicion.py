@@ -46,6 +46,14 @@ def test_a_suspicion_is_a_question_and_changes_nothing(suspicion: Event, seconds
         assert talk.commands == []
 
 
+def test_a_patient_question_gives_way_to_a_lost_ping():
+    talk = steady()
+    assert talk.tell(LineLost("no connection is open")) == [Probe(10.0)]
+    assert talk.after(1, LineLost("no connection is open")) == []
+    assert talk.after(1, KeepAliveTimeout(1, talk.now)) == [Probe(5.0)]
+    assert talk.after(1, KeepAliveTimeout(2, talk.now)) == []
+
+
 @pytest.mark.parametrize(
     ("suspicion", "code", "detail"),
     [(KeepAliveTimeout(1, 1000.0), "PING_LOST", ""), (LineLost("no connection for 3 s"), "LINE_LOST", "no connection for 3 s")],
