@@ -200,7 +200,7 @@ class Supervisor:
         if kept is not None:
             self._pair_again(kept, finding)
         elif finding.startable and (wait_for_holder or not finding.held):
-            if self._clock.now() >= self._not_before.get(user, 0.0):
+            if self._clock.steady() >= self._not_before.get(user, 0.0):
                 self._explained.pop(user, None)
                 self._take_over(finding)
         elif not finding.held:
@@ -263,7 +263,7 @@ class Supervisor:
         if not isinstance(error, (WasessError, OSError)):
             logger.error("the keeper of %s failed", user, exc_info=error)
         now = self._clock.now()
-        self._not_before[user] = now + TRY_AGAIN_AFTER
+        self._not_before[user] = self._clock.steady() + TRY_AGAIN_AFTER
         line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
         self._reporter.report(Notice(now, "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
 
