@@ -142,15 +142,15 @@ def test_without_a_worker_nobody_misses_the_database(position: str):
     assert (talk.session, talk.commands) == (before, [])
 
 
-def test_a_database_that_is_no_good_is_tried_every_minute_and_told_of_once():
+def test_a_database_that_is_no_good_is_looked_at_again_and_again_and_told_of_once():
     talk = connecting()
     levels = []
     for _ in range(30):
         talk.tell(WorkerEnded("database", "file is not a database"))
         assert talk.where == (State.WAITING, "DATABASE_DAMAGED")
-        assert talk.delay == 60.0
+        assert talk.delay == 15.0
         levels.append(talk.report.level)
-        talk.after(60, TimerFired(Timer.RETRY), TurnCame())
+        talk.after(15, TimerFired(Timer.RETRY), TurnCame())
     assert levels == ["error"] + ["debug"] * 29
     talk.tell(Connected())
     assert talk.where == (State.ONLINE, "ONLINE")
