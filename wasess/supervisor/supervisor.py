@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 TRY_AGAIN_AFTER = 5.0
 CLOSED_WITHIN = 0.8
 INTERRUPTED = 130
+THREADS = 16  # for what waits for a disk: one that hangs under some sessions leaves threads to the others and to the rounds
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +133,7 @@ class Supervisor:
         Raises `errors.Locked` (naming the holder) when another manager has this home, and `errors.UnsupportedPlatform` when no
         session can ever run here.
         """
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
         with self._home.lock("serve"), ending_signals(self.stop, self.leave):
             self._tell("manager_starting", "manager starting")
