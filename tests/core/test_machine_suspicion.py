@@ -145,7 +145,7 @@ def test_a_session_that_gets_no_message_for_a_day_is_asked_and_never_touched(lat
     talk = steady()
     asked, wanted = day(talk, latency)
     assert 40 <= asked <= 96
-    assert wanted <= {Probe, SetTimer, Report, ShowPresence}
+    assert wanted <= {Probe, SetTimer, ShowPresence}  # and people hear nothing of it
     assert talk.where == (State.ONLINE, "ONLINE")
     assert len(talk.book) == 1  # the login
     assert talk.session.worker is Worker.RUNNING

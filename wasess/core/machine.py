@@ -147,7 +147,7 @@ def _line_lost(snapshot: Snapshot, event: events.LineLost, now: float, _dice: fl
 def _answered(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Step:
     """Also for pings that are answered again: then the probe does not matter any more."""
     heard = replace(snapshot, suspected=None, heard_at=now)
-    if snapshot.suspected is None or not isinstance(event, events.ProbeAnswered):
+    if snapshot.suspected is None or not snapshot.aloud or not isinstance(event, events.ProbeAnswered):
         return heard, []
     return heard, [Report(snapshot.state, reasons.ANSWERED, "info")]
 
@@ -355,7 +355,7 @@ def _suspect(snapshot: Snapshot, reason: Reason, now: float, silent_since: float
     if snapshot.state is not State.ONLINE or (snapshot.suspected is not None and snapshot.answer_by <= now + deadline):
         return snapshot, []
     silent_since = min(now, max(silent_since, snapshot.since))  # before that it was another outage
-    asked = replace(snapshot, suspected=silent_since, answer_by=now + deadline)
+    asked = replace(snapshot, suspected=silent_since, answer_by=now + deadline, aloud=True)
     return asked, [Probe(deadline), Report(snapshot.state, reason, "info", detail=detail)]
 
 
@@ -363,7 +363,7 @@ def _listen(snapshot: Snapshot, now: float) -> Step:
     """A long silence is a question. A session that nobody writes to answers it and stays untouched."""
     commands: list[Command] = [SetTimer(Timer.QUIET, QUIET_AFTER)]
     if now - snapshot.heard_at >= QUIET_AFTER and snapshot.suspected is None:
-        snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + PATIENT_DEADLINE)
+        snapshot = replace(snapshot, suspected=snapshot.heard_at, answer_by=now + PATIENT_DEADLINE, aloud=False)
         commands.append(Probe(PATIENT_DEADLINE))
     return pulse(snapshot, now, PULSE_EVERY, commands)
 

@@ -38,8 +38,9 @@ class Snapshot:
 
     ``resume_at``: the next try; None when there will be none without a human. ``failures``: tries in a row that did not lead to a
     steady session; ``losses``: connections lost since it was steady last. ``suspected``: since when nothing was heard, while a
-    probe is out; None when nothing is suspected. ``answer_by``: when that probe will have failed. ``attempts``: workers started since it was online last. ``heard_at``: the last
-    word of the library's; ``pulsed_at``: the last `ShowPresence`.
+    probe is out; None when nothing is suspected. ``answer_by``: when that probe will have failed; ``aloud``: people were told of it.
+    ``attempts``: workers started since it was online last. ``heard_at``: the last word of the library's; ``pulsed_at``: the last
+    `ShowPresence`.
     """
 
     state: State = State.NEW
@@ -56,6 +57,7 @@ class Snapshot:
     attempts: int = 0
     suspected: float | None = None
     answer_by: float = 0.0
+    aloud: bool = False
     heard_at: float = 0.0
     pulsed_at: float | None = None
     paired_at: float = 0.0
