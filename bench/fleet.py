@@ -31,6 +31,7 @@ SPREAD_LEAST = 1  # seconds from the first dial to the last
 WAITS = 120.0
 # How long the others are watched after one worker's end: longer than a manager that restarts all of them would need.
 WATCHES = 3.0
+QUIET = 1.0
 POISON = "failure 418 count=1"  # at a login: the one word, of those that the library can't digest, that wasess asks it for
 
 
@@ -127,6 +128,8 @@ def _poison(fleet: _Fleet, manager: Manager) -> None:
 def _touched(fleet: _Fleet, manager: Manager, others: list[str], strike: Callable[[], object]) -> int:
     """How many of the others have another process, another connection, or said anything after the strike."""
     stage = fleet.stage
+    # The stand-in knows of a login a moment before the manager says it.
+    wait_until(lambda: not manager.said(set(others), time.time() - QUIET), "the manager has still something to say")
     before = manager.holders()
     began = time.time()
     strike()
