@@ -50,7 +50,7 @@ def test_the_action_names_the_session():
     change = Report(State.LOGGED_OUT, reasons.LOGGED_OUT, "error")
     assert (
         state_notice("bob", change, 0.0).line
-        == "bob: logged out by WhatsApp or on the phone. The old credentials are kept. Pair again: `wasess connect bob --force`."
+        == "bob: logged out by WhatsApp or on the phone. The old credentials are kept. Pair again: `wasess connect bob`."
     )
 
 

@@ -94,12 +94,12 @@ OUTDATED = Reason(
     "Upgrade: `pip install --upgrade wasess`, then restart `wasess serve`.",
     level="error",
 )
-_PAIR_AGAIN = "The old credentials are kept. Pair again: `wasess connect {user} --force`."
+_PAIR_AGAIN = "The old credentials are kept. Pair again: `wasess connect {user}`."
 LOGGED_OUT = Reason("LOGGED_OUT", "logged out by WhatsApp or on the phone", _PAIR_AGAIN, level="error")
 LOGGED_OUT_EARLY = Reason(
     "LOGGED_OUT_EARLY",
     "WhatsApp took the link back within a minute of the pairing",
-    "Wait some hours, use the phone normally, then pair again: `wasess connect {user} --force`.",
+    "Wait some hours, use the phone normally, then pair again: `wasess connect {user}`.",
     level="error",
 )
 ACCOUNT_LOCKED = Reason(
