@@ -44,7 +44,7 @@ def drill(
 ) -> int:
     """Break everything on purpose and see whether every session comes back.
 
-    Runs on a throw-away sandbox: your own sessions are not touched. Takes about three minutes.
+    Runs on a throw-away sandbox: your own sessions are not touched. Takes about two minutes on two cores.
     """
     table = _table()
     rows: tuple[Row, ...] = table.chosen(tuple(only or ()))
