@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from wasess.core.reasons import NEVER_STARTED
 from wasess.core.states import State
+from wasess.drill.process import family, parents
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSpec
@@ -60,24 +61,6 @@ def measured(sentence: str) -> None:
     sys.stdout.write(f"{sentence}\n")
 
 
-def family(pid: int) -> set[int]:
-    """The living descendants of a process."""
-    children: dict[int, list[int]] = {}
-    for process, parent in _parents().items():
-        children.setdefault(parent, []).append(process)
-    found: set[int] = set()
-    unseen = [pid]
-    while unseen:
-        unseen += (more := children.get(unseen.pop(), []))
-        found.update(more)
-    return found
-
-
-def living(pids: set[int]) -> set[int]:
-    """Those of the processes that are still there; a zombie is not."""
-    return pids & _parents().keys()
-
-
 def command_line(pid: int) -> str:
     """With blanks between the arguments; empty when the process is gone."""
     with contextlib.suppress(OSError):
@@ -111,9 +94,7 @@ class Running:
     @property
     def fork_server(self) -> int:
         """The pid of the process that all workers are children of."""
-        return next(
-            pid for pid in family(self.process.pid) if "forkserver" in command_line(pid) and self.process.pid == _parents().get(pid)
-        )
+        return next(pid for pid in family(self.process.pid) if "forkserver" in command_line(pid) and self.process.pid == parents().get(pid))
 
     @property
     def workers(self) -> set[int]:
@@ -290,16 +271,6 @@ async def _first_code(link: Link) -> str:
 
 def _processes() -> set[int]:
     return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
-
-
-def _parents() -> dict[int, int]:
-    found = {}
-    for process in _processes():
-        with contextlib.suppress(OSError):
-            state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                found[process] = int(parent)
-    return found
 
 
 def _adopt_orphans(*, wanted: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from homes import ECHO_BOT, House, living, measured, until
+from homes import ECHO_BOT, House, measured, until
 
 from wasess.core.events import MessageReceived
+from wasess.drill.process import living
 from wasess.link.translate import translate
 from wasess.store.spool import SpoolReader
 

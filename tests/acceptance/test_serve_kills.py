@@ -15,8 +15,9 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
-from homes import ECHO_BOT, House, living, measured, until
+from homes import ECHO_BOT, House, measured, until
 
+from wasess.drill.process import living
 from wasess.link.translate import translate
 from wasess.store.spool import SPOOL_NAME, SpoolReader
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from village import Told
+from watchroom import Watchroom
 
 from wasess.store.sessions import Home
 
@@ -19,3 +20,8 @@ def home(tmp_path: Path) -> Home:
 @pytest.fixture
 def told() -> Told:
     return Told()
+
+
+@pytest.fixture
+def room(home: Home) -> Watchroom:
+    return Watchroom(home)

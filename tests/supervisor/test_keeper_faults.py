@@ -31,11 +31,6 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 
 
-@pytest.fixture
-def room(home: Home) -> Watchroom:
-    return Watchroom(home)
-
-
 # --- suspicion ----------------------------------------------------------------------------------------------------------
 
 

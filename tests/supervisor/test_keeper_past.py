@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from village import EVENT, spooled, text, until
-from watchroom import Watchroom
 
 from wasess.core.events import (
     Disconnected,
@@ -22,14 +21,9 @@ from wasess.core.snapshot import Timer
 from wasess.core.states import State
 
 if TYPE_CHECKING:
-    from wasess.store.sessions import Home
+    from watchroom import Watchroom
 
 DAY = 86_400.0
-
-
-@pytest.fixture
-def room(home: Home) -> Watchroom:
-    return Watchroom(home)
 
 
 # --- bans -----------------------------------------------------------------------------------------------------------
