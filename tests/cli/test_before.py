@@ -62,10 +62,10 @@ def test_old_credentials_are_set_aside_and_come_back(session):
 
 def unlink_at_whatsapp(session):
     """As the library does after a logout."""
-    session.protected_device()
+    session.protected_credentials()
     with closing(sqlite3.connect(session.folder / "device.db")) as database, database:
         database.execute("DELETE FROM whatsmeow_device")
-    assert session.kept_credentials()
+    assert session.credentials().unlinked
 
 
 def test_credentials_that_whatsapp_has_unlinked_are_set_aside_without_force(session):
@@ -77,7 +77,7 @@ def test_credentials_that_whatsapp_has_unlinked_are_set_aside_without_force(sess
     assert not (session.folder / "device.db").exists()
     link(session, "491709999999:1@s.whatsapp.net")
     assert session.device().jid == "491709999999:1@s.whatsapp.net"
-    assert not session.kept_credentials()
+    assert not session.credentials().unlinked
 
 
 def test_a_failed_pairing_brings_back_what_whatsapp_has_unlinked(session):
@@ -88,7 +88,7 @@ def test_a_failed_pairing_brings_back_what_whatsapp_has_unlinked(session):
     (session.folder / "device.db").write_bytes(b"half a pairing")
     before.put_back()
     assert (session.folder / "device.db").read_bytes() == content
-    assert (session.device(), session.kept_credentials()) == (None, True)
+    assert (session.device(), session.credentials().unlinked) == (None, True)
 
 
 def test_a_folder_that_was_there_stays(session):

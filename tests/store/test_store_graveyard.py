@@ -81,31 +81,31 @@ def delete(session) -> None:
 
 def test_without_protection_everything_is_deleted(alice):
     delete(alice)
-    assert (alice.device(), alice.kept_credentials()) == (None, False)
+    assert (alice.device(), alice.credentials().unlinked) == (None, False)
     assert ask(alice, "SELECT count(*) FROM whatsmeow_pre_keys") == [(0,)]
 
 
 def test_what_the_library_deletes_is_kept_and_no_longer_linked(alice):
     before = int(time.time())
-    assert alice.protected_device().jid == JID
+    assert alice.protected_credentials().device.jid == JID
     delete(alice)
     delete(alice)
-    assert (alice.device(), alice.linked, alice.kept_credentials()) == (None, False, True)
+    assert (alice.device(), alice.linked, alice.credentials().unlinked) == (None, False, True)
     assert ask(alice, "SELECT jid FROM whatsmeow_device") == [(JID,)]
     assert ask(alice, "SELECT count(*) FROM whatsmeow_pre_keys") == [(50,)]
     ((jid, deleted_at),) = ask(alice, "SELECT jid, deleted_at FROM wasess_graveyard")
     assert jid == JID
     assert before <= deleted_at <= time.time()
-    assert alice.protected_device() is None
+    assert alice.protected_credentials().device is None
 
 
 def test_protection_is_set_once(alice):
     path = alice.folder / "device.db"
-    alice.protected_device()
+    alice.protected_credentials()
     before = path.read_bytes(), path.stat().st_mtime_ns
-    alice.protected_device()
+    alice.protected_credentials()
     with alice.lock("somebody else's"):
-        alice.protected_device()
+        alice.protected_credentials()
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     protect_device(path)
     assert alice.device().jid == JID
@@ -115,7 +115,7 @@ def test_nothing_is_written_while_a_worker_holds_the_session(alice, another):
     path = alice.folder / "device.db"
     before = path.read_bytes()
     with another(HOLD, alice.folder / "lock"), pytest.raises(Locked, match="'alice' is in use"):
-        alice.protected_device()
+        alice.protected_credentials()
     assert path.read_bytes() == before
 
 
@@ -123,7 +123,7 @@ def test_a_worker_on_its_way_out_is_waited_for(alice, another):
     with another(HOLD, alice.folder / "lock") as process:
         process.stdin.write("go\n")
         process.stdin.flush()
-        assert alice.protected_device().jid == JID
+        assert alice.protected_credentials().device.jid == JID
     assert ask(alice, "SELECT name FROM sqlite_master WHERE type = 'trigger'") == [("wasess_keep_device",)]
 
 
@@ -133,7 +133,7 @@ def test_what_can_not_be_written_changes_nothing(alice):
     done = subprocess.run([sys.executable, "-c", PROTECT, str(path), "1024"], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("StoreError The credentials of 'alice' can't be read now: disk I/O error")
     assert path.read_bytes() == before
-    assert alice.protected_device().jid == JID
+    assert alice.protected_credentials().device.jid == JID
 
 
 def test_a_full_disk_has_a_name(alice, tmp_path):
@@ -147,20 +147,24 @@ def test_a_full_disk_has_a_name(alice, tmp_path):
     assert done.stdout.startswith("NoRoom There is no room left to keep the credentials of 'alice'")
 
 
+def lost(session) -> str:
+    return session.lost_credentials(session.credentials(), session.record.load())
+
+
 def test_credentials_that_are_gone_are_told_from_a_session_that_never_had_any(alice, home):
     path, good = alice.folder / "device.db", (alice.folder / "device.db").read_bytes()
     path.unlink()
-    assert alice.lost_credentials() == ""
+    assert lost(alice) == ""
     alice.record.save(SessionRecord("alice", 1.0, State.ONLINE, "ONLINE", 1.0, paired_at=1.0, jid=JID))
-    assert alice.lost_credentials() == "device.db is missing"
+    assert lost(alice) == "device.db is missing"
     path.touch(0o600)
-    assert alice.lost_credentials() == "device.db is empty"
+    assert lost(alice) == "device.db is empty"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE other (x)")
-    assert alice.lost_credentials() == "device.db has no tables"
+    assert lost(alice) == "device.db has no tables"
     path.write_bytes(good)
-    assert alice.lost_credentials() == ""
-    assert home.session("bob").lost_credentials() == ""
+    assert lost(alice) == ""
+    assert lost(home.session("bob")) == ""
 
 
 def test_who_else_may_use_a_session(alice, another):

@@ -61,17 +61,17 @@ class Before:
 def _unlinked(session: Session) -> bool:
     """Whether the credentials in the way are those of a device that WhatsApp has unlinked. Raises when they are good, or damaged."""
     try:
-        device, unlinked = session.device(), session.kept_credentials()
+        found = session.credentials()
     except DeviceDamaged as error:
         raise DeviceDamaged(
             str(error), hint=f"to link again, keeping the damaged file aside: wasess connect {session.user} --force"
         ) from error
-    if device:
-        sentence = f"{session.user} is linked already (phone {shortened(device.phone)})"
+    if found.device:
+        sentence = f"{session.user} is linked already (phone {shortened(found.device.phone)})"
         raise AlreadyLinked(
             sentence, hint=f"wasess serve; to link again, keeping the old credentials: wasess connect {session.user} --force"
         )
-    return unlinked
+    return found.unlinked
 
 
 def shortened(phone: str) -> str:

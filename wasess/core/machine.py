@@ -33,7 +33,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from wasess.core import backoff, events, reasons
+from wasess.core import backoff, events, reasons, warnings
 from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, StartWorker
 from wasess.core.moves import DISK_RETRY, connect, end, move, pulse, replace_worker, resume, slowly, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
@@ -180,7 +180,7 @@ def _dial_refused(snapshot: Snapshot, event: events.DialRefused, now: float, dic
 def _logged_out(snapshot: Snapshot, event: events.LoggedOut, now: float, _dice: float) -> Step:
     if snapshot.state is State.LOGGED_OUT:
         return snapshot, []
-    reason = reasons.of_logout(event.reason, young=now - snapshot.paired_at < STEADY_AFTER)
+    reason = reasons.of_logout(event.reason, young=now - snapshot.paired_at < warnings.PROBATION)
     return end(snapshot, State.LOGGED_OUT, reason, now, resume_at=None, detail=f"reason {event.reason}" if event.reason else "")
 
 

@@ -326,7 +326,8 @@ def _obstacle(spec: LinkSpec) -> tuple[str, str]:
         return "", ""
     session = Home(spec.folder.parent).session(spec.user)
     try:
-        lost = "" if session.protected_device() else session.lost_credentials() or NO_DEVICE
+        found = session.protected_credentials()
+        lost = "" if found.device else session.lost_credentials(found, session.record.load()) or NO_DEVICE
     except Locked:
         return "", ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
     except WasessError as error:

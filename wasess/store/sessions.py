@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractContextManager
 
+    from wasess.store.records import SessionRecord
+
 DEFAULT_HOME = "auth_sessions"
 HOME_LOCK_NAME = ".lock"
 SESSION_LOCK_NAME = "lock"
@@ -155,46 +157,12 @@ class Session:
         """Whether there is a folder. It may hold no credentials: see `linked`."""
         return os.path.lexists(self.folder)
 
-    def device(self) -> Device | None:
-        """Return the device that is linked, None when none is, also when one was and WhatsApp has unlinked it.
+    def credentials(self) -> Credentials:
+        """Return what is in device.db; nothing is set in the answer when there is no file.
 
         May be called while a worker writes. Rolls a dead writer's transaction back, if nobody holds the session.
         Raises `DeviceDamaged`, or `Locked` when the file stays busy or needs a rollback that is the holder's to do.
         """
-        return self._credentials().device
-
-    def protected_device(self) -> Device | None:
-        """Return what `device` does, once the library can't delete it any more: for whoever is about to start a worker.
-
-        Writes only the first time, and only while nobody holds the session; a holder gets 3 s to let go. Raises as `device` does,
-        and `device.NoRoom` on a full disk.
-        """
-        found = self._credentials()
-        if found.device and not found.protected:
-            with self._exclusively("protecting credentials", LETS_GO_WITHIN):
-                protect_device(self.folder / DEVICE_NAME)
-        return found.device
-
-    def kept_credentials(self) -> bool:
-        """Whether the credentials of a device are here that WhatsApp has unlinked. Raises as `device` does."""
-        return self._credentials().unlinked
-
-    def lost_credentials(self) -> str:
-        """Say what is wrong with device.db when there should be a device and no trace of one is left; empty when that is as it should be.
-
-        Raises as `device` does, and `errors.RecordDamaged`.
-        """
-        record = self.record.load()
-        if record is None or record.jid is None or self._credentials().made:
-            return ""
-        path = self.folder / DEVICE_NAME
-        return (
-            "device.db has no tables"
-            if path.exists() and path.stat().st_size
-            else f"device.db is {'empty' if path.exists() else 'missing'}"
-        )
-
-    def _credentials(self) -> Credentials:
         if not self._guarded():
             return Credentials()
         path = self.folder / DEVICE_NAME
@@ -204,9 +172,36 @@ class Session:
             with self._exclusively("rolling device.db back"):
                 return read_credentials(path, may_write=True)
 
+    def protected_credentials(self) -> Credentials:
+        """Return what `credentials` does, once the library can't delete them any more: for whoever is about to start a worker.
+
+        Writes only the first time, and only while nobody holds the session; a holder gets 3 s to let go. Raises as `credentials`
+        does, and `device.NoRoom` on a full disk.
+        """
+        found = self.credentials()
+        if found.device and not found.protected:
+            with self._exclusively("protecting credentials", LETS_GO_WITHIN):
+                protect_device(self.folder / DEVICE_NAME)
+        return found
+
+    def lost_credentials(self, found: Credentials, record: SessionRecord | None) -> str:
+        """Say what is wrong with device.db when ``record`` knows a device and ``found`` has no trace of one; empty when that fits."""
+        if record is None or record.jid is None or found.made:
+            return ""
+        path = self.folder / DEVICE_NAME
+        return (
+            "device.db has no tables"
+            if path.exists() and path.stat().st_size
+            else f"device.db is {'empty' if path.exists() else 'missing'}"
+        )
+
+    def device(self) -> Device | None:
+        """Return the device that is linked, None when none is, also when one was and WhatsApp has unlinked it. Raises as `credentials`."""
+        return self.credentials().device
+
     @property
     def linked(self) -> bool:
-        """Whether there are good credentials. Raises as `device` does: damaged is not the same as not linked."""
+        """Whether there are good credentials. Raises as `credentials`: damaged is not the same as not linked."""
         return self.device() is not None
 
     def lock(self, purpose: str, wait: float = 0) -> FileLock:

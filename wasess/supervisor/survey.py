@@ -48,23 +48,14 @@ def survey(home: Home, *, skip: Container[str] = ()) -> list[Finding]:
 def _look_at(session: Session) -> Finding:
     try:
         held = session.lock_holder() is not None
-        known = _was_linked(session)
+        record = session.record.load()
+        known = record is not None and (record.jid is not None or record.paired_at is not None)
         try:
-            device = session.device()
-            if device:
-                return Finding(session, device, held, known=known)
-            return Finding(session, None, held, _missing(session), known, session.kept_credentials())
+            found = session.credentials()
         except Locked:
             return Finding(session, None, held=True, known=known)
+        lost = session.lost_credentials(found, record)
     except (WasessError, OSError) as error:
         return Finding(session, problem=str(error))
-
-
-def _missing(session: Session) -> str:
-    what = session.lost_credentials()
-    return f"its credentials are gone: {what}. {reasons.DATABASE_DAMAGED.action.format(user=session.user)}" if what else ""
-
-
-def _was_linked(session: Session) -> bool:
-    record = session.record.load()
-    return record is not None and (record.jid is not None or record.paired_at is not None)
+    problem = f"its credentials are gone: {lost}. {reasons.DATABASE_DAMAGED.action.format(user=session.user)}" if lost else ""
+    return Finding(session, found.device, held, problem, known, found.unlinked)
