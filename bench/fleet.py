@@ -36,8 +36,8 @@ POISON = "failure 418 count=1"  # at a login: the one word, of those that the li
 
 
 def measure(sessions: int = 100, away: float = 60.0) -> list[Figure]:
-    """Do it all to ``sessions`` sessions; the server is away for ``away`` seconds."""
-    with linked_sessions(sessions) as stage:
+    """Do it all to ``sessions`` sessions with full histories; the server is away for ``away`` seconds."""
+    with linked_sessions(sessions, aged=True) as stage:
         fleet = _Fleet(stage)
         with Manager(stage) as manager:
             with fleet.phase("cold start"):

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.figure import BenchFailed, tell
 from bench.truth import Truth
-from wasess.core import events
+from wasess.core import events, reasons
+from wasess.core.outages import MONTH, MOST_KEPT, Outage
 from wasess.core.states import State
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSpec
 from wasess.link.translate import translate
-from wasess.store.records import SessionRecord
+from wasess.store.records import HISTORY_LENGTH, Change, SessionRecord
 from wasess.store.sessions import Home
 from wasess.store.spool import SpoolReader
 
@@ -94,8 +95,11 @@ class Stage:
 
 
 @contextmanager
-def linked_sessions(count: int) -> Iterator[Stage]:
-    """Set the stage: start a stand-in, link ``count`` sessions, leave all of them offline. Ctrl+C reaches neither it nor a manager."""
+def linked_sessions(count: int, *, aged: bool = False) -> Iterator[Stage]:
+    """Set the stage: start a stand-in, link ``count`` sessions, leave all of them offline. Ctrl+C reaches neither it nor a manager.
+
+    ``aged``: each with as full a history and ledger as a session can have.
+    """
     with tempfile.TemporaryDirectory(prefix="wasess-bench-") as name:
         command = [sys.executable, "-m", "bench.stand_in", str(Path(name) / "stand-in")]
         with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0) as stand_in:
@@ -106,6 +110,9 @@ def linked_sessions(count: int) -> Iterator[Stage]:
                 asyncio.run(_link_all(stage))
                 tell(f"linked in {time.monotonic() - began:.1f} s")
                 wait_until(lambda: not stage.active_since(), "the sessions that were just linked are still online")
+                if aged:
+                    for session in stage.home.sessions():
+                        _age(session)
                 yield stage
             finally:
                 stand_in.communicate()  # closes its stdin, waits for its end
@@ -156,6 +163,16 @@ async def _link(stage: Stage, host: WorkerHost, session: Session, places: asynci
         now, device = time.time(), session.device()
         jid = device.jid if device else None
         session.record.save(SessionRecord(session.user, now, State.NEW, "NEVER_STARTED", now, paired_at=now, jid=jid))
+
+
+def _age(session: Session) -> None:
+    """Give it a month in which it was away 500 times."""
+    began = time.time() - MONTH
+    moments = [began + MONTH * number / MOST_KEPT for number in range(MOST_KEPT)]
+    outages = tuple(Outage(at, at + 20 + number % 7, reasons.CONNECTION_LOST.code, 1) for number, at in enumerate(moments))
+    lost = reasons.CONNECTION_LOST
+    changes = [Change(at, State.CONNECTING, lost.code, lost.sentence) for at in moments[-HISTORY_LENGTH:]]
+    session.record.note(*changes, outages=outages, paired_at=began, last_online_at=outages[-1].end)
 
 
 def _logged_in(signal: LinkSignal, reader: SpoolReader) -> bool:

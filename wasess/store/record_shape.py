@@ -1,28 +1,64 @@
-"""The shape of ``session.json`` on disk: its number, the check of every row, and the way from each older shape to the present one.
+"""The shape of ``session.json`` on disk: its number, the types of its rows, and the way from each older shape to the present one.
 
 Shape 2::
 
-    {"schema": 2, "record": {"1": RECORD}, "history": {"<slot>": {"number": N, CHANGE}}, "outages": {"<place>": OUTAGE}}
+    {"schema": 2, "record": {"1": RECORD}, "history": {"<slot>": {"number": N, CHANGE}}, "outages": {"<number>": OUTAGE}}
 
-Shape 1 had no outages, and no ``resume_at`` and ``phone_seen_at`` in its record. A file of every older shape stands in
-tests/store/shapes.
+RECORD is `SessionRecord`, CHANGE is `Change`, OUTAGE is `core.outages.Outage`. Shape 1 had no outages, and no ``resume_at`` and
+``phone_seen_at`` in its record. A file of every older shape stands in tests/store/shapes.
 """
 
 from __future__ import annotations
 
-import json
-import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from wasess.core.outages import Outage
 from wasess.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasess.core.outages import Ledger
+
     Tables = dict[str, dict[str, Any]]
-    Shape = dict[str, Callable[[object], object]]
 
 SCHEMA = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """What is known about a session. Times are Unix seconds; ``state`` and ``reason_code`` are the codes of `core.machine`.
+
+    ``since``: when the session entered its state. ``restarts``: workers replaced since the session was created. ``resume_at``:
+    the next try, as it was planned when the state was entered. ``phone_seen_at``: when the phone was last heard of, or, while it
+    has not been heard of, since when it is listened for.
+    """
+
+    user: str
+    created_at: float
+    state: str
+    reason_code: str
+    since: float
+    paired_at: float | None = None
+    jid: str | None = None
+    lid: str | None = None
+    last_online_at: float | None = None
+    restarts: int = 0
+    resume_at: float | None = None
+    phone_seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the history. ``at`` is Unix time; ``sentence`` is for people and holds nothing secret."""
+
+    at: float
+    state: str
+    code: str
+    sentence: str
 
 
 class Unreadable(Exception):
@@ -35,9 +71,9 @@ def decode(content: bytes) -> Tables:
     Raises `Unreadable`, and `StoreError` for the file of a newer wasess.
     """
     try:
-        tables = json.loads(content)
-        schema = _number(tables.pop("schema"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        tables = msgspec.json.decode(content)
+        schema = msgspec.convert(tables.pop("schema"), int)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
     if schema > SCHEMA:
         raise StoreError(
@@ -47,30 +83,39 @@ def decode(content: bytes) -> Tables:
     if schema != SCHEMA and schema not in MIGRATIONS:
         raise Unreadable(f"there never was a shape number {schema}")
     try:
-        for number in range(int(schema), SCHEMA):
+        for number in range(schema, SCHEMA):
             tables = MIGRATIONS[number](tables)
-        _check(tables)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        msgspec.convert(tables, _Checked, str_keys=True)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
     return dict(tables)
 
 
 def encode(tables: Tables) -> bytes:
     """Return the bytes of the file."""
-    return json.dumps({"schema": SCHEMA, **tables}).encode()
+    return msgspec.json.encode({"schema": SCHEMA, **tables})
 
 
-def picked(row: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """The values of a checked row that belong to its shape."""
-    return {name: row[name] for name in shape}
+def record_of(tables: Tables) -> SessionRecord | None:
+    """The record, None when there is none yet."""
+    row = tables.get("record", {}).get("1")
+    return msgspec.convert(row, SessionRecord) if row else None
 
 
-def _check(tables: Tables) -> None:
-    for name, shape in (("record", RECORD), ("history", HISTORY_ROW), ("outages", OUTAGE)):
-        for number, row in tables.get(name, {}).items():
-            int(number)
-            for field, check in shape.items():
-                check(row[field])
+def history_of(tables: Tables) -> list[Change]:
+    """The changes, oldest first."""
+    lines = sorted(tables.get("history", {}).values(), key=lambda line: line["number"])
+    return msgspec.convert(lines, list[Change])
+
+
+def numbered_outages(tables: Tables) -> dict[int, Outage]:
+    """The outages by their numbers, oldest first."""
+    return dict(sorted(msgspec.convert(tables.get("outages", {}), dict[int, Outage], str_keys=True).items()))
+
+
+def ledger_of(tables: Tables) -> Ledger:
+    """The outages, oldest first."""
+    return tuple(numbered_outages(tables).values())
 
 
 def _from_1(tables: Tables) -> Tables:
@@ -78,55 +123,17 @@ def _from_1(tables: Tables) -> Tables:
     return {**tables, "record": record, "outages": {}}
 
 
-def _text(value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"a text was expected, not {type(value).__name__}")
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"a number was expected, not {value if isinstance(value, float) else type(value).__name__}")
-    return value
-
-
-def _whole(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"a whole number was expected, not {type(value).__name__}")
-
-
-def _number_or_null(value: object) -> None:
-    if value is not None:
-        _number(value)
-
-
-def _text_or_null(value: object) -> None:
-    if value is not None:
-        _text(value)
-
-
-MIGRATIONS: dict[float, Callable[[Tables], Tables]] = {1: _from_1}
+MIGRATIONS: dict[int, Callable[[Tables], Tables]] = {1: _from_1}
 """By the number of the shape they start from; each leads to the next number."""
 
-RECORD: Shape = {
-    "user": _text,
-    "created_at": _number,
-    "state": _text,
-    "reason_code": _text,
-    "since": _number,
-    "paired_at": _number_or_null,
-    "jid": _text_or_null,
-    "lid": _text_or_null,
-    "last_online_at": _number_or_null,
-    "restarts": _whole,
-    "resume_at": _number_or_null,
-    "phone_seen_at": _number_or_null,
-}
-CHANGE: Shape = {"at": _number, "state": _text, "code": _text, "sentence": _text}
-HISTORY_ROW: Shape = {"number": _whole, **CHANGE}
-OUTAGE: Shape = {
-    "start": _number,
-    "end": _number_or_null,
-    "code": _text,
-    "attempts": _whole,
-    "recovered": _whole,
-}
+
+@dataclass(frozen=True, slots=True)
+class _Line(Change):
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    record: dict[int, SessionRecord] = field(default_factory=dict)
+    history: dict[int, _Line] = field(default_factory=dict)
+    outages: dict[int, Outage] = field(default_factory=dict)

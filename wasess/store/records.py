@@ -1,70 +1,53 @@
 """``session.json``: what wasess itself knows about a session, the history of its changes and its outages (TinyDB).
 
 Only the holder of the home's or the session's lock writes; anybody may read at any time. A kill at any instant leaves
-the old content or the new one. The shape on disk is `store.record_shape`.
+the old content or the new one, and the previous version stands beside it (``.bak``). The shape on disk is `store.record_shape`.
 
 The history is a ring: change N stands in slot N modulo 200. Whatever is noted at one time is a single write.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import threading
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from tinydb import TinyDB
-from tinydb.middlewares import CachingMiddleware
-from tinydb.storages import Storage
+from tinydb.storages import MemoryStorage
 from tinydb.table import Document
 
-from wasess.core.outages import Outage
 from wasess.errors import RecordDamaged, StoreError
 from wasess.store.atomic import write_atomic
 from wasess.store.guard import read_guarded
-from wasess.store.record_shape import CHANGE, OUTAGE, RECORD, Unreadable, decode, encode, picked
+from wasess.store.record_shape import (
+    Change,
+    SessionRecord,
+    Unreadable,
+    decode,
+    encode,
+    history_of,
+    ledger_of,
+    numbered_outages,
+    record_of,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tinydb.table import Table
 
-    from wasess.core.outages import Ledger
+    from wasess.core.outages import Ledger, Outage
     from wasess.store.record_shape import Tables
+
+__all__ = ["HISTORY_LENGTH", "Change", "RecordFile", "SessionRecord"]
 
 RECORD_NAME = "session.json"
 HISTORY_LENGTH = 200
 
-
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
-    """What is known about a session. Times are Unix seconds; ``state`` and ``reason_code`` are the codes of `core.machine`.
-
-    ``since``: when the session entered its state. ``restarts``: workers replaced since the session was created. ``resume_at``:
-    the next try, as it was planned when the state was entered. ``phone_seen_at``: when the phone was last heard of, or, while it
-    has not been heard of, since when it is listened for.
-    """
-
-    user: str
-    created_at: float
-    state: str
-    reason_code: str
-    since: float
-    paired_at: float | None = None
-    jid: str | None = None
-    lid: str | None = None
-    last_online_at: float | None = None
-    restarts: int = 0
-    resume_at: float | None = None
-    phone_seen_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the history. ``at`` is Unix time; ``sentence`` is for people and holds nothing secret."""
-
-    at: float
-    state: str
-    code: str
-    sentence: str
+# A hundred sessions that come back at once change their records at once. One after the other is as fast (it is all Python's work,
+# not the disk's), takes the memory of one, and leaves the event loop its turn.
+_one_at_a_time = threading.Lock()
 
 
 class RecordFile:
@@ -73,113 +56,107 @@ class RecordFile:
     def __init__(self, folder: Path) -> None:
         self._user = folder.name
         self._path = folder / RECORD_NAME
-        self._storage = CrashSafeStorage(self._path)
-        self._database = TinyDB(storage=CrashSafeStorage, path=self._path)
+        self._backup = folder / f"{RECORD_NAME}.bak"
 
     def load(self) -> SessionRecord | None:
         """Return the record, None when there is none yet."""
-        return self.read()[0]
+        return record_of(self._tables())
 
     def outages(self) -> Ledger:
         """Return the ledger, oldest first."""
-        return self.read()[1]
+        return ledger_of(self._tables())
 
     def read(self) -> tuple[SessionRecord | None, Ledger]:
         """Return the record and the ledger of one instant."""
-        tables = self._storage.read() or {}
-        return _record_of(tables), _ledger_of(tables)
+        tables = self._tables()
+        return record_of(tables), ledger_of(tables)
+
+    def history(self) -> list[Change]:
+        """Return the changes, oldest first."""
+        return history_of(self._tables())
 
     def save(self, record: SessionRecord) -> None:
         """Store the record; on return it survives a power cut."""
-        self._database.table("record").upsert(Document(asdict(record), doc_id=1))
+        self._edit(lambda database, _: _put(database.table("record"), 1, asdict(record)))
 
     def note(self, *changes: Change, outages: Ledger | None = None, **fields: Any) -> None:
         """In one write, add lines to the history (the oldest beyond 200 go), replace ``fields`` of the record, and the ledger.
 
         On return it survives a power cut. Raises `StoreError` when there are fields and no record; then nothing is written.
         """
-        storage = CachingMiddleware(CrashSafeStorage)  # type: ignore[no-untyped-call] # TinyDB left this class without annotations
-        with TinyDB(storage=storage, path=self._path) as together:
-            if fields:
-                known = self._must(_record_of(together.storage.read() or {}))
-                together.table("record").upsert(Document(asdict(replace(known, **fields)), doc_id=1))
-            if changes:
-                _add(together.table("history"), changes)
-            if outages is not None:
-                together.table("outages").truncate()
-                rows = (Document({name: getattr(outage, name) for name in OUTAGE}, doc_id=place) for place, outage in enumerate(outages, 1))
-                together.table("outages").insert_multiple(rows)
 
-    def history(self) -> list[Change]:
-        """Return the changes, oldest first."""
-        lines = sorted((self._storage.read() or {}).get("history", {}).values(), key=lambda line: int(line["number"]))
-        return [Change(**picked(line, CHANGE)) for line in lines]
+        def edit(database: TinyDB, before: Tables) -> None:
+            if fields:
+                _put(database.table("record"), 1, asdict(replace(self._must(record_of(before)), **fields)))
+            last = max((line["number"] for line in before.get("history", {}).values()), default=0)
+            for number, change in enumerate(changes, last + 1):
+                _put(database.table("history"), number % HISTORY_LENGTH, {"number": number, **asdict(change)})
+            if outages is not None:
+                _rewrite(database.table("outages"), numbered_outages(before), outages)
+
+        self._edit(edit)
 
     def _must(self, record: SessionRecord | None) -> SessionRecord:
         if record is None:
             raise StoreError(f"The session {self._user!r} has no record yet; nothing was changed.", hint=f"wasess connect {self._user}")
         return record
 
-
-class CrashSafeStorage(Storage):
-    """A TinyDB storage that replaces the file in one step and keeps the previous version beside it (``.bak``)."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._backup = path.with_name(path.name + ".bak")
-        self._good: bytes | None = None  # the last content that was found readable
-
-    def read(self) -> Tables | None:
-        """Return the tables, those of the previous version when the file is damaged; None when there is no file."""
+    def _edit(self, edit: Callable[[TinyDB, Tables], None]) -> None:
+        """Replace the file by what ``edit`` makes of it; that gets a database, and the tables as they were."""
         content = read_guarded(self._path)
+        with _one_at_a_time:
+            fresh, intact = self._edited(content, edit)
+        # From here on only bytes are kept: what the disk makes wait does not hold the parsed tables.
+        if content is not None and intact:
+            write_atomic(self._backup, content, durable=False)
+        write_atomic(self._path, fresh)
+
+    def _edited(self, content: bytes | None, edit: Callable[[TinyDB, Tables], None]) -> tuple[bytes, bool]:
+        before, intact = self._decoded(content)
+        storage = MemoryStorage()  # type: ignore[no-untyped-call] # TinyDB left this class without annotations
+        storage.memory = dict(before)
+        with TinyDB(storage=lambda: storage) as database:
+            edit(database, before)
+        return encode(storage.memory), intact
+
+    def _tables(self) -> Tables:
+        return self._decoded(read_guarded(self._path))[0]
+
+    def _decoded(self, content: bytes | None) -> tuple[Tables, bool]:
+        """The tables of the file with this content, or those of its previous version when it is damaged; and whether it is not."""
         if content is None:
-            return None
+            return {}, True
         try:
-            tables = decode(content)
+            return decode(content), True
         except Unreadable as damage:
-            previous = read_guarded(self._backup)
             try:
-                return decode(previous or b"")
+                return decode(read_guarded(self._backup) or b""), False
             except Unreadable:
                 raise self._damaged(damage) from damage
-        self._good = content
-        return tables
-
-    def write(self, data: Tables) -> None:
-        """Replace the file. A readable present version becomes the previous one; a damaged one never does."""
-        content = read_guarded(self._path)
-        if content is not None and (content == self._good or _is_readable(content)):
-            write_atomic(self._backup, content, durable=False)
-        write_atomic(self._path, encode(data))
 
     def _damaged(self, damage: Unreadable) -> RecordDamaged:
-        user = self._path.parent.name
         return RecordDamaged(
-            f"The record of {user!r} can't be read: {self._path} ({damage}), nor its previous version beside it. Nothing was changed; "
-            "the credentials are in another file (device.db) and are not touched by this.",
-            hint=f"wasess diagnose {user}; then move {RECORD_NAME} and {RECORD_NAME}.bak out of the folder: a new record is made.",
+            f"The record of {self._user!r} can't be read: {self._path} ({damage}), nor its previous version beside it. Nothing was "
+            "changed; the credentials are in another file (device.db) and are not touched by this.",
+            hint=f"wasess diagnose {self._user}; then move {RECORD_NAME} and {RECORD_NAME}.bak out of the folder: a new record is made.",
         )
 
 
-def _record_of(tables: Tables) -> SessionRecord | None:
-    row = tables.get("record", {}).get("1")
-    return SessionRecord(**picked(row, RECORD)) if row else None
+def _put(table: Table, number: int, row: dict[str, Any]) -> None:
+    table.upsert(Document(row, doc_id=number))
 
 
-def _ledger_of(tables: Tables) -> Ledger:
-    rows = sorted(tables.get("outages", {}).items(), key=lambda item: int(item[0]))
-    return tuple(Outage(**picked(row, OUTAGE)) for _, row in rows)
-
-
-def _add(history: Table, changes: tuple[Change, ...]) -> None:
-    last = max((document["number"] for document in history), default=0)
-    for number, change in enumerate(changes, last + 1):
-        history.upsert(Document({"number": number, **asdict(change)}, doc_id=number % HISTORY_LENGTH))
-
-
-def _is_readable(content: bytes) -> bool:
-    try:
-        decode(content)
-    except Unreadable:
-        return False
-    return True
+def _rewrite(table: Table, known: dict[int, Outage], ledger: Ledger) -> None:
+    """Make the table hold the ledger. What stays as it was is not written again: nearly all of a long ledger does."""
+    same = 0
+    gone = []
+    for number, outage in known.items():
+        if same < len(ledger) and ledger[same] == outage:
+            same += 1
+        else:
+            gone.append(number)
+    if gone:
+        table.remove(doc_ids=gone)
+    if fresh := ledger[same:]:
+        numbered = enumerate(fresh, max(known, default=0) + 1)
+        table.insert_multiple(Document(asdict(outage), doc_id=number) for number, outage in numbered)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TRY_AGAIN_AFTER = 5.0
 CLOSED_WITHIN = 0.8
 INTERRUPTED = 130
-THREADS = 16  # for what waits for a disk: one that hangs under some sessions leaves threads to the others and to the rounds
+THREADS = 8  # for what waits for a disk: one that hangs under some sessions leaves threads to the others and to the rounds
 
 logger = logging.getLogger(__name__)
 
