@@ -21,7 +21,7 @@ def unlinked(stage, user):
     manager.until_text(f"{user} restored")
     stage.sandbox("fault", user, "stream-error", "device_removed")
     session = Home(stage.home).session(user)
-    manager.until(session.kept_credentials)
+    manager.until(lambda: session.credentials().unlinked)
     manager.press_ctrl_c()
     assert manager.until_over(12) == 0
     return session
@@ -37,7 +37,7 @@ def test_it_is_linked_again_without_force(stage, user, unlinked):
     again = stage.terminal("connect", user)
     stage.sandbox("scan", user)
     assert again.until_over() == 0
-    assert (unlinked.linked, unlinked.kept_credentials()) == (True, False)
+    assert (unlinked.linked, unlinked.credentials().unlinked) == (True, False)
     assert kept(unlinked) == ["unlinked"]
     (row,) = json.loads(stage.run("list", "--json").stdout)["data"]["sessions"]
     assert row["linked"] is True
@@ -48,4 +48,4 @@ def test_a_pairing_that_fails_puts_them_back(stage, user, unlinked):
     done = stage.run("connect", user, "--timeout", "2")
     assert done.returncode == 4
     assert (unlinked.folder / "device.db").read_bytes() == before
-    assert (unlinked.linked, unlinked.kept_credentials(), kept(unlinked)) == (False, True, [])
+    assert (unlinked.linked, unlinked.credentials().unlinked, kept(unlinked)) == (False, True, [])

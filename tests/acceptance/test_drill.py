@@ -67,6 +67,7 @@ def only(*rows: str) -> list[str]:
     return [word for row in rows for word in ("--only", row)]
 
 
+@pytest.mark.alone
 def test_rows_with_figures_as_json(drill):
     done = drill("--seed", "7", "--json", *only(*FAST))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -90,6 +91,7 @@ def test_progress_goes_to_stderr_and_the_table_to_stdout(drill):
     assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.alone
 def test_the_user_s_own_bot_gets_the_messages(drill, tmp_path):
     done = drill("--bot", "bot.py:listens", *only("tcp-reset"))
     assert done.returncode == 0, done.stdout + done.stderr

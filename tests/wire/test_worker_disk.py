@@ -64,7 +64,7 @@ async def test_the_library_deletes_the_device_and_the_row_stays(tmp_path, words)
         assert await follower.event(events.LoggedOut)
         await follower.link.stop()
         await follower.ended()
-        assert (session.device(), session.kept_credentials()) == (None, True)
+        assert (session.device(), session.credentials().unlinked) == (None, True)
         assert pre_keys(path) == keys > 0
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             assert database.execute("SELECT jid FROM whatsmeow_device").fetchall() == [(device.jid,)]
@@ -81,7 +81,7 @@ async def test_a_first_start_protects_the_credentials_and_the_next_writes_nothin
         before = path.read_bytes(), path.stat().st_mtime_ns
         started = time.perf_counter()
         for _ in range(100):
-            assert follower.session.protected_device()
+            assert follower.session.protected_credentials().device
         figure(f"a look at protected credentials: {(time.perf_counter() - started) * 10:.2f} ms")
         assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
@@ -96,7 +96,7 @@ async def test_a_start_right_after_a_pairing_waits_for_the_lock_and_protects(tmp
         it.box.fault("alice", "stream-error", "device_removed")
         await follower.event(events.LoggedOut)
         await follower.link.stop()
-        assert follower.session.kept_credentials()
+        assert follower.session.credentials().unlinked
 
 
 # --- device.db ---------------------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ async def test_a_start_with_a_bad_database_ends_named_and_changes_nothing(tmp_pa
         session = it.session("alice")
         path, aside = database_of(session), tmp_path / "aside"
         remember(session)
-        session.protected_device()
+        session.protected_credentials()
         shutil.copy2(path, aside)
         damage(path)
         left = path.read_bytes() if path.exists() else None
