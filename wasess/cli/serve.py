@@ -22,6 +22,7 @@ from wasess.settings import (
     DEFAULT_WORKER_MEMORY,
     Settings,
 )
+from wasess.supervisor.heap import keep_heap_whole
 
 if TYPE_CHECKING:
     from wasess.delivery.function import BotSpec
@@ -91,6 +92,7 @@ def serve(
         disk_reserve=disk_reserve,
         presence=_presence(presence),
     )
+    keep_heap_whole()
     code = asyncio.run(_serve(settings, spec))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
 
