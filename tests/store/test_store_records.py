@@ -178,6 +178,13 @@ def test_the_previous_version_answers_for_a_damaged_file(file, folder):
     assert file.load() == RECORD
 
 
+def test_the_first_version_has_a_copy_beside_it(file, folder):
+    file.save(RECORD)
+    content = (folder / "session.json").read_bytes()
+    (folder / "session.json").write_bytes(content[: len(content) // 2])
+    assert file.load() == RECORD
+
+
 def test_refuses_to_guess_or_to_overwrite_when_both_are_damaged(file, folder):
     file.save(RECORD)
     file.save(RECORD)

@@ -107,8 +107,8 @@ class RecordFile:
         with _one_at_a_time:
             fresh, intact = self._edited(content, edit)
         # From here on only bytes are kept: what the disk makes wait does not hold the parsed tables.
-        if content is not None and intact:
-            write_atomic(self._backup, content, durable=False)
+        if intact:
+            write_atomic(self._backup, fresh if content is None else content, durable=False)
         write_atomic(self._path, fresh)
 
     def _edited(self, content: bytes | None, edit: Callable[[TinyDB, Tables], None]) -> tuple[bytes, bool]:
