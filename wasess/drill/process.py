@@ -122,6 +122,15 @@ def parents() -> dict[int, int]:
     return found
 
 
+def stands_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped, or it is gone. A SIGSTOP reaches one thread, and the others when that one has its turn."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX" for thread in threads)
+    except OSError:
+        return not Path(f"/proc/{pid}").exists()
+
+
 def family(pid: int) -> set[int]:
     """The living descendants of a process."""
     children: dict[int, list[int]] = {}

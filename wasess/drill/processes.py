@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wasess.drill.letters import HANG_NAME, HANGING_TEXT
-from wasess.drill.process import family, living, until
+from wasess.drill.process import family, living, stands_still, until
 from wasess.drill.row import Broken, Row, Seen
 from wasess.drill.scene import require
 
@@ -81,6 +81,7 @@ async def worker_sleeps(scene: Scene) -> Seen:
     worker = _worker(scene)
     seconds = scene.dice.uniform(12, LONGEST_SLEEP)
     os.kill(worker, signal.SIGSTOP)
+    await until(lambda: stands_still(worker), "the process stood still", GONE_WITHIN)
     stopped = time.time()
     letter = scene.write()
     try:
