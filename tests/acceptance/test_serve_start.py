@@ -52,7 +52,7 @@ async def test_a_bad_session_never_delays_a_good_one(house):
         assert f"automatic reconnect on for {user}" in serve.log
     assert "manager ready: 3 of 6 online" in serve.log
     assert any(line.startswith("a-garbage: The credentials of 'a-garbage' are damaged") for line in serve.log)
-    assert any("wasess connect c-unlinked" in line for line in serve.log)
+    assert any("`wasess connect c-unlinked`" in line for line in serve.log)
     assert not CODE.search(serve.text)
     assert serve.out == []
     assert damaged.read_bytes() == GARBAGE

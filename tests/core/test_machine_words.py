@@ -115,7 +115,7 @@ def test_a_link_taken_back_within_a_minute_is_called_so(age: float, code: str):
 def test_a_logout_says_what_to_do(code: int, words: str):
     talk = ended(online, LoggedOut(code))
     assert words in talk.session.reason.sentence
-    assert "wasess connect {user}" in talk.session.reason.action
+    assert "`wasess connect {user}`" in talk.session.reason.action
     assert talk.session.reason.level == "error"
 
 

@@ -110,13 +110,19 @@ class Command:
                 self.told.append(told.read(self.out[-1]))
 
 
+def _state_and_parent(entry: Path) -> tuple[str, str]:
+    """Of a process or a thread, from its folder in /proc (proc(5), stat)."""
+    state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+    return state, parent
+
+
 def parents() -> dict[int, int]:
     """The parent of every living process; a zombie does not live."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                state, parent = _state_and_parent(entry)
                 if state not in "ZX":
                     found[int(entry.name)] = int(parent)
     return found
@@ -126,7 +132,7 @@ def stands_still(pid: int) -> bool:
     """Whether every thread of a process is stopped, or it is gone. A SIGSTOP reaches one thread, and the others when that one has its turn."""
     try:
         threads = list(Path(f"/proc/{pid}/task").iterdir())
-        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX" for thread in threads)
+        return all(_state_and_parent(thread)[0] in "TtZX" for thread in threads)
     except OSError:
         return not Path(f"/proc/{pid}").exists()
 

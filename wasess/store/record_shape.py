@@ -10,7 +10,7 @@ RECORD is `SessionRecord`, CHANGE is `Change`, OUTAGE is `core.outages.Outage`. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -86,6 +86,7 @@ def decode(content: bytes) -> Tables:
         for number in range(schema, SCHEMA):
             tables = MIGRATIONS[number](tables)
         msgspec.convert(tables, _Checked, str_keys=True)
+        _require_every_field(tables)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
     return dict(tables)
@@ -116,6 +117,15 @@ def numbered_outages(tables: Tables) -> dict[int, Outage]:
 def ledger_of(tables: Tables) -> Ledger:
     """The outages, oldest first."""
     return tuple(numbered_outages(tables).values())
+
+
+def _require_every_field(tables: Tables) -> None:
+    """A file of this shape has them all; `msgspec.convert` lets those be missing that have a default."""
+    for name, row_type in (("record", SessionRecord), ("history", _Line), ("outages", Outage)):
+        names = {found.name for found in fields(row_type)}
+        for row in tables.get(name, {}).values():
+            if missing := names - row.keys():
+                raise KeyError(*missing)
 
 
 def _from_1(tables: Tables) -> Tables:
