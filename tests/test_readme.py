@@ -144,6 +144,7 @@ def test_the_session_without_a_phone(shell: Shell) -> None:
 
 
 @pytest.mark.acceptance
+@pytest.mark.alone
 @pytest.mark.parametrize("command", DRILLS)
 def test_the_drills(shell: Shell, command: str) -> None:
     said = shell.run(command)

@@ -19,7 +19,7 @@ from conversation import (
     without_room,
 )
 
-from wasess.core.commands import AskTurn, ClearTimer, KillWorker, Probe, SetTimer, StopWorker
+from wasess.core.commands import AskTurn, ClearTimer, Probe, SetTimer, StopWorker
 from wasess.core.events import (
     ClientOutdated,
     Connected,
@@ -186,7 +186,7 @@ def test_a_connection_that_died_in_its_sleep_was_away_since_it_fell_asleep():
 
 def test_a_library_that_was_dialling_when_it_fell_asleep_is_replaced():
     talk = recovering()
-    assert talk.after(HOUR, Woke(HOUR)) == [KillWorker(), ClearTimer(Timer.GRACE)]
+    assert talk.after(HOUR, Woke(HOUR)) == [StopWorker(), ClearTimer(Timer.GRACE)]
     assert talk.where == (State.WAITING, "NOT_BACK")
     assert talk.tell(WorkerEnded("crashed")) == [AskTurn()]
 
@@ -194,7 +194,7 @@ def test_a_library_that_was_dialling_when_it_fell_asleep_is_replaced():
 def test_a_dial_that_was_under_way_gets_five_seconds():
     talk = connecting()
     assert talk.after(HOUR, Woke(HOUR)) == [SetTimer(Timer.CONNECT, 5.0)]
-    assert talk.after(5, TimerFired(Timer.CONNECT)) == [KillWorker()]
+    assert talk.after(5, TimerFired(Timer.CONNECT)) == [StopWorker()]
 
 
 @pytest.mark.parametrize("slept", [0.2, 8 * HOUR])

@@ -120,9 +120,9 @@ LEADS: list[tuple[str, tuple[str, ...], str]] = [
 WHERE = {(event, position): where for event, positions, where in LEADS for position in positions}
 
 # What ends a worker, and how.
-KILLS = {"probe failed", "gave up", "dial 503", "stuck", "woke", "timer connect", "timer grace"}
+KILLS = {"stuck"}
 STOPS = {"stop", "dial 429", "logout 401", "logout 403", "logout 406", "ban", "replaced", "outdated", "refused", "too large"}
-STOPS |= {"database lost", "disk full"}
+STOPS |= {"database lost", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
 
 
 @pytest.mark.parametrize("event", SAMPLES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conversation import PREPARED, UP, connecting, online, recovering, steady, waiting
 
-from wasess.core.commands import AskTurn, ClearTimer, KillWorker, Probe, SetTimer, StopWorker
+from wasess.core.commands import AskTurn, ClearTimer, Probe, SetTimer, StopWorker
 from wasess.core.events import (
     Connected,
     DialRefused,
@@ -48,9 +48,9 @@ def test_a_hundred_sessions_do_not_lose_their_patience_in_one_moment(dice: float
 
 
 @pytest.mark.parametrize(("prepare", "timer", "code"), [(connecting, Timer.CONNECT, "NO_ANSWER"), (recovering, Timer.GRACE, "NOT_BACK")])
-def test_a_worker_that_is_not_online_in_time_is_killed_and_replaced(prepare, timer: str, code: str):
+def test_a_worker_that_is_not_online_in_time_is_replaced(prepare, timer: str, code: str):
     talk = prepare()
-    assert talk.tell(TimerFired(timer)) == [KillWorker()]
+    assert talk.tell(TimerFired(timer)) == [StopWorker()]
     assert talk.where == (State.WAITING, code)
     assert talk.session.worker is Worker.ENDING
     assert talk.session.resume_at == talk.now + 0.5
@@ -70,7 +70,7 @@ def test_the_fifth_loss_without_a_steady_minute_is_flapping():
     for _ in range(4):
         assert talk.after(1, Disconnected())[-1] == SetTimer(Timer.GRACE, 47.5)
         talk.tell(Connected())
-    assert talk.after(1, Disconnected()) == [KillWorker(), ClearTimer(Timer.STEADY)]
+    assert talk.after(1, Disconnected()) == [StopWorker(), ClearTimer(Timer.STEADY)]
     assert talk.where == (State.WAITING, "FLAPPING")
     waits = []
     for _ in range(7):
@@ -96,7 +96,7 @@ def test_a_steady_minute_ends_the_flapping():
 def test_a_library_that_gives_up_is_replaced_at_once():
     for prepare in (connecting, online, recovering):
         talk = prepare()
-        assert talk.tell(LibraryGaveUp("Failed to reconnect after 515 code: EOF"))[0] == KillWorker()
+        assert talk.tell(LibraryGaveUp("Failed to reconnect after 515 code: EOF"))[0] == StopWorker()
         assert talk.where == (State.WAITING, "GAVE_UP")
         assert talk.report.detail.startswith("Failed to reconnect")
         assert talk.tell(WorkerEnded("crashed")) == [AskTurn()]
@@ -105,7 +105,7 @@ def test_a_library_that_gives_up_is_replaced_at_once():
 @pytest.mark.parametrize("prepare", [connecting, recovering])
 def test_a_refused_dial_is_tried_again_by_us_with_jitter(prepare):
     talk = prepare()
-    assert talk.tell(DialRefused(503))[0] == KillWorker()
+    assert talk.tell(DialRefused(503))[0] == StopWorker()
     assert talk.where == (State.WAITING, "NETWORK_DOWN")
     assert talk.report.detail == "HTTP 503"
     assert talk.tell(WorkerEnded("crashed")) == [SetTimer(Timer.RETRY, 0.5)]
@@ -180,7 +180,7 @@ def test_a_library_that_has_dialled_for_a_while_is_replaced_when_the_network_is_
     talk = recovering()
     assert talk.after(4.9, NetworkBack()) == []
     assert talk.after(0.1, NetworkBack()) == [SetTimer(Timer.GRACE, 0.5)]
-    assert talk.after(0.5, TimerFired(Timer.GRACE)) == [KillWorker()]
+    assert talk.after(0.5, TimerFired(Timer.GRACE)) == [StopWorker()]
 
 
 @pytest.mark.parametrize(

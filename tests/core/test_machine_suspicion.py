@@ -8,7 +8,7 @@ import pytest
 from conversation import DOWN, PREPARED, Talk, online, steady, suspected
 
 from wasess.core import reasons
-from wasess.core.commands import AskTurn, ClearTimer, KillWorker, Probe, Report, SetTimer, ShowPresence
+from wasess.core.commands import AskTurn, ClearTimer, Probe, Report, SetTimer, ShowPresence, StopWorker
 from wasess.core.events import (
     Connected,
     Disconnected,
@@ -85,7 +85,7 @@ def test_whatever_else_is_heard_makes_the_question_moot(answer: Event):
 
 def test_no_answer_replaces_the_worker_at_once():
     talk = suspected()
-    assert talk.after(5, ProbeFailed("no answer in 5 s")) == [KillWorker(), ClearTimer(Timer.QUIET)]
+    assert talk.after(5, ProbeFailed("no answer in 5 s")) == [StopWorker(), ClearTimer(Timer.QUIET)]
     assert talk.where == (State.WAITING, "ZOMBIE")
     assert talk.report.detail == "no answer in 5 s"
     assert talk.tell(WorkerEnded("crashed")) == [AskTurn()]
@@ -181,7 +181,7 @@ def test_a_lost_ping_does_not_wait_for_the_patient_question():
     talk.after(900, TimerFired(Timer.QUIET))
     assert talk.after(1, KeepAliveTimeout(1, talk.now - 40)) == [Probe(5.0)]
     assert talk.after(1, LineLost("")) == []
-    assert talk.after(4, ProbeFailed("no answer in 5 s"))[0] == KillWorker()
+    assert talk.after(4, ProbeFailed("no answer in 5 s"))[0] == StopWorker()
 
 
 def test_a_question_that_is_nearly_over_is_not_asked_anew():

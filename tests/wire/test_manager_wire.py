@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from worker_rig import Rig, figure, rig
 
+from wasess.delivery.bot import Outcome, Verdict
 from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from wasess.core.message import Message
     from wasess.sandbox.state import Device
     from wasess.supervisor.report import Notice
 
@@ -32,14 +34,29 @@ pytestmark = pytest.mark.wire
 MIB = 2**20
 
 
+class Listener:
+    """A bot that only takes down the ids of messages."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+
+    async def ask(self, message: Message) -> Outcome:
+        self.got.append(message.id)
+        return Outcome(Verdict.ANSWERED)
+
+    async def close(self) -> None:
+        pass
+
+
 class Manager:
-    """A supervisor that runs, what it has told, and what the server knows."""
+    """A supervisor that runs, what it has told, what the bot got, and what the server knows."""
 
     def __init__(self, it: Rig, settings: Settings) -> None:
         self.it = it
         self.notices: list[Notice] = []
+        self.bot = Listener()
         host = WorkerHost(Contract.load(it.box.contract_path))
-        self.supervisor = Supervisor(it.home, host, translate, self, hint=hint_of, settings=settings)
+        self.supervisor = Supervisor(it.home, host, translate, self, hint=hint_of, bot=self.bot, settings=settings)
 
     def report(self, notice: Notice) -> None:
         self.notices.append(notice)
@@ -59,6 +76,9 @@ class Manager:
 
     def told(self, user: str, code: str) -> list[Notice]:
         return [notice for notice in self.notices if (notice.session, notice.code) == (user, code)]
+
+    def gave_up(self, user: str) -> list[Notice]:
+        return [notice for notice in self.told(user, "GAVE_UP") if notice.level == "warning"]
 
     async def until(self, condition: Callable[[], Any], seconds: float = 15) -> float:
         """Wait for it; return how many seconds that took."""
@@ -123,6 +143,26 @@ async def test_a_worker_that_is_too_large_is_replaced_and_loses_nothing(tmp_path
         await manager.until(lambda: written in manager.device("alice").receipted)
         (first, *_) = manager.told("alice", "WORKER_TOO_LARGE")
         assert "MiB of 1)" in first.reason
+
+
+async def test_what_came_right_behind_the_515_is_not_lost_when_the_redial_fails(tmp_path: Path):
+    """The library gives up while the message is between its decryption and the spool: killed there, one in thirteen was lost."""
+    users = tuple(f"user-{number}" for number in range(10))
+    async with managing(tmp_path, *users) as manager:
+        written: list[str] = []
+
+        async def falls(user: str) -> None:
+            logins = manager.device(user).logins
+            manager.it.box.fault(user, "refuse", "count=1")
+            manager.it.box.fault(user, "stream-error", "515")
+            written.append(manager.it.box.say("carol", user, "right behind it"))
+            await manager.until(lambda: manager.device(user).logins > logins and manager.online(user))
+
+        for _ in range(3):
+            await asyncio.gather(*map(falls, users))
+            await manager.until(lambda: set(written) <= set(manager.bot.got))
+        assert all(len(manager.gave_up(user)) == 3 for user in users)
+        assert len(manager.bot.got) == len(written)
 
 
 async def test_a_worker_within_its_limit_stays(tmp_path: Path):

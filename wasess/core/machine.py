@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons, warnings
 from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, StartWorker
-from wasess.core.moves import DISK_RETRY, connect, end, move, pulse, replace_worker, resume, slowly, sooner, try_later
+from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, resume, slowly, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
 
@@ -125,7 +125,7 @@ def _disconnected(snapshot: Snapshot, _event: Event, now: float, dice: float) ->
         return snapshot, []
     lost = replace(snapshot, losses=snapshot.losses + 1)
     if lost.losses >= FLAPPING:
-        return replace_worker(lost, reasons.FLAPPING, now, dice)
+        return afresh(lost, reasons.FLAPPING, now, dice, at_once=False)
     grace = (Timer.GRACE, RECOVERY_GRACE + dice * GRACE_SPREAD)
     return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=grace)
 
@@ -155,13 +155,13 @@ def _answered(snapshot: Snapshot, event: Event, now: float, _dice: float) -> Ste
 def _unanswered(snapshot: Snapshot, event: events.ProbeFailed, now: float, dice: float) -> Step:
     if snapshot.suspected is None or snapshot.state is not State.ONLINE:
         return snapshot, []
-    return replace_worker(snapshot, reasons.ZOMBIE, now, dice, first_at_once=True, detail=event.detail)
+    return afresh(snapshot, reasons.ZOMBIE, now, dice, detail=event.detail)
 
 
 def _gave_up(snapshot: Snapshot, event: events.LibraryGaveUp, now: float, dice: float) -> Step:
     if _deaf(snapshot):
         return snapshot, []
-    return replace_worker(snapshot, reasons.GAVE_UP, now, dice, first_at_once=True, detail=event.detail)
+    return afresh(snapshot, reasons.GAVE_UP, now, dice, detail=event.detail)
 
 
 def _dial_refused(snapshot: Snapshot, event: events.DialRefused, now: float, dice: float) -> Step:
@@ -171,7 +171,7 @@ def _dial_refused(snapshot: Snapshot, event: events.DialRefused, now: float, dic
     detail = f"HTTP {event.status}"
     if event.status == RATE_LIMITED_STATUS:
         return slowly(snapshot, reasons.RATE_LIMITED, now, dice, detail)
-    return replace_worker(snapshot, reasons.NETWORK_DOWN, now, dice, detail=detail)
+    return afresh(snapshot, reasons.NETWORK_DOWN, now, dice, at_once=False, detail=detail)
 
 
 # --- what the server says ---------------------------------------------------------------------------------------
@@ -265,26 +265,21 @@ _ENDS: dict[str, Callable[[Snapshot, events.WorkerEnded, float, float], Step]] =
 def _stuck(snapshot: Snapshot, event: events.WorkerStuck, now: float, dice: float) -> Step:
     if _deaf(snapshot):
         return snapshot, []
-    return replace_worker(snapshot, reasons.WORKER_STUCK, now, dice, first_at_once=True, detail=event.detail)
+    return kill(snapshot, reasons.WORKER_STUCK, now, dice, event.detail)
 
 
 def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dice: float) -> Step:
+    if _deaf(snapshot):
+        return snapshot, []
     detail = f"{event.used // 2**20} MiB of {event.limit // 2**20}"
-    return _afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail)
+    return afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail=detail)
 
 
 def _database_lost(snapshot: Snapshot, event: events.DatabaseLost, now: float, dice: float) -> Step:
     """The file may have been put there on purpose. If it is no good, the next worker says so."""
-    return _afresh(snapshot, reasons.DATABASE_LOST, now, dice, event.detail)
-
-
-def _afresh(snapshot: Snapshot, reason: Reason, now: float, dice: float, detail: str) -> Step:
-    """Drain a worker that still obeys, and start another one: at once, and ever later when that does not help."""
     if _deaf(snapshot):
         return snapshot, []
-    wait = backoff.delay(snapshot.failures, dice) if snapshot.failures else 0.0
-    failed = replace(snapshot, failures=snapshot.failures + 1)
-    return end(failed, State.WAITING, reason, now, resume_at=now + wait, detail=detail)
+    return afresh(snapshot, reasons.DATABASE_LOST, now, dice, detail=event.detail)
 
 
 def _disk_full(snapshot: Snapshot, event: events.DiskFull, now: float, _dice: float) -> Step:
@@ -315,7 +310,7 @@ def _woke(snapshot: Snapshot, event: events.Woke, now: float, dice: float) -> St
     if snapshot.state is State.ONLINE:
         return _suspect(snapshot, reasons.WOKE, now, now - event.slept)
     if snapshot.state is State.RECOVERING:
-        return replace_worker(snapshot, reasons.NOT_BACK, now, dice, first_at_once=True)
+        return afresh(snapshot, reasons.NOT_BACK, now, dice)
     if snapshot.timer == Timer.CONNECT:
         return snapshot, [SetTimer(Timer.CONNECT, WAKING_DEADLINE)]
     if snapshot.timer != Timer.RETRY or snapshot.resume_at is None:
@@ -337,8 +332,8 @@ def _timer_fired(snapshot: Snapshot, event: events.TimerFired, now: float, dice:
         case Timer.RETRY:
             return connect(spent, snapshot.reason, now)
         case Timer.CONNECT:
-            return replace_worker(spent, reasons.NO_ANSWER, now, dice)
-    return replace_worker(spent, reasons.NOT_BACK, now, dice)
+            return afresh(spent, reasons.NO_ANSWER, now, dice, at_once=False)
+    return afresh(spent, reasons.NOT_BACK, now, dice, at_once=False)
 
 
 # --- questions ----------------------------------------------------------------------------------------------------

@@ -41,12 +41,23 @@ def connect(snapshot: Snapshot, reason: Reason, now: float) -> Step:
     return after, [AskTurn(), *commands]
 
 
-def replace_worker(snapshot: Snapshot, reason: Reason, now: float, dice: float, *, first_at_once: bool = False, detail: str = "") -> Step:
-    """Kill a worker that does not answer and try again: what it had acknowledged is in the spool long since."""
-    wait = 0.0 if first_at_once and not snapshot.failures else backoff.delay(snapshot.failures, dice)
-    failed = replace(snapshot, worker=Worker.ENDING, failures=snapshot.failures + 1)
-    after, commands = move(failed, State.WAITING, reason, now, resume_at=now + wait, detail=detail)
+def kill(snapshot: Snapshot, reason: Reason, now: float, dice: float, detail: str) -> Step:
+    """End a worker that does not answer any more, whatever it had in hand, and start another one."""
+    failed, resume_at = _failed(snapshot, now, dice, at_once=True)
+    after, commands = move(replace(failed, worker=Worker.ENDING), State.WAITING, reason, now, resume_at=resume_at, detail=detail)
     return after, [KillWorker(), *commands]
+
+
+def afresh(snapshot: Snapshot, reason: Reason, now: float, dice: float, *, at_once: bool = True, detail: str = "") -> Step:
+    """Drain a worker that still obeys, and start another one. Killed, it would lose what is decrypted and not yet in the spool."""
+    failed, resume_at = _failed(snapshot, now, dice, at_once=at_once)
+    return end(failed, State.WAITING, reason, now, resume_at=resume_at, detail=detail)
+
+
+def _failed(snapshot: Snapshot, now: float, dice: float, *, at_once: bool) -> tuple[Snapshot, float]:
+    """One failure more, and when to try again; ``at_once``: the first try does not wait, later ones ever longer."""
+    wait = 0.0 if at_once and not snapshot.failures else backoff.delay(snapshot.failures, dice)
+    return replace(snapshot, failures=snapshot.failures + 1), now + wait
 
 
 def end(snapshot: Snapshot, state: State, reason: Reason, now: float, *, resume_at: float | None, detail: str = "") -> Step:
