@@ -98,16 +98,26 @@ class Gate:
         self._pace = Pace.full(PER_SECOND, PARALLEL, 0.0)
         self._line: deque[Session] = deque()
         self._taken = 0
+        self._waiting = False
 
     def ask(self, session: Session) -> None:
         self._line.append(session)
         self._admit()
 
     def _admit(self) -> None:
-        while self._line and self._taken < PARALLEL:
+        world = self._world
+        while self._line and self._taken < PARALLEL and not self._waiting:
+            if wait := self._pace.wait(world.now):
+                self._waiting = True
+                world.later(wait, self._look_again)
+                return
+            self._pace, _ = self._pace.take(world.now)
             self._taken += 1
-            self._pace, wait = self._pace.take(self._world.now)
-            self._world.later(wait, self._call, self._line.popleft())
+            world.later(0.0, self._call, self._line.popleft())
+
+    def _look_again(self) -> None:
+        self._waiting = False
+        self._admit()
 
     def _call(self, session: Session) -> None:
         place = [True]
