@@ -269,6 +269,31 @@ async def test_a_reply_waits_for_the_session_to_be_online(home: Home, told: Told
         await until(lambda: stage.uncommitted == 0)
 
 
+async def test_a_reply_that_a_lost_connection_cut_off_follows_the_next_login_at_once(home: Home, told: Told):
+    """Otherwise the next message of this chat would wait for it, seconds after the connection is back."""
+    rolled: list[float] = []
+
+    def dice() -> float:
+        rolled.append(3600.0)  # a pause that never ends
+        return rolled[-1]
+
+    stage = Stage(home, told)
+    stage.keeper = Keeper(stage.session, tools(stage.host, told, stage.clock, dice=dice))
+    async with stage.running():
+        await stage.online()
+        stage.link.refusal = "websocket disconnected before info query returned response"
+        so_far = len(rolled)
+        replying = asyncio.create_task(stage.keeper.reply("a@g.us", "hello"))
+        await until(lambda: len(rolled) > so_far)
+        stage.link.refusal = ""
+        stage.link.frames(EVENT, spooled(Disconnected()))
+        await stage.reach(State.RECOVERING)
+        assert not stage.link.sent
+        stage.link.frames(EVENT, spooled(Connected()))
+        await asyncio.wait_for(replying, 10)
+        assert stage.link.sent == [("a@g.us", "hello")]
+
+
 async def test_a_reply_that_is_refused_while_online_is_given_up(home: Home, told: Told):
     stage = Stage(home, told)
     stage.keeper = Keeper(stage.session, tools(stage.host, told, stage.clock, dice=lambda: 0.0))

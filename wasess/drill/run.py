@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str], None]
 
 BRISK_AT_ONCE = 2  # rows that keep the machine busy
+STARTED_AT_ONCE = 3  # managers
 LINKED_AT_ONCE = 6
 SETTLES_WITHIN = 10.0
 SHARED = "shared"
@@ -46,6 +47,9 @@ class Drill:
         self._folder = Path()
         self._stages: dict[str, Stage] = {}
         self._brisk = asyncio.Semaphore(BRISK_AT_ONCE)
+        self._starts = asyncio.Semaphore(STARTED_AT_ONCE)
+        self._awaited = {row.name for row in rows if row.patient}
+        self._calm = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         adopt_orphans()
@@ -97,6 +101,8 @@ class Drill:
 
     async def _play(self, row: Row) -> Verdict:
         scene = Scene(self._stages[self._name(row)], users_of(row), Random(f"{self._seed}:{row.name}"))  # noqa: S311 - a drill is to be repeated
+        if not row.patient and self._awaited:
+            await self._calm.wait()
         async with contextlib.nullcontext() if row.patient else self._brisk:
             began = time.monotonic()
             verdict = await self._judged(row, scene)
@@ -122,11 +128,8 @@ class Drill:
 
     async def _judged(self, row: Row, scene: Scene) -> Verdict:
         try:
+            await self._begin(row, scene)
             async with asyncio.timeout(row.deadline):
-                if row.ground == "own" and row.serves:
-                    await scene.stage.serve(*row.options)
-                if row.serves:
-                    await scene.stage.online(*scene.users)
                 seen = await row.act(scene)
                 lost = await scene.settle(SETTLES_WITHIN)
         except Broken as why:
@@ -139,6 +142,19 @@ class Drill:
             if row.ground != SHARED:
                 await scene.stage.close()
         return judge(row, seen, lost)
+
+    async def _begin(self, row: Row, scene: Scene) -> None:
+        """Bring its sessions up. A start keeps the machine busy: few at a time, and the brisk rows once all patient ones have begun."""
+        try:
+            if row.serves:
+                async with self._starts:
+                    if row.ground == "own":
+                        await scene.stage.serve(*row.options)
+                    await scene.stage.online(*scene.users)
+        finally:
+            self._awaited.discard(row.name)
+            if not self._awaited:
+                self._calm.set()
 
 
 def users_of(row: Row) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -98,6 +99,7 @@ class Keeper:
         self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
         self._alarm: Alarm | None = None
         self._online = asyncio.Event()
+        self._next_login = asyncio.Event()
         self._closing = False
         self._pid = 0
 
@@ -150,20 +152,25 @@ class Keeper:
             await self._journal.flush()
 
     async def reply(self, chat: str, text: str) -> None:
-        """Send a text as soon as the session is online. Raises `errors.WasessError` when it was refused five times while online."""
+        """Send a text as soon as the session is online. Raises `errors.WasessError` when it was refused five times while online.
+
+        A try that the connection did not outlive is no refusal; the next one follows the next login.
+        """
         failures = 0
         while True:
             await self._online.wait()
+            next_login = self._next_login
             try:
                 await self._tether.send(chat, text)
             except WasessError:
-                if self.online:
+                if self.online and not next_login.is_set():
                     failures += 1
                 if failures == REPLY_TRIES:
                     raise
             else:
                 return
-            await asyncio.sleep(backoff.delay(failures, self._tools.dice()))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(next_login.wait(), backoff.delay(failures, self._tools.dice()))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -222,10 +229,12 @@ class Keeper:
             await self._carry_out(command, ticket)
 
     def _note_state(self, before: Snapshot) -> None:
-        if self.online:
-            self._online.set()
-        else:
+        if not self.online:
             self._online.clear()
+        elif not self._online.is_set():
+            self._online.set()
+            self._next_login.set()
+            self._next_login = asyncio.Event()
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
