@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from world import BUSY, DIAL_HANGS, HOLE, PARALLEL, PER_SECOND, REFUSED, UNWELL, Session, World
+from turns import PARALLEL, PER_SECOND
+from world import BUSY, DIAL_HANGS, HOLE, REFUSED, UNWELL, Session, World
 
 from wasess.core import events, reasons
 from wasess.core.outages import open_outage

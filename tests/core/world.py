@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, deque
+from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
+
+from turns import Gate
 
 from wasess.core import commands, events, reasons
 from wasess.core.machine import step
 from wasess.core.outages import Ledger, amended, begun, ended, open_outage
-from wasess.core.pace import Pace
 from wasess.core.snapshot import Snapshot, Worker
 from wasess.core.states import LIVE, State
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from wasess.core.commands import Command
     from wasess.core.events import Event
 
-PARALLEL, PER_SECOND, PLACE_FOR = 8, 20.0, 1.0
 DIAL_HANGS = 30.0
 RETRANSMITS = (1.0, 3.0, 7.0, 15.0)  # of the first packet of a connection
 NUDGE_GATHERS = 0.2
@@ -88,48 +88,6 @@ class World:
     def sky(self) -> tuple[str, float]:
         """What the network is like, and until when."""
         return next(((what, end) for begin, end, what in self.weather if begin <= self.now < end), ("", math.inf))
-
-
-class Gate:
-    """So many at once, so many a second, in order."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._pace = Pace.full(PER_SECOND, PARALLEL, 0.0)
-        self._line: deque[Session] = deque()
-        self._taken = 0
-        self._waiting = False
-
-    def ask(self, session: Session) -> None:
-        self._line.append(session)
-        self._admit()
-
-    def _admit(self) -> None:
-        world = self._world
-        while self._line and self._taken < PARALLEL and not self._waiting:
-            if wait := self._pace.wait(world.now):
-                self._waiting = True
-                world.later(wait, self._look_again)
-                return
-            self._pace, _ = self._pace.take(world.now)
-            self._taken += 1
-            world.later(0.0, self._call, self._line.popleft())
-
-    def _look_again(self) -> None:
-        self._waiting = False
-        self._admit()
-
-    def _call(self, session: Session) -> None:
-        place = [True]
-        session.places.append(place)
-        self._world.later(PLACE_FOR, self.leave, place)
-        session.feed(events.TurnCame())
-
-    def leave(self, place: list[bool]) -> None:
-        if place[0]:
-            place[0] = False
-            self._taken -= 1
-            self._admit()
 
 
 class Library:
