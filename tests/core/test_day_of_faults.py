@@ -26,7 +26,8 @@ BACK_AFTER_REFUSAL = 60.0 + 2.0 + PACE
 BACK_AFTER_HOLE = 60.0 + DIAL_HANGS + PACE
 BACK_AFTER_SLEEP = 10.0 + PACE
 BACK_AFTER_DEAF = 50.0
-A_TRY = 60.0  # in the middle of one, it is neither
+A_TRY = 60.0
+TRIES_AT_ITS_TIME = [(State.CONNECTING, reason) for reason in (reasons.OUTDATED, reasons.BANNED, reasons.REPLACED)]
 
 WEATHER = st.lists(
     st.tuples(
@@ -305,9 +306,12 @@ SLEPT_THROUGH_A_HOLE = Plan(
 @example(SLEPT_THROUGH_A_HOLE)
 def test_a_day_of_faults_leaves_nobody_dead(plan: Plan):
     world = live(plan)
-    ill = [session for session in world.sessions if not well(session)]
+    trying = [session for session in world.sessions if not well(session)]
+    for session in trying:
+        found = session.snapshot
+        assert (found.state, found.reason) in TRIES_AT_ITS_TIME, f"{session.number}: {found}"
     world.run(world.now + A_TRY)
-    for session in ill:
+    for session in trying:
         assert well(session), f"{session.number}: {session.snapshot}"
     for session in world.sessions:
         assert session.snapshot.state is not State.ONLINE or open_outage(session.ledger) is None
