@@ -19,17 +19,22 @@ ALL_SOURCES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 # Who may import whom. A name with a dot is one module; errors may be imported by all but the sandbox.
 # Only the command line imports the drill, and only these two the sandbox: a session must never need either.
-EVERYTHING = {"core", "link", "store", "delivery", "supervisor", "doctor", "transfer", "web", "cli", "assembly", "settings", "errors"}
+SPOKEN = {"errors", "words"}
+EVERYTHING = SPOKEN | {
+    *("core", "link", "store", "delivery", "supervisor", "control", "doctor", "transfer", "web", "cli", "assembly", "settings"),
+}
 RINGS = {
     "errors": set(),
+    "words": set(),
     "settings": set(),
     "core": {"core"},
-    "link": {"link", "core", "store", "errors"},
-    "store": {"store", "core", "errors"},
-    "delivery": {"delivery", "core", "store", "link.port", "errors"},
-    "supervisor": {"supervisor", "delivery", "core", "store", "link.port", "errors"},
-    "doctor": {"doctor", "core", "store", "link.port", "errors"},
-    "transfer": {"transfer", "core", "store", "link.port", "errors"},
+    "link": SPOKEN | {"link", "core", "store"},
+    "store": SPOKEN | {"store", "core"},
+    "delivery": SPOKEN | {"delivery", "core", "store", "link.port"},
+    "supervisor": SPOKEN | {"supervisor", "delivery", "core", "store", "link.port"},
+    "control": SPOKEN | {"control", "core", "store"},
+    "doctor": SPOKEN | {"doctor", "control", "core", "store", "link.port"},
+    "transfer": SPOKEN | {"transfer", "core", "store", "link.port"},
     "sandbox": {"sandbox"},
     "web": EVERYTHING,
     "assembly": EVERYTHING,

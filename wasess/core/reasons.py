@@ -24,6 +24,18 @@ STARTING = Reason("STARTING", "connecting")
 ONLINE = Reason("ONLINE", "online")
 STOPPED = Reason("STOPPED", "stopped", "Run `wasess serve`.")
 MANAGER_DOWN = Reason("MANAGER_DOWN", "no manager was running", "Run `wasess serve` as a service.", level="warning")
+NO_MANAGER = Reason("NO_MANAGER", "no manager is running", "Run `wasess serve`.", level="error")
+UNREADABLE = Reason("UNREADABLE", "its files can't be read", "See what is wrong: `wasess diagnose {user}`.", level="error")
+NOT_KEPT = Reason("NOT_KEPT", "the running manager does not keep this session", "Look at its log: `wasess logs {user}`.", level="warning")
+MANAGER_SILENT = Reason(
+    "MANAGER_SILENT", "the manager holds this home and does not answer", "Restart `wasess serve`; look at its log first.", level="error"
+)
+PAUSED_BY_OPERATOR = Reason("PAUSED_BY_OPERATOR", "paused by an operator", "Let it go on: `wasess resume {user}`.")
+RECONNECTING = Reason("RECONNECTING", "an operator asked for a new connection; starting afresh")
+PAIRING = Reason("PAIRING", "a pairing is under way", "Scan the code that `wasess connect {user}` shows.")
+UNLINKED_HERE = Reason(
+    "UNLINKED_HERE", "logged out with `wasess logout`", "The old credentials are kept. Pair again: `wasess connect {user}`."
+)
 
 # The network. It heals by itself, and so do these.
 CONNECTION_LOST = Reason("CONNECTION_LOST", "the connection was lost; reconnecting", level="warning")
@@ -134,6 +146,7 @@ NETWORK = frozenset({CONNECTION_LOST, NETWORK_DOWN, CLOCK_WRONG, NO_ANSWER, NOT_
 """The ways in which the network can be away; when it is back for one session, it is worth a try for all."""
 
 ALL = tuple(found for found in globals().values() if isinstance(found, Reason))
+BY_CODE = {reason.code: reason for reason in ALL}
 
 _LOGOUTS = {403: ACCOUNT_LOCKED, 406: ACCOUNT_BANNED}
 _TOO_MANY = re.compile(r"\b429\b|Too Many Requests", re.IGNORECASE)

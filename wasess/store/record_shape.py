@@ -97,6 +97,17 @@ def encode(tables: Tables) -> bytes:
     return msgspec.json.encode({"schema": SCHEMA, **tables})
 
 
+def record_alone(content: bytes) -> SessionRecord | None:
+    """The record in a file of the present shape, whatever else stands in it. Raises `Unreadable` for any other file."""
+    try:
+        found = msgspec.json.decode(content, type=_Alone)
+    except msgspec.DecodeError as error:
+        raise Unreadable(str(error)) from error
+    if found.schema != SCHEMA:
+        raise Unreadable(f"shape number {found.schema}")
+    return found.record.get("1")
+
+
 def record_of(tables: Tables) -> SessionRecord | None:
     """The record, None when there is none yet."""
     row = tables.get("record", {}).get("1")
@@ -140,6 +151,12 @@ MIGRATIONS: dict[int, Callable[[Tables], Tables]] = {1: _from_1}
 @dataclass(frozen=True, slots=True)
 class _Line(Change):
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone:
+    schema: int
+    record: dict[str, SessionRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

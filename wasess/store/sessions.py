@@ -35,6 +35,7 @@ SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
 ALIVE_NAME = ".alive"
 KEPT_NAME = "kept"
+PAUSED_NAME = "paused"
 # A worker that was told to end may take this long.
 LETS_GO_WITHIN = 3.0
 
@@ -206,8 +207,7 @@ class Session:
 
     def lock(self, purpose: str, wait: float = 0) -> FileLock:
         """Take the session for this process. Raises `Locked`, and `NotLinked` when there is no folder (see `create`)."""
-        if not self._guarded():
-            raise NotLinked(f"There is no session {self.user!r} in {self._home.path}.", hint=f"wasess connect {self.user}")
+        self._require()
         return FileLock.acquire(self.folder / SESSION_LOCK_NAME, purpose, wait)
 
     def lock_holder(self) -> Holder | None:
@@ -221,6 +221,27 @@ class Session:
             return f"process {found.pid} on this machine"
         elsewhere = last_host(self.folder / SESSION_LOCK_NAME)
         return f"host {elsewhere}" if elsewhere else ""
+
+    def pause(self) -> None:
+        """Mark the session as one that no manager may bring up; a mark that is there keeps its time. Raises `NotLinked` without a folder."""
+        self._require()
+        with suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(self.folder / PAUSED_NAME, flags, FILE_MODE))
+            sync_folder(self.folder)
+
+    def resume(self) -> None:
+        """Take the mark away. Raises `NotLinked` without a folder."""
+        self._require()
+        (self.folder / PAUSED_NAME).unlink(missing_ok=True)
+        sync_folder(self.folder)
+
+    def paused_at(self) -> float | None:
+        """Return the Unix time since when it is marked; None when it is not."""
+        try:
+            return (self.folder / PAUSED_NAME).lstat().st_mtime
+        except OSError:
+            return None
 
     @property
     def record(self) -> RecordFile:
@@ -268,6 +289,28 @@ class Session:
                     folder.unlink() if folder.is_symlink() else folder.rmdir()
             self.folder.rmdir()
         sync_folder(self._home.path)
+
+    def rename(self, name: str) -> Session:
+        """Give the session another user id, and return it under that. Nothing else of it changes: its folder is self-contained.
+
+        Raises `BadUserId`, `UsageError` when there is a session of that name, `Locked` when another process holds this one, and
+        `NotLinked` without a folder.
+        """
+        renamed = self._home.session(name)
+        self._require()
+        with self._exclusively("renaming the session"):
+            if renamed.exists():
+                raise UsageError(f"there is a session {name} already; nothing was changed", hint="wasess list")
+            record = self.record.load()
+            if record is not None:
+                self.record.note(user=name)
+            self.folder.rename(renamed.folder)
+        sync_folder(self._home.path)
+        return renamed
+
+    def _require(self) -> None:
+        if not self._guarded():
+            raise NotLinked(f"There is no session {self.user!r} in {self._home.path}.", hint=f"wasess connect {self.user}")
 
     def _guarded(self) -> bool:
         """Check the folder; return whether it exists."""

@@ -1,0 +1,106 @@
+"""The manager of a home, asked over its control socket. Imports no HTTP library: `verify` runs every minute on small machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from wasess import errors
+from wasess.control.address import connected
+from wasess.core.live import Live, ManagerInfo, Outcome
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+ANSWERS_WITHIN = 5.0
+LONGEST_ANSWER = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``GET /v1/sessions``: the manager, and the sessions it keeps."""
+
+    manager: ManagerInfo
+    sessions: list[Live]
+
+
+class _Connection(HTTPConnection):
+    """HTTP over the unix socket of a home."""
+
+    def __init__(self, home: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._home = home
+
+    def connect(self) -> None:
+        """See `http.client.HTTPConnection`."""
+        self.sock = connected(self._home, self.timeout or ANSWERS_WITHIN)
+
+
+class Client:
+    """Asks the manager of ``home``. Every call raises `errors.ManagerNotRunning` when nobody answers, and what the manager raises."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def report(self, timeout: float = ANSWERS_WITHIN) -> Report:
+        """How the manager and all its sessions are."""
+        return msgspec.json.decode(self._ask("GET", "/v1/sessions", timeout=timeout), type=Report)
+
+    def reconnect(self, users: Collection[str], timeout: float) -> Iterator[Outcome]:
+        """As `control.door.Manager.reconnect`."""
+        connection = _Connection(self._home, timeout + ANSWERS_WITHIN)
+        try:
+            response = self._request(connection, "POST", "/v1/reconnect", {"users": sorted(users), "timeout": timeout})
+            while line := response.readline(LONGEST_ANSWER):
+                yield msgspec.json.decode(line, type=Outcome)
+        except (OSError, HTTPException, msgspec.DecodeError) as error:
+            raise self._silent(error) from error
+        finally:
+            connection.close()
+
+    def command(self, user: str, verb: str, timeout: float = 60.0, **arguments: str) -> dict[str, Any]:
+        """``pause``, ``resume``, ``logout``, ``rename`` (``name``) or ``remove`` a session; return what the manager says of it."""
+        answer: dict[str, Any] = json.loads(self._ask("POST", f"/v1/sessions/{user}/{verb}", arguments, timeout))
+        return answer
+
+    def _ask(self, method: str, path: str, body: object = None, timeout: float = ANSWERS_WITHIN) -> bytes:
+        connection = _Connection(self._home, timeout)
+        try:
+            return bytes(self._request(connection, method, path, body).read(LONGEST_ANSWER))
+        except (OSError, HTTPException) as error:
+            raise self._silent(error) from error
+        finally:
+            connection.close()
+
+    def _request(self, connection: HTTPConnection, method: str, path: str, body: object) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, content, {"Content-Type": "application/json"} if content else {})
+        response = connection.getresponse()
+        if response.status != 200:
+            raise _refusal(response.status, response.read(LONGEST_ANSWER))
+        return response
+
+    def _silent(self, error: Exception) -> errors.ManagerNotRunning:
+        return errors.ManagerNotRunning(
+            _("no manager answers in {home} ({error})").format(home=self._home, error=error), hint="wasess serve"
+        )
+
+
+def _refusal(status: int, body: bytes) -> errors.WasessError:
+    """The error that the manager has raised, by its code; its sentence is in the manager's language."""
+    try:
+        told = json.loads(body)["error"]
+        kinds = {kind.code: kind for kind in _kinds(errors.WasessError)}
+        return kinds.get(told["code"], errors.WasessError)(told["message"], hint=told["hint"])
+    except (ValueError, KeyError, TypeError):
+        return errors.WasessError(_("the manager answered with HTTP status {status}").format(status=status))
+
+
+def _kinds(kind: type[errors.WasessError]) -> list[type[errors.WasessError]]:
+    return [kind, *(found for child in kind.__subclasses__() for found in _kinds(child))]
