@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wasess.core.states import State
+from wasess.core.states import State  # noqa: TC001 - msgspec reads the annotations when it runs
 
 
 @dataclass(frozen=True, slots=True)
