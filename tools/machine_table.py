@@ -37,6 +37,7 @@ the next login.
 WORDS: list[tuple[str, Event]] = [
     ("start requested", events.StartRequested()),
     ("start requested, still banned", events.StartRequested(banned_until=NOW + 600)),
+    ("a new connection requested", events.ReconnectRequested()),
     ("stop requested", events.StopRequested()),
     ("the turn to dial came", events.TurnCame()),
     ("logged in", events.Connected()),

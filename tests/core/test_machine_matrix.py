@@ -15,6 +15,7 @@ from wasess.core.states import State
 
 SAMPLES: dict[str, Event] = {
     "start": events.StartRequested(),
+    "reconnect": events.ReconnectRequested(),
     "stop": events.StopRequested(),
     "turn": events.TurnCame(),
     "connected": events.Connected(),
@@ -87,6 +88,8 @@ RETRIES = ("waiting", "disk full", "banned", "replaced", "outdated")
 LEADS: list[tuple[str, tuple[str, ...], str]] = [
     ("start", tuple(name for name in DOWN if name not in {"ending", "stopping", "disk full"}), "connecting STARTING"),
     ("start", ("ending", "stopping"), "waiting STARTING"),
+    ("reconnect", (*RUNNING, "ending"), "waiting RECONNECTING"),
+    ("reconnect", ("waiting", "replaced", "left alone", "outdated"), "connecting RECONNECTING"),
     ("stop", tuple(name for name in EVERYWHERE if name not in {"logged out", "stopped", "stopping"}), "stopped STOPPED"),
     ("connected", ("connecting", "recovering"), "online ONLINE"),
     ("disconnected", UP, "recovering CONNECTION_LOST"),
@@ -121,7 +124,7 @@ WHERE = {(event, position): where for event, positions, where in LEADS for posit
 
 # What ends a worker, and how.
 KILLS = {"stuck"}
-STOPS = {"stop", "dial 429", "logout 401", "logout 403", "logout 406", "ban", "replaced", "outdated", "refused", "too large"}
+STOPS = {"stop", "reconnect", "dial 429", "logout 401", "logout 403", "logout 406", "ban", "replaced", "outdated", "refused", "too large"}
 STOPS |= {"database lost", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
 
 
@@ -188,6 +191,8 @@ def test_every_event_is_tried():
 def test_every_reason_is_reached():
     """From the positions above; the rest is said by others than the machine."""
     elsewhere = {reasons.NEVER_STARTED, reasons.MANAGER_DOWN, reasons.PHONE_SILENT, reasons.PHONE_SILENT_URGENT}
+    elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.UNREADABLE}
+    elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNLINKED_HERE}
     told: set[reasons.Reason] = set()
 
     def walk(position: str, *names: str, paired_at: float = 0.0) -> None:

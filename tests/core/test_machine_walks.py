@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from wasess.core import commands, events
+from wasess.core import commands, events, reasons
 from wasess.core.machine import step
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
@@ -103,7 +103,7 @@ class Walk(RuleBasedStateMachine):
             assert replace(self.session, heard_at=0, suspected=None) == replace(before, heard_at=0, suspected=None), "late words moved it"
 
     def note_steadiness(self, before: Snapshot, event: Event) -> None:
-        forgiven = isinstance(event, (events.StartRequested, events.TimerFired))
+        forgiven = isinstance(event, (events.StartRequested, events.ReconnectRequested, events.TimerFired))
         assert self.session.failures >= before.failures or forgiven, "failures were forgotten early"
         if self.session.failures < before.failures and isinstance(event, events.TimerFired):
             assert self.online_since is not None
@@ -162,6 +162,13 @@ class Walk(RuleBasedStateMachine):
         self.feed(events.StartRequested(paired_at=self.now, banned_until=banned_for and self.now + banned_for), dice, human=True)
         assert not self.session.resting
         assert self.session.worker is running or running is Worker.ABSENT
+
+    @rule(dice=DICE)
+    def reconnect(self, dice: float) -> None:
+        before = self.session
+        self.feed(events.ReconnectRequested(), dice, human=True)
+        assert self.session.reason is reasons.RECONNECTING or self.session == before
+        assert self.session.state in {before.state, State.CONNECTING, State.WAITING}
 
     @rule(dice=DICE)
     def stop(self, dice: float) -> None:

@@ -277,5 +277,10 @@ class StartRequested(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReconnectRequested(Event):
+    """Replace the connection at once, whatever is thought of it. A human asked; a ban, and a logout, it does not change."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested(Event):
     """Take the session down (manager stop, or an operator)."""

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons, warnings
 from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, StartWorker
-from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, resume, slowly, sooner, try_later
+from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, renew, resume, slowly, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
 
@@ -365,6 +365,7 @@ def _listen(snapshot: Snapshot, now: float) -> Step:
 
 _DECISIONS: dict[type[Event], Callable[[Snapshot, Any, float, float], Step]] = {
     events.StartRequested: _start_requested,
+    events.ReconnectRequested: lambda snapshot, _event, now, _dice: renew(snapshot, now),
     events.StopRequested: _stop_requested,
     events.TurnCame: _turn_came,
     events.Connected: _connected,

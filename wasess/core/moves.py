@@ -41,6 +41,19 @@ def connect(snapshot: Snapshot, reason: Reason, now: float) -> Step:
     return after, [AskTurn(), *commands]
 
 
+def renew(snapshot: Snapshot, now: float) -> Step:
+    """Replace the connection because a human asks for it: what has failed so far is forgiven, and nothing waits for its time.
+
+    Left alone is what dialling can't help: a ban would last longer, a logout needs a phone, a full disk needs room.
+    """
+    if snapshot.state in RESTING or snapshot.reason is reasons.BANNED or snapshot.disk_full or snapshot.worker is Worker.QUEUED:
+        return snapshot, []
+    forgiven = replace(snapshot, failures=0, losses=0, replaced=0, locked=0)
+    if snapshot.worker is Worker.ABSENT:
+        return connect(forgiven, reasons.RECONNECTING, now)
+    return end(forgiven, State.WAITING, reasons.RECONNECTING, now, resume_at=now)
+
+
 def kill(snapshot: Snapshot, reason: Reason, now: float, dice: float, detail: str) -> Step:
     """End a worker that does not answer any more, whatever it had in hand, and start another one."""
     failed, resume_at = _failed(snapshot, now, dice, at_once=True)

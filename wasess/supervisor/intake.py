@@ -80,6 +80,11 @@ class Intake:
         self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
         self._taking = False
 
+    @property
+    def unfinished(self) -> int:
+        """How many events were taken and are not dealt with yet: the messages that the bot has, or waits for."""
+        return len(self._ledger)
+
     def worker_starts(self) -> None:
         """Call before a worker is started: what is in the spool by now is news of an earlier one."""
         self._compact()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff, commands, events, reasons
+from wasess.core.live import Live
 from wasess.core.machine import step
 from wasess.core.snapshot import Snapshot, Worker
 from wasess.core.states import LIVE, State
@@ -57,11 +58,20 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An event that somebody waits for; ``done`` is set once it has been taken in."""
+
+    event: Event
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
 class Tools:
     """What all keepers share. ``translate`` reads spool frames, ``hint`` the library's log lines; ``dice`` is uniform in [0, 1).
 
     ``memory``: bytes a worker may use, 0 for any. ``seen``: whether WhatsApp may show this device as in use now and then.
-    ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot.
+    ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot;
+    with ``keep_mail``, messages stay in the spool then, for a manager that has one.
     """
 
     host: LinkHost
@@ -76,6 +86,7 @@ class Tools:
     seen: bool = True
     network_works: Callable[[str], None] = lambda _user: None
     dispatcher: Dispatcher | None = None
+    keep_mail: bool = False
 
 
 class Keeper:
@@ -92,7 +103,7 @@ class Keeper:
         self._session = session
         self._tools = tools
         self._last_alive = last_alive
-        self._inbox: asyncio.Queue[Incoming | Tick] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Incoming | Tick | Asked] = asyncio.Queue()
         self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
         self._intake = Intake(session.folder, tools.translate, self._teller.poison)
         self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
@@ -100,13 +111,63 @@ class Keeper:
         self._alarm: Alarm | None = None
         self._online = asyncio.Event()
         self._next_login = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._logins = 0
         self._closing = False
         self._pid = 0
+        self._detail = ""
+        self._received_at: float | None = None
+        self._sent_at: float | None = None
 
     @property
     def online(self) -> bool:
         """Whether the session is logged in."""
         return self.snapshot.state is State.ONLINE
+
+    @property
+    def logins(self) -> int:
+        """How often it has come online."""
+        return self._logins
+
+    def live(self) -> Live:
+        """How it is now, for people and programs."""
+        found, clock = self.snapshot, self._tools.clock
+        living = found.worker in {Worker.RUNNING, Worker.ENDING}
+        return Live(
+            self.user,
+            found.state,
+            found.reason.code,
+            self._detail,
+            since=clock.wall_of(found.since),
+            next_try_at=None if found.resume_at is None else clock.wall_of(found.resume_at),
+            failures=found.failures,
+            restarts=found.restarts,
+            proven_at=clock.wall_of(found.heard_at) if found.heard_at else None,
+            pid=self._pid if living else 0,
+            memory=self._tether.memory() if living else 0,
+            received_at=self._received_at,
+            sent_at=self._sent_at,
+            waiting=self._intake.unfinished,
+        )
+
+    async def moved(self) -> None:
+        """Wait until its snapshot is another one."""
+        await self._moved.wait()
+
+    async def ask(self, event: Event) -> None:
+        """Tell it something; return once it has been taken in."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait(Asked(event, done))
+        await done
+
+    async def prove(self, deadline: float) -> None:
+        """Ask WhatsApp something small. Raises `errors.WasessError` when there is no answer within ``deadline`` seconds."""
+        await self._tether.prove(deadline)
+        self._inbox.put_nowait(events.ProbeAnswered())
+
+    async def logout(self) -> None:
+        """Unlink the device at WhatsApp. Raises `errors.WasessError` when that did not work; nothing has changed then."""
+        await self._tether.logout()
 
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""
@@ -162,6 +223,7 @@ class Keeper:
             next_login = self._next_login
             try:
                 await self._tether.send(chat, text)
+                self._sent_at = self._tools.clock.now()
             except WasessError:
                 if self.online and not next_login.is_set():
                     failures += 1
@@ -174,8 +236,12 @@ class Keeper:
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
-    async def _take_in(self, item: Incoming | Tick) -> None:
+    async def _take_in(self, item: Incoming | Tick | Asked) -> None:
         match item:
+            case Asked(event, done):
+                await self._feed(event)
+                if not done.done():
+                    done.set_result(None)
             case Tick():
                 self.ticked_at = self._tools.clock.steady()
             case Exception():
@@ -225,6 +291,9 @@ class Keeper:
         before = self.snapshot
         self.snapshot, wanted = step(before, event, self._tools.clock.steady(), self._tools.dice())
         self._note_state(before)
+        if (before.state, before.reason, before.since) != (self.snapshot.state, self.snapshot.reason, self.snapshot.since):
+            self._moved.set()
+            self._moved = asyncio.Event()
         for command in wanted:
             await self._carry_out(command, ticket)
 
@@ -233,6 +302,7 @@ class Keeper:
             self._online.clear()
         elif not self._online.is_set():
             self._online.set()
+            self._logins += 1
             self._next_login.set()
             self._next_login = asyncio.Event()
         # A predecessor that still drains is no verdict on the session yet.
@@ -282,6 +352,8 @@ class Keeper:
         wall_of = self._tools.clock.wall_of
         match command:
             case commands.Report(next_try_at=moment):
+                if command.reason is self.snapshot.reason:
+                    self._detail = command.detail
                 self._teller.report(replace(command, next_try_at=None if moment is None else wall_of(moment)))
             case commands.Record(at=at, resume_at=moment):
                 await self._journal.write(replace(command, at=wall_of(at), resume_at=None if moment is None else wall_of(moment)))
@@ -292,8 +364,10 @@ class Keeper:
 
     def _deliver(self, message: Message, ticket: Ticket) -> None:
         dispatcher = self._tools.dispatcher
+        self._received_at = self._tools.clock.now()
         if dispatcher is None:
-            self._intake.finish(ticket)
+            if not self._tools.keep_mail:
+                self._intake.finish(ticket)
         else:
             dispatcher.submit(Parcel(self.user, message, self.reply, lambda: self._intake.finish(ticket)))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ from wasess.supervisor.survey import survey
 from wasess.supervisor.teller import Alerts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from wasess.core.events import Event
     from wasess.delivery.bot import Bot
@@ -58,6 +60,7 @@ class Settings:
     bot_patience: float = 2.5  # at the end, for what the bot is at
     drain_patience: float = 5.5  # at the end, for the workers
     gone_within: float = 9.0  # all of the end, before everything is killed
+    keep_mail: bool = False  # without a bot, leave messages in the spool for a manager that has one
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +72,7 @@ class _Kept:
     jid: str
     task: asyncio.Task[None] | None = None
     removed: bool = False
+    paused: bool = False
 
 
 class Supervisor:
@@ -86,7 +90,10 @@ class Supervisor:
         settings: Settings | None = None,
         clock: Clock | None = None,
         notifier: Notifier | None = None,
+        serving: Callable[[Supervisor], AbstractAsyncContextManager[object]] = lambda _manager: nullcontext(),
+        purpose: str = "serve",
     ) -> None:
+        """``serving`` answers others for as long as the manager runs; ``purpose`` is what the home's lock says of it."""
         self._home = home
         self._host = host
         self._bot = bot
@@ -109,14 +116,59 @@ class Supervisor:
             seen=chosen.seen,
             network_works=self._rounds.network_works,
             dispatcher=self._dispatcher,
+            keep_mail=chosen.keep_mail,
         )
+        self._serving = serving
+        self._purpose = purpose
         self._last_alive = 0.0
         self._kept: dict[str, _Kept] = {}
         self._explained: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
+        self._aside: Counter[str] = Counter()
+        self._looking = asyncio.Lock()
         self._stop = asyncio.Event()
         self._leave = asyncio.Event()
         self._fatal: UnsupportedPlatform | None = None
+        self.ready = False
+        """Whether every session that was found at the start has had its first try."""
+
+    @property
+    def home(self) -> Home:
+        """The home it keeps."""
+        return self._home
+
+    @property
+    def keepers(self) -> dict[str, Keeper]:
+        """The keepers by their users, sorted."""
+        return {user: kept.keeper for user, kept in sorted(self._kept.items())}
+
+    async def look(self) -> None:
+        """Look at once for what is new, gone, paused or resumed."""
+        async with self._looking:
+            busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
+            findings = await asyncio.to_thread(survey, self._home, skip=busy)
+            for finding in findings:
+                if finding.paused and finding.session.user in self._kept:
+                    self._pause(self._kept[finding.session.user])
+                elif finding.session.user not in busy:  # of those nothing was read
+                    self._consider(finding)
+            for user in self._kept.keys() - {finding.session.user for finding in findings}:
+                self._let_go(self._kept[user])
+
+    @asynccontextmanager
+    async def aside(self, *users: str) -> AsyncIterator[None]:
+        """Take these sessions down, and leave them alone inside the ``async with`` block: nothing of theirs is open then."""
+        self._aside.update(users)
+        try:
+            tasks = [kept.task for user in users if (kept := self._kept.get(user)) and kept.task]
+            for user in users:
+                if user in self._kept:
+                    self._kept[user].keeper.request_stop()
+            if tasks:
+                await asyncio.wait(tasks)
+            yield
+        finally:
+            self._aside.subtract(users)
 
     def stop(self) -> None:
         """Drain and end."""
@@ -135,32 +187,37 @@ class Supervisor:
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
-        with self._home.lock("serve"), ending_signals(self.stop, self.leave):
+        with self._home.lock(self._purpose), ending_signals(self.stop, self.leave):
             self._tell("manager_starting", "manager starting")
-            working = {asyncio.create_task(self._manage()), asyncio.create_task(self._rounds.walk())}
-            stopped = asyncio.create_task(self._stop.wait())
-            try:
-                await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self._notifier.stopping()
-                for task in (*working, stopped):
-                    task.cancel()
-                await self._end()
-            for task in working:
-                with suppress(asyncio.CancelledError):
-                    await task
+            async with self._serving(self):
+                await self._work()
         if self._fatal:
             raise self._fatal
         return INTERRUPTED if self._leave.is_set() else 0
 
+    async def _work(self) -> None:
+        working = {asyncio.create_task(self._manage()), asyncio.create_task(self._rounds.walk())}
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._notifier.stopping()
+            for task in (*working, stopped):
+                task.cancel()
+            await self._end()
+        for task in working:
+            with suppress(asyncio.CancelledError):
+                await task
+
     # --- bringing up ------------------------------------------------------------------------------------------------
 
     async def _manage(self) -> None:
-        findings = await asyncio.to_thread(survey, self._home)
-        found = sum(finding.counts for finding in findings)
-        self._tell("sessions_found", f"{found} session found" if found == 1 else f"{found} sessions found")
-        for finding in findings:
-            self._consider(finding, wait_for_holder=True)
+        async with self._looking:
+            findings = await asyncio.to_thread(survey, self._home)
+            found = sum(finding.counts for finding in findings)
+            self._tell("sessions_found", f"{found} session found" if found == 1 else f"{found} sessions found")
+            for finding in findings:
+                self._consider(finding, wait_for_holder=True)
         ready = asyncio.create_task(self._tell_when_ready(found))
         try:
             await self._look_around()
@@ -173,6 +230,7 @@ class Supervisor:
             _, late = await asyncio.wait(first_tries, timeout=self._settings.ready_within)
             for task in late:
                 task.cancel()
+        self.ready = True
         online = sum(kept.keeper.online for kept in self._kept.values())
         self._tell("manager_ready", f"manager ready: {online} of {found} online")
         self._notifier.ready(f"{online} of {found} sessions online")
@@ -188,18 +246,14 @@ class Supervisor:
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(self._settings.look_every)
-            busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
-            findings = await asyncio.to_thread(survey, self._home, skip=busy)
-            for finding in findings:
-                if finding.session.user not in busy:  # of those nothing was read
-                    self._consider(finding)
-            for user in self._kept.keys() - {finding.session.user for finding in findings}:
-                self._let_go(self._kept[user])
+            await self.look()
 
     def _consider(self, finding: Finding, *, wait_for_holder: bool = False) -> None:
         """Take a session over if it can be had; one that another process holds only when that is a predecessor on its way out."""
         user = finding.session.user
         kept = self._kept.get(user)
+        if self._aside[user]:
+            return
         if kept is not None:
             self._pair_again(kept, finding)
         elif finding.startable and (wait_for_holder or not finding.held):
@@ -232,14 +286,16 @@ class Supervisor:
         """Tell once why a session is not brought up."""
         user = finding.session.user
         reason = reasons.LOGGED_OUT if finding.unlinked else reasons.NEEDS_PAIRING
+        if finding.paused and not finding.problem:
+            reason = reasons.PAUSED_BY_OPERATOR
         sentence, action = (finding.problem, "") if finding.problem else (reason.sentence, reason.action.format(user=user))
         if not finding.counts or self._explained.get(user) == sentence:
             return
         self._explained[user] = sentence
         code = "SESSION_DAMAGED" if finding.problem else reason.code
         line = f"{user}: {sentence} {action}".strip() if finding.problem else f"{user}: {sentence}. {action}"
-        notice = Notice(self._clock.now(), "trouble", line, user, code=code, reason=sentence, action=action, level="error")
-        self._reporter.report(notice)
+        level = "error" if finding.problem else reason.level
+        self._reporter.report(Notice(self._clock.now(), "trouble", line, user, code=code, reason=sentence, action=action, level=level))
 
     # --- keeping ----------------------------------------------------------------------------------------------------
 
@@ -270,9 +326,16 @@ class Supervisor:
         line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
         self._reporter.report(Notice(now, "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
 
+    def _pause(self, kept: _Kept) -> None:
+        """An operator wants it down."""
+        if not kept.paused:
+            kept.paused = True
+            self._tell("paused", f"{kept.session.user} is paused by an operator", kept.session.user)
+            kept.keeper.request_stop()
+
     def _let_go(self, kept: _Kept) -> None:
         """Its folder is gone."""
-        if not kept.removed:
+        if not kept.removed and not self._aside[kept.session.user]:
             kept.removed = True
             self._tell("removed", f"{kept.session.user} was removed; no longer kept", kept.session.user)
             kept.keeper.request_stop()

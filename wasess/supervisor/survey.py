@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Finding:
     """One session folder. ``held``: a process has it. ``problem``: why it can't be read, or what is missing. ``known``: it was linked once.
 
-    ``unlinked``: WhatsApp has unlinked it, and the old credentials are kept.
+    ``unlinked``: WhatsApp has unlinked it, and the old credentials are kept. ``paused``: an operator wants it down.
     """
 
     session: Session
@@ -28,11 +28,12 @@ class Finding:
     problem: str = ""
     known: bool = False
     unlinked: bool = False
+    paused: bool = False
 
     @property
     def startable(self) -> bool:
         """Whether a worker could bring it up, sooner or later: one whose database is busy belongs to a predecessor that ends soon."""
-        return self.device is not None or (self.held and not self.problem and self.known)
+        return not self.paused and (self.device is not None or (self.held and not self.problem and self.known))
 
     @property
     def counts(self) -> bool:
@@ -42,10 +43,16 @@ class Finding:
 
 def survey(home: Home, *, skip: Container[str] = ()) -> list[Finding]:
     """Look at every session, sorted by user; of those in ``skip`` only the folder. Opens files: not for the event loop."""
-    return [Finding(session) if session.user in skip else _look_at(session) for session in home.sessions()]
+    return [_glance_at(session) if session.user in skip else look_at(session) for session in home.sessions()]
 
 
-def _look_at(session: Session) -> Finding:
+def _glance_at(session: Session) -> Finding:
+    return Finding(session, paused=session.paused_at() is not None)
+
+
+def look_at(session: Session) -> Finding:
+    """Look at one session. Opens files: not for the event loop."""
+    paused = session.paused_at() is not None
     try:
         held = session.lock_holder() is not None
         record = session.record.load()
@@ -53,9 +60,9 @@ def _look_at(session: Session) -> Finding:
         try:
             found = session.credentials()
         except Locked:
-            return Finding(session, None, held=True, known=known)
+            return Finding(session, None, held=True, known=known, paused=paused)
         lost = session.lost_credentials(found, record)
     except (WasessError, OSError) as error:
-        return Finding(session, problem=str(error))
+        return Finding(session, problem=str(error), paused=paused)
     problem = f"its credentials are gone: {lost}. {reasons.DATABASE_DAMAGED.action.format(user=session.user)}" if lost else ""
-    return Finding(session, found.device, held, problem, known, found.unlinked)
+    return Finding(session, found.device, held, problem, known, found.unlinked, paused)

@@ -7,9 +7,10 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 from wasess.core.events import Event, ProbeAnswered, ProbeFailed, TurnCame
-from wasess.errors import UnsupportedPlatform, WasessError, WorkerFailed
+from wasess.errors import NetworkDown, UnsupportedPlatform, WasessError, WorkerFailed
 from wasess.link.port import LinkSignal, LinkSpec
 from wasess.supervisor.clock import pause
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -123,9 +124,22 @@ class Tether:
 
     async def send(self, chat: str, text: str) -> None:
         """Send a text. Raises `errors.WasessError`."""
-        if self._link is None:
-            raise WorkerFailed("The session is not running.")
-        await self._link.send(chat, text)
+        await self._running().send(chat, text)
+
+    async def prove(self, deadline: float) -> None:
+        """Ask WhatsApp something small, for somebody who waits. Raises `errors.WasessError` without an answer in ``deadline`` seconds."""
+        try:
+            await asyncio.wait_for(self._running().probe(), deadline)
+        except TimeoutError:
+            raise NetworkDown(_("no answer in {seconds:.0f} s").format(seconds=deadline)) from None
+
+    async def logout(self) -> None:
+        """Unlink the device at WhatsApp. Raises `errors.WasessError`."""
+        await self._running().logout()
+
+    def memory(self) -> int:
+        """Resident bytes of the process, 0 when that is unknown."""
+        return self._link.vitals().memory if self._link is not None else 0
 
     def probe(self, deadline: float) -> None:
         """Ask WhatsApp; the answer, or that there is none after ``deadline`` seconds, is told. A question that is out is dropped."""
@@ -135,14 +149,17 @@ class Tether:
 
     async def _ask(self) -> None:
         try:
-            if self._link is None:
-                raise WorkerFailed("The session is not running.")
-            await self._link.probe()
+            await self._running().probe()
         except WasessError as error:
             self._no_answer(str(error))
         else:
             self._end_alarm()
             self._put(ProbeAnswered())
+
+    def _running(self) -> Link:
+        if self._link is None:
+            raise WorkerFailed(_("The session is not running."))
+        return self._link
 
     def _no_answer(self, why: str) -> None:
         self._end_alarm()
