@@ -1,9 +1,17 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+from wasess.words import VARIABLES
 
 if TYPE_CHECKING:
     import pytest
+
+# The tests and the commands they start speak English, whatever this machine does.
+for name in VARIABLES:
+    os.environ.pop(name, None)
+os.environ["LANG"] = "C.UTF-8"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,12 +1,14 @@
 """The language people are spoken to in: English, or Spanish from the catalogue in ``wasess/locale``.
 
 Every sentence for people goes through `_` (or `plural`) as a constant, and is filled in afterwards: ``_("{user} stopped").format(user=user)``.
+A constant made when the module loads is marked, ``WHERE = mark("on the phone")``, and translated when it is said: ``_(WHERE)``.
 Stable codes, JSON keys and the library's own words are never translated. What is said before `speak`, and in a worker, is English.
 ``core`` imports nothing: its sentences (`core.reasons`) are translated by whoever shows them. Loads `gettext` only for another language.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 LANGUAGES = ("en", "es")
 DOMAIN = "wasess"
+LOCALE = os.path.join(os.path.dirname(__file__), "locale")  # noqa: PTH118, PTH120 - pathlib is not loaded in a worker
 # In the order of gettext(3); the first that is set decides.
 VARIABLES = ("WASESS_LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 
@@ -23,15 +26,13 @@ _spoken = "en"
 
 
 def language(environ: Mapping[str, str]) -> str:
-    """Return the language that the environment asks for: one of `LANGUAGES`, English for all that wasess does not speak."""
-    for name in VARIABLES:
-        for wish in filter(None, environ.get(name, "").split(":")):
-            code = wish.partition(".")[0].partition("_")[0].lower()
-            if code in LANGUAGES:
-                return code
-        if environ.get(name):
-            return "en"
-    return "en"
+    """Return the language that the environment asks for: one of `LANGUAGES`, English for all that wasess does not speak.
+
+    Of a list (``LANGUAGE=fr:es``) the first that is spoken.
+    """
+    asked = next(filter(None, (environ.get(name) for name in VARIABLES)), "")
+    codes = (wish.partition(".")[0].partition("_")[0].lower() for wish in asked.split(":"))
+    return next((code for code in codes if code in LANGUAGES), "en")
 
 
 def speak(code: str) -> None:
@@ -42,9 +43,8 @@ def speak(code: str) -> None:
         _catalogue = None
         return
     import gettext  # noqa: PLC0415 - English needs none of it, and each command pays for what it imports
-    import os  # noqa: PLC0415 - as above
 
-    _catalogue = gettext.translation(DOMAIN, os.path.join(os.path.dirname(__file__), "locale"), languages=[code])  # noqa: PTH118, PTH120 - pathlib is not loaded in a worker
+    _catalogue = gettext.translation(DOMAIN, LOCALE, languages=[code])
 
 
 def spoken() -> str:
@@ -55,6 +55,11 @@ def spoken() -> str:
 def _(sentence: str) -> str:
     """The sentence in the language spoken; itself when the catalogue does not know it. Empty stays empty."""
     return _catalogue.gettext(sentence) if _catalogue and sentence else sentence
+
+
+def mark(sentence: str) -> str:
+    """A constant for `tools/catalog.py` to find; whoever says it translates it."""
+    return sentence
 
 
 def plural(one: str, many: str, count: int) -> str:

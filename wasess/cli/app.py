@@ -13,9 +13,11 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import wasess
+from wasess.cli.language import dress, in_paragraphs, require_language, separate, spoken_here
 from wasess.cli.render import complain
 from wasess.cli.result import failure_of
 from wasess.errors import UnsupportedPlatform
+from wasess.words import _
 
 # Each command is the module of its name, imported when the command is called: `wasess --help` loads none of them.
 COMMANDS = {
@@ -38,12 +40,12 @@ class CommandTable(TyperGroup):
         """Import a command; None when there is no such name."""
         if cmd_name not in COMMANDS:
             return None
-        return get_command(importlib.import_module(f"wasess.cli.{cmd_name}").app)
+        return dress(get_command(importlib.import_module(f"wasess.cli.{cmd_name}").app))
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """The list of commands in `wasess --help`, without importing one."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section(_("Commands")):
+            formatter.write_dl([(name, in_paragraphs(text)) for name, text in COMMANDS.items()])
 
 
 app = typer.Typer(cls=CommandTable, rich_markup_mode=None, add_completion=False)
@@ -58,6 +60,16 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with t
 @app.callback()
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: FBT002, ARG001 - a flag; its callback does the work
+    lang: Annotated[  # noqa: ARG001 - it was taken out before typer comes, and is here for the help
+        str,
+        typer.Option(
+            "--lang",
+            envvar="WASESS_LANG",
+            metavar="en|es",
+            help="Speak English or Spanish; works behind a command, too.",
+            show_default="the system's language",
+        ),
+    ] = "",
 ) -> None:
     """Keep WhatsApp linked-device sessions alive: link once, stay linked.
 
@@ -69,15 +81,24 @@ def options(
 def require_platform(platform: str) -> None:
     """Raise `UnsupportedPlatform` where workers can't run."""
     if platform != "linux":
-        raise UnsupportedPlatform(f"wasess runs on Linux; this is {platform}", hint="use a Linux machine, WSL 2 or a container")
+        raise UnsupportedPlatform(
+            _("wasess runs on Linux; this is {platform}").format(platform=platform), hint=_("use a Linux machine, WSL 2 or a container")
+        )
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line; return its exit code. Nothing is raised."""
+    """Run one command line in the language it asks for; return its exit code. Nothing is raised."""
+    lang, rest = separate(arguments)
+    with spoken_here(lang):
+        return _run(lang, rest)
+
+
+def _run(lang: str | None, arguments: list[str]) -> int:
     as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        code = get_command(app).main(arguments or ["--help"], prog_name="wasess", standalone_mode=False)
+        require_language(lang)
+        code = dress(get_command(app)).main(arguments or ["--help"], prog_name="wasess", standalone_mode=False)
     except (BrokenPipeError, SystemExit):  # typer makes a SystemExit of a broken pipe, and of nothing else here
         _drop_output()
         return 0

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wasess.cli.language import in_our_words
 from wasess.errors import Interrupted, UsageError, WasessError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,11 +53,11 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, WasessError):
         return Failure(error.code, str(error), error.exit_code, error.retryable, error.hint)
     if isinstance(error, KeyboardInterrupt):
-        return Failure(Interrupted.code, "interrupted", Interrupted.exit_code)
+        return Failure(Interrupted.code, _("interrupted"), Interrupted.exit_code)
     if hasattr(error, "format_message"):  # typer's own usage errors; their class has moved between typer's releases
-        return Failure(UsageError.code, error.format_message(), UsageError.exit_code, hint=_help_of(error))
-    sentence = f"unexpected error: {type(error).__name__}: {error}"
-    return Failure(WasessError.code, sentence, WasessError.exit_code, hint="run again with WASESS_DEBUG=1 for the traceback")
+        return Failure(UsageError.code, in_our_words(error.format_message()), UsageError.exit_code, hint=_help_of(error))
+    sentence = _("unexpected error: {kind}: {detail}").format(kind=type(error).__name__, detail=error)
+    return Failure(WasessError.code, sentence, WasessError.exit_code, hint=_("run again with WASESS_DEBUG=1 for the traceback"))
 
 
 def _help_of(error: BaseException) -> str:

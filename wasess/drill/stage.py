@@ -58,9 +58,9 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """In which commands run: nothing of the caller's own settings of wasess."""
+        """In which commands run: nothing of the caller's own settings of wasess, and English, which the rows read."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("WASESS_")}
-        return ours | {"WASESS_HOME": str(self.home.path), "WASESS_SANDBOX": str(self.box.contract_path)}
+        return ours | {"WASESS_HOME": str(self.home.path), "WASESS_SANDBOX": str(self.box.contract_path), "WASESS_LANG": "en"}
 
     async def link(self, host: LinkHost, users: tuple[str, ...]) -> None:
         """Link sessions as `wasess connect` does, without a screen."""
