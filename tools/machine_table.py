@@ -54,6 +54,7 @@ WORDS: list[tuple[str, Event]] = [
     ("logged out (401, or on the phone)", events.LoggedOut(401)),
     ("logged out (403)", events.LoggedOut(403)),
     ("logged out (406)", events.LoggedOut(406)),
+    ("logged out by `wasess logout`", events.LoggedOut(here=True)),
     ("banned for 10 min (402)", events.TemporaryBan(101, 600.0)),
     ("banned, it is not said how long (402)", events.TemporaryBan(101, 0.0)),
     ("replaced by another client", events.StreamReplaced()),

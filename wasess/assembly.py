@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from wasess.delivery.function import FunctionBot
@@ -12,20 +13,23 @@ from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
 from wasess.link.translate import translate
-from wasess.settings import DEFAULT_WORKER_FILES
+from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
 from wasess.supervisor.notify import Notifier
-from wasess.supervisor.report import EventReporter, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.operations import Operations
+from wasess.supervisor.report import EventReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
 from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
+from wasess.words import _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TextIO
 
     from wasess.delivery.function import BotSpec
     from wasess.link.port import LinkHost
-    from wasess.settings import Settings
     from wasess.store.sessions import Session
 
 MEBIBYTE = 2**20
@@ -76,7 +80,36 @@ def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: T
         bot=function,
         settings=_pace(settings),
         notifier=Notifier(os.environ),
+        serving=_control_socket(reporter, where),
     )
+
+
+def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str) -> tuple[Supervisor, Operations]:
+    """A manager for one purpose, while no other runs: it keeps ``users`` (all, when empty), tells nobody, and leaves messages in their spools.
+
+    Make it inside the event loop. ``purpose``: what the home's lock says of it.
+    """
+    home.claim_realm(where.name)
+    chosen = ChosenSessions(home.path, users) if users else home
+    reporter = Reporters()
+    settings = replace(_pace(Settings()), keep_mail=True, seen=False)
+    serving = _control_socket(reporter, where)
+    supervisor = Supervisor(chosen, where.host(), translate, reporter, hint=hint_of, settings=settings, serving=serving, purpose=purpose)
+    return supervisor, Operations(supervisor, reporter, where.name, time.time)
+
+
+def _control_socket(reporter: Reporter, where: Realm) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
+    from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
+
+    def complain(problem: str) -> None:
+        line = _("commands can't reach this manager: the home can't have a control socket ({problem})").format(problem=problem)
+        reporter.report(Notice(time.time(), "trouble", line, code="NO_CONTROL_SOCKET", reason=line, level="warning"))
+
+    def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
+        operations = Operations(supervisor, reporter, where.name, time.time)
+        return serving(supervisor.home.path, operations, complain)
+
+    return open_socket
 
 
 def _pace(settings: Settings) -> Pace:

@@ -32,6 +32,7 @@ SAMPLES: dict[str, Event] = {
     "logout 401": events.LoggedOut(401),
     "logout 403": events.LoggedOut(403),
     "logout 406": events.LoggedOut(406),
+    "logout here": events.LoggedOut(here=True),
     "ban": events.TemporaryBan(101, 600.0),
     "replaced": events.StreamReplaced("host web-2"),
     "outdated": events.ClientOutdated(),
@@ -100,6 +101,7 @@ LEADS: list[tuple[str, tuple[str, ...], str]] = [
     ("logout 401", tuple(name for name in EVERYWHERE if name != "logged out"), "logged_out LOGGED_OUT"),
     ("logout 403", tuple(name for name in EVERYWHERE if name != "logged out"), "logged_out ACCOUNT_LOCKED"),
     ("logout 406", tuple(name for name in EVERYWHERE if name != "logged out"), "logged_out ACCOUNT_BANNED"),
+    ("logout here", tuple(name for name in EVERYWHERE if name != "logged out"), "logged_out UNLINKED_HERE"),
     ("ban", RUNNING, "paused BANNED"),
     ("replaced", RUNNING, "paused REPLACED"),
     ("outdated", RUNNING, "outdated OUTDATED"),
@@ -124,7 +126,7 @@ WHERE = {(event, position): where for event, positions, where in LEADS for posit
 
 # What ends a worker, and how.
 KILLS = {"stuck"}
-STOPS = {"stop", "reconnect", "dial 429", "logout 401", "logout 403", "logout 406", "ban", "replaced", "outdated", "refused", "too large"}
+STOPS = {"stop", "reconnect", "dial 429", "logout 401", "logout 403", "logout 406", "logout here", "ban", "replaced", "outdated", "refused", "too large"}
 STOPS |= {"database lost", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
 
 
@@ -192,7 +194,7 @@ def test_every_reason_is_reached():
     """From the positions above; the rest is said by others than the machine."""
     elsewhere = {reasons.NEVER_STARTED, reasons.MANAGER_DOWN, reasons.PHONE_SILENT, reasons.PHONE_SILENT_URGENT}
     elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.UNREADABLE}
-    elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNLINKED_HERE}
+    elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING}
     told: set[reasons.Reason] = set()
 
     def walk(position: str, *names: str, paired_at: float = 0.0) -> None:

@@ -24,6 +24,12 @@ COMMANDS = {
     "connect": "Link a session to a phone: QR code, or a code to type.",
     "serve": "Keep all linked sessions online and hand messages to a bot.",
     "list": "List the sessions and how they are.",
+    "reconnect": "Replace the connection of a session, and prove that the new one works.",
+    "pause": "Take a session offline and keep it so, also after a restart.",
+    "resume": "Let a paused session go on.",
+    "logout": "Unlink a session at WhatsApp, and keep its credentials aside.",
+    "rename": "Give a session another name.",
+    "remove": "Delete a session for good.",
     "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
     "drill": "Break everything on purpose, and see whether each session heals.",
 }

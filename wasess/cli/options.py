@@ -25,5 +25,11 @@ UserArgument = Annotated[
     str,
     typer.Argument(metavar="USER", help="The session's name: a-z, 0-9, - and _, at most 64 characters.", show_default=False),
 ]
+UsersArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="USER...", help="The sessions' names.", show_default=False),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All sessions of the home.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 HOME = DEFAULT_HOME

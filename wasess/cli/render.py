@@ -34,6 +34,12 @@ def emit(result: Result, *, as_json: bool) -> int:
     return result.exit_code
 
 
+def tell(line: str) -> None:
+    """Print a line of a result as soon as it is known."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def complain(failure: Failure, *, as_json: bool) -> int:
     """Print a failure; return its exit code."""
     if as_json:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWERS_WITHIN = 5.0
+COMMANDS_END_WITHIN = 120.0
 LONGEST_ANSWER = 16 * 2**20
 
 
@@ -64,9 +65,9 @@ class Client:
         finally:
             connection.close()
 
-    def command(self, user: str, verb: str, timeout: float = 60.0, **arguments: str) -> dict[str, Any]:
+    def command(self, user: str, verb: str, **arguments: str) -> dict[str, Any]:
         """``pause``, ``resume``, ``logout``, ``rename`` (``name``) or ``remove`` a session; return what the manager says of it."""
-        answer: dict[str, Any] = json.loads(self._ask("POST", f"/v1/sessions/{user}/{verb}", arguments, timeout))
+        answer: dict[str, Any] = json.loads(self._ask("POST", f"/v1/sessions/{user}/{verb}", arguments, COMMANDS_END_WITHIN))
         return answer
 
     def _ask(self, method: str, path: str, body: object = None, timeout: float = ANSWERS_WITHIN) -> bytes:

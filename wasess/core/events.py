@@ -57,10 +57,11 @@ class KeepAliveRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class LoggedOut(Event):
-    """401/403/406 or device_removed: the library has deleted the device row."""
+    """401/403/406 or device_removed: the library has deleted the device row. ``here``: we asked WhatsApp for it."""
 
     reason: int = 0
     on_connect: bool = False
+    here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

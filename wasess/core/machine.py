@@ -180,6 +180,8 @@ def _dial_refused(snapshot: Snapshot, event: events.DialRefused, now: float, dic
 def _logged_out(snapshot: Snapshot, event: events.LoggedOut, now: float, _dice: float) -> Step:
     if snapshot.state is State.LOGGED_OUT:
         return snapshot, []
+    if event.here:
+        return end(snapshot, State.LOGGED_OUT, reasons.UNLINKED_HERE, now, resume_at=None)
     reason = reasons.of_logout(event.reason, young=now - snapshot.paired_at < warnings.PROBATION)
     return end(snapshot, State.LOGGED_OUT, reason, now, resume_at=None, detail=f"reason {event.reason}" if event.reason else "")
 

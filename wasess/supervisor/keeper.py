@@ -114,6 +114,7 @@ class Keeper:
         self._moved = asyncio.Event()
         self._logins = 0
         self._closing = False
+        self._leaving = False
         self._pid = 0
         self._detail = ""
         self._received_at: float | None = None
@@ -167,7 +168,13 @@ class Keeper:
 
     async def logout(self) -> None:
         """Unlink the device at WhatsApp. Raises `errors.WasessError` when that did not work; nothing has changed then."""
-        await self._tether.logout()
+        self._leaving = True  # WhatsApp's own word for it may come before the answer
+        try:
+            await self._tether.logout()
+        except WasessError:
+            self._leaving = False
+            raise
+        await self.ask(events.LoggedOut(here=True))
 
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""
@@ -286,6 +293,8 @@ class Keeper:
     async def _feed(self, event: Event, ticket: Ticket | None = None) -> None:
         if isinstance(event, events.StreamReplaced):
             event = replace(event, holder=await asyncio.to_thread(self._session.rival, {self._pid}))
+        elif isinstance(event, events.LoggedOut):
+            event = replace(event, here=self._leaving)
         elif isinstance(event, events.KeepAliveTimeout):
             event = replace(event, last_success=self._steady_of(event.last_success))
         before = self.snapshot

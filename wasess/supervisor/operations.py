@@ -177,7 +177,7 @@ def _set_aside(session: Session, now: float) -> str:
     reason = reasons.UNLINKED_HERE
     with suppress(WasessError):  # without a record there is nothing to correct
         change = Change(now, State.LOGGED_OUT, reason.code, reason.sentence)
-        session.record.note(change, state=str(State.LOGGED_OUT), reason_code=reason.code, since=now, resume_at=None)
+        session.record.note(change, state=str(State.LOGGED_OUT), reason_code=reason.code, since=now, jid=None, lid=None)
     return str(kept or "")
 
 

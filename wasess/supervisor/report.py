@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ class Notice:
     """One thing that happened. Times are Unix seconds.
 
     ``event`` is a stable word: ``manager_starting``, ``sessions_found``, ``restoring``, ``restored``, ``reconnect_on``, ``manager_ready``,
-    ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``removed``, ``manager_stopping``,
-    ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
+    ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``removed``, ``log_gap`` (in the log file alone),
+    ``manager_stopping``, ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
     """
 
     at: float
@@ -57,27 +57,46 @@ class TextReporter:
             self._write(notice.line)
 
 
-class EventReporter:
-    """One JSON object a notice: ts, event, session, state, code, reason, action, level, attempt, next_retry_at (ISO 8601, UTC)."""
+class JsonReporter:
+    """The lines of `TextReporter`, and what has no line, as one JSON object each: `fields_of`. What merely repeats is left out, too."""
 
     def __init__(self, stream: TextIO) -> None:
         self._write = _Writer(stream)
 
     def report(self, notice: Notice) -> None:
         """See `Reporter`."""
-        fields = {
-            "ts": _iso(notice.at),
-            "event": notice.event,
-            "session": notice.session,
-            "state": notice.state,
-            "code": notice.code,
-            "reason": notice.reason or notice.line,
-            "action": notice.action,
-            "level": notice.level,
-            "attempt": notice.attempt,
-            "next_retry_at": None if notice.next_retry_at is None else _iso(notice.next_retry_at),
-        }
+        if notice.level != "debug":
+            self._write(json.dumps(fields_of(notice)))
+
+
+class EventReporter:
+    """One JSON object a notice: all fields of `fields_of` but ``line``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._write = _Writer(stream)
+
+    def report(self, notice: Notice) -> None:
+        """See `Reporter`."""
+        fields = fields_of(notice)
+        del fields["line"]
         self._write(json.dumps(fields))
+
+
+def fields_of(notice: Notice) -> dict[str, Any]:
+    """A notice as JSON: ts, event, session, state, code, reason, action, level, attempt, next_retry_at, line. Times are ISO 8601, UTC."""
+    return {
+        "ts": _iso(notice.at),
+        "event": notice.event,
+        "session": notice.session,
+        "state": notice.state,
+        "code": notice.code,
+        "reason": notice.reason or notice.line,
+        "action": notice.action,
+        "level": notice.level,
+        "attempt": notice.attempt,
+        "next_retry_at": None if notice.next_retry_at is None else _iso(notice.next_retry_at),
+        "line": notice.line,
+    }
 
 
 class Reporters:

@@ -1,0 +1,49 @@
+"""A manager of a command's own, for as long as the command needs it: while no `wasess serve` runs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from wasess.assembly import brief_manager, realm
+from wasess.errors import Interrupted
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from wasess.store.sessions import Home
+    from wasess.supervisor.operations import Operations
+
+Answer = TypeVar("Answer")
+
+
+def briefly(
+    home: Home, contract: Path | None, users: tuple[str, ...], purpose: str, work: Callable[[Operations], Awaitable[Answer]]
+) -> Answer:
+    """Bring these sessions up (all, when none is named), do the work, take them down again; return what the work came to.
+
+    Raises what the work raises, and what keeps a manager from running.
+    """
+    return asyncio.run(_briefly(home, contract, users, purpose, work))
+
+
+async def _briefly(
+    home: Home, contract: Path | None, users: tuple[str, ...], purpose: str, work: Callable[[Operations], Awaitable[Answer]]
+) -> Answer:
+    supervisor, operations = brief_manager(home, realm(contract), users, purpose)
+    running = asyncio.create_task(supervisor.run())
+    working = asyncio.ensure_future(work(operations))
+    try:
+        await asyncio.wait({running, working}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await running  # raises what keeps it from running
+            raise Interrupted(_("stopped by a signal"))
+        return working.result()
+    finally:
+        working.cancel()
+        supervisor.stop()
+        with suppress(Exception):
+            await running

@@ -1,0 +1,89 @@
+"""Listens on the control socket for as long as the manager runs: HTTP by uvicorn, for processes of the home's owner (and root) alone.
+
+Nothing here may harm a session: a socket that can't be had is told and done without, and what a peer sends is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from wasess.control.address import SOCKET_NAME, listening, peer_uid
+from wasess.control.app import application
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from wasess.control.door import Manager
+
+LONGEST_HEAD = 16 * 1024
+MOST_AT_ONCE = 64
+IDLE = 5  # seconds a connection may stay open without a request
+ENDS_WITHIN = 1
+
+
+@asynccontextmanager
+async def serving(home: Path, manager: Manager, complain: Callable[[str], None]) -> AsyncIterator[None]:
+    """Answer for ``manager`` inside the ``async with`` block; only for the holder of the home's lock.
+
+    ``complain`` is called with a sentence when the home can't have a socket.
+    """
+    try:
+        listener = listening(home)
+    except OSError as error:
+        complain(str(error))
+        yield
+        return
+    server = _Server(_config(manager))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (home / SOCKET_NAME).unlink()
+        server.should_exit = True
+        await asyncio.wait({serving}, timeout=ENDS_WITHIN + 1)
+        serving.cancel()
+        listener.close()
+
+
+def _config(manager: Manager) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(manager),
+        http=_OwnersOnly,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_keep_alive=IDLE,
+        timeout_graceful_shutdown=ENDS_WITHIN,
+    )
+
+
+class _OwnersOnly(H11Protocol):
+    """Hangs up on every other user's process before it has said a word: the folder's mode keeps them out, and this does too."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself overrides it
+        """See `asyncio.Protocol`."""
+        super().connection_made(transport)
+        if peer_uid(transport.get_extra_info("socket")) not in {os.geteuid(), 0}:
+            transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the manager."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See `uvicorn.Server`."""
+        yield
