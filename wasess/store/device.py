@@ -16,6 +16,7 @@ from wasess.errors import DeviceDamaged, Locked, StoreError
 from wasess.store import graveyard
 from wasess.store.disk import sqlite_at_work
 from wasess.store.guard import guard_file
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,7 @@ def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
     if size == 0:
         return Credentials()
     if size < SMALLEST_PAGE:
-        raise _damaged(path, "is too short for a database")
+        raise _damaged(path, _("is too short for a database"))
     with _connected(path, may_write=may_write) as connection:
         return _credentials(path, connection)
 
@@ -131,10 +132,10 @@ def _only_device(path: Path, rows: list[tuple[str, str, str, str, int]]) -> Devi
     if not rows:
         return None
     if len(rows) > 1:
-        raise _damaged(path, "holds more than one device, and wasess keeps one in a file")
+        raise _damaged(path, _("holds more than one device, and wasess keeps one in a file"))
     jid, lid, platform, push_name, keys_fit = rows[0]
     if not keys_fit:
-        raise _damaged(path, f"holds keys that are not {KEY_LENGTH} bytes long")
+        raise _damaged(path, _("holds keys that are not {length} bytes long").format(length=KEY_LENGTH))
     return Device(jid, lid, re.split(r"[.:@]", jid)[0], platform, push_name)
 
 
@@ -143,22 +144,33 @@ def _explained(path: Path, error: sqlite3.DatabaseError, *, may_write: bool) -> 
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Locked(
-            f"The credentials of {user!r} are being written right now ({path}); nothing was changed.", hint="Try again in a moment."
+            _("The credentials of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),
+            hint=_("Try again in a moment."),
         )
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and not may_write:
         return RollbackNeeded(str(error))
     if primary == sqlite3.SQLITE_FULL:
-        return NoRoom(f"There is no room left to keep the credentials of {user!r} ({path}); nothing was changed.", hint="Make room.")
+        return NoRoom(
+            _("There is no room left to keep the credentials of {user!r} ({path}); nothing was changed.").format(user=user, path=path),
+            hint=_("Make room."),
+        )
     if primary in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return StoreError(
-            f"The credentials of {user!r} can't be read now: {error} ({path}); nothing was changed.", hint=f"wasess diagnose {user}"
+            _("The credentials of {user!r} can't be read now: {error} ({path}); nothing was changed.").format(
+                user=user, error=error, path=path
+            ),
+            hint=f"wasess diagnose {user}",
         )
-    return _damaged(path, f"can't be read as whatsmeow's database ({error})")
+    return _damaged(path, _("can't be read as whatsmeow's database ({error})").format(error=error))
 
 
 def _damaged(path: Path, what: str) -> DeviceDamaged:
     user = path.parent.name
     return DeviceDamaged(
-        f"The credentials of {user!r} are damaged: {path} {what}. Nothing was changed, and the messages kept in the folder are safe.",
-        hint=f"Look first: wasess diagnose {user}. To pair again (the damaged file is kept): wasess connect {user} --force",
+        _(
+            "The credentials of {user!r} are damaged: {path} {what}. Nothing was changed, and the messages kept in the folder are safe."
+        ).format(user=user, path=path, what=what),
+        hint=_("Look first: wasess diagnose {user}. To pair again (the damaged file is kept): wasess connect {user} --force").format(
+            user=user
+        ),
     )

@@ -13,6 +13,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from wasess.words import _
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -77,19 +79,19 @@ def _look(before: Identity, path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return "was removed"
+        return _("was removed")
     except OSError as error:
-        return f"can't be opened any more ({error.strerror})"
+        return _("can't be opened any more ({problem})").format(problem=error.strerror)
     try:
         found = os.fstat(descriptor)
         if Identity(found.st_dev, found.st_ino) != before:
-            return "was replaced by another file"
+            return _("was replaced by another file")
         if found.st_size == 0:
-            return "was truncated"
+            return _("was truncated")
         header = os.pread(descriptor, HEADER_SIZE, 0)
         if not header.startswith(MAGIC):
-            return "is no SQLite database any more"
-        return "was truncated" if _cut_off(descriptor, path, header) else ""
+            return _("is no SQLite database any more")
+        return _("was truncated") if _cut_off(descriptor, path, header) else ""
     finally:
         os.close(descriptor)
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from wasess.errors import UnsafeHome
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,17 +37,17 @@ def guard_folder(path: Path, *, tighten: bool) -> bool:
     except FileNotFoundError:
         return False
     except NotADirectoryError as error:
-        kind = "a symbolic link" if path.is_symlink() else "not a folder"
-        raise _refusal(path, f"is {kind}", "Put a real folder in its place, or name another home: --home FOLDER.") from error
+        kind = _("is a symbolic link") if path.is_symlink() else _("is not a folder")
+        raise _refusal(path, kind, _("Put a real folder in its place, or name another home: --home FOLDER.")) from error
     except PermissionError as error:
-        raise _refusal(path, "may not be opened by this user", _own(path)) from error
+        raise _refusal(path, _("may not be opened by this user"), _own(path)) from error
     try:
         status = os.fstat(descriptor)
         if status.st_uid != os.geteuid():
-            raise _refusal(path, "belongs to another user", _own(path))
+            raise _refusal(path, _("belongs to another user"), _own(path))
         if status.st_mode & OTHERS:
             if not tighten:
-                raise _refusal(path, "can be entered or listed by other users", f"chmod 700 {path}")
+                raise _refusal(path, _("can be entered or listed by other users"), f"chmod 700 {path}")
             os.fchmod(descriptor, FOLDER_MODE)
     finally:
         os.close(descriptor)
@@ -75,7 +76,7 @@ def open_guarded(path: Path) -> Iterator[int | None]:
         return
     except OSError as error:
         if path.is_symlink():
-            raise _refusal(path, "is a symbolic link", _diagnose(path)) from error
+            raise _refusal(path, _("is a symbolic link"), _diagnose(path)) from error
         raise
     try:
         _check_file(path, os.fstat(descriptor), tighten=False)
@@ -102,23 +103,23 @@ def read_range(descriptor: int, length: int, offset: int = 0) -> bytes:
 
 def _check_file(path: Path, status: os.stat_result, *, tighten: bool) -> None:
     if stat.S_ISLNK(status.st_mode):
-        raise _refusal(path, "is a symbolic link", _diagnose(path))
+        raise _refusal(path, _("is a symbolic link"), _diagnose(path))
     if not stat.S_ISREG(status.st_mode):
-        raise _refusal(path, "is not a file", _diagnose(path))
+        raise _refusal(path, _("is not a file"), _diagnose(path))
     if status.st_uid != os.geteuid():
-        raise _refusal(path, "belongs to another user", _own(path))
+        raise _refusal(path, _("belongs to another user"), _own(path))
     if status.st_nlink > 1:
-        raise _refusal(path, "has a second name (hard link) elsewhere", _diagnose(path))
+        raise _refusal(path, _("has a second name (hard link) elsewhere"), _diagnose(path))
     if status.st_mode & OTHERS_WRITE and not tighten:
-        raise _refusal(path, "can be written by other users", f"chmod 600 {path}")
+        raise _refusal(path, _("can be written by other users"), f"chmod 600 {path}")
 
 
 def _refusal(path: Path, what: str, hint: str) -> UnsafeHome:
-    return UnsafeHome(f"{path} {what}; nothing was changed.", hint=hint)
+    return UnsafeHome(_("{path} {what}; nothing was changed.").format(path=path, what=what), hint=hint)
 
 
 def _own(path: Path) -> str:
-    return f"Run wasess as the user who owns {path}, or name another home: --home FOLDER."
+    return _("Run wasess as the user who owns {path}, or name another home: --home FOLDER.").format(path=path)
 
 
 def _diagnose(path: Path) -> str:

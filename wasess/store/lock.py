@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from wasess.errors import Locked, UnsafeHome
+from wasess.words import _
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,10 +43,13 @@ class Holder(NamedTuple):
 
     def __str__(self) -> str:
         if not self.pid:
-            return "another process"
-        where = "" if self.host == os.uname().nodename else f" on {self.host}"
+            return _("another process")
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        return f"process {self.pid}{where} ({self.purpose}, since {since})"
+        if self.host == os.uname().nodename:
+            return _("process {pid} ({purpose}, since {since})").format(pid=self.pid, purpose=_(self.purpose), since=since)
+        return _("process {pid} on {host} ({purpose}, since {since})").format(
+            pid=self.pid, host=self.host, purpose=_(self.purpose), since=since
+        )
 
 
 class FileLock:
@@ -152,14 +156,18 @@ def _open(name: str) -> int:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if os.path.islink(name):  # noqa: PTH114 - pathlib is not loaded in the worker for this
-            raise UnsafeHome(f"{name} is a symbolic link; nothing was changed.", hint="Remove the link and try again.") from error
+            raise UnsafeHome(
+                _("{name} is a symbolic link; nothing was changed.").format(name=name), hint=_("Remove the link and try again.")
+            ) from error
         raise
     kind = filesystem_type(_mountinfo(), os.fstat(descriptor).st_dev)
     if kind in NETWORK_FILESYSTEMS:
         os.close(descriptor)
         raise UnsafeHome(
-            f"{name} is on a network file system ({kind}), where locks do not keep two machines apart; nothing was changed.",
-            hint="Use a home on a local disk: --home FOLDER or WASESS_HOME.",
+            _("{name} is on a network file system ({kind}), where locks do not keep two machines apart; nothing was changed.").format(
+                name=name, kind=kind
+            ),
+            hint=_("Use a home on a local disk: --home FOLDER or WASESS_HOME."),
         )
     return descriptor
 
@@ -229,12 +237,16 @@ def _boot_id() -> str:
 
 def _locked(name: str) -> Locked:
     folder, file = os.path.split(os.path.abspath(name))  # noqa: PTH100 - as above
-    subject = f"The home {folder}" if file.startswith(".") else f"The session {os.path.basename(folder)!r}"  # noqa: PTH119 - as above
+    session = os.path.basename(folder)  # noqa: PTH119 - as above
+    subject = _("The home {folder}").format(folder=folder) if file.startswith(".") else _("The session {user!r}").format(user=session)
     found = _signed_holder(name)
     if found is None:
-        return Locked(f"{subject} was in use a moment ago; nothing was changed.", hint="Try again.")
-    what = f"process {found.pid}" if found.pid else "that process"
-    return Locked(f"{subject} is in use by {found}; nothing was changed.", hint=f"Wait until {what} ends, or stop it; then try again.")
+        return Locked(_("{subject} was in use a moment ago; nothing was changed.").format(subject=subject), hint=_("Try again."))
+    what = _("process {pid}").format(pid=found.pid) if found.pid else _("that process")
+    return Locked(
+        _("{subject} is in use by {holder}; nothing was changed.").format(subject=subject, holder=found),
+        hint=_("Wait until {holder} ends, or stop it; then try again.").format(holder=what),
+    )
 
 
 def _signed_holder(name: str) -> Holder | None:

@@ -17,6 +17,7 @@ import msgspec
 
 from wasess.core.outages import Outage
 from wasess.errors import StoreError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +78,10 @@ def decode(content: bytes) -> Tables:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
     if schema > SCHEMA:
         raise StoreError(
-            f"session.json has the shape number {schema}, and this wasess knows shapes up to {SCHEMA}; nothing was changed.",
-            hint="Use the newer wasess that wrote it.",
+            _("session.json has the shape number {schema}, and this wasess knows shapes up to {known}; nothing was changed.").format(
+                schema=schema, known=SCHEMA
+            ),
+            hint=_("Use the newer wasess that wrote it."),
         )
     if schema != SCHEMA and schema not in MIGRATIONS:
         raise Unreadable(f"there never was a shape number {schema}")

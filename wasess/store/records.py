@@ -31,6 +31,7 @@ from wasess.store.record_shape import (
     record_alone,
     record_of,
 )
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,10 @@ class RecordFile:
 
     def _must(self, record: SessionRecord | None) -> SessionRecord:
         if record is None:
-            raise StoreError(f"The session {self._user!r} has no record yet; nothing was changed.", hint=f"wasess connect {self._user}")
+            raise StoreError(
+                _("The session {user!r} has no record yet; nothing was changed.").format(user=self._user),
+                hint=f"wasess connect {self._user}",
+            )
         return record
 
     def _edit(self, edit: Callable[[TinyDB, Tables], None]) -> None:
@@ -147,9 +151,12 @@ class RecordFile:
 
     def _damaged(self, damage: Unreadable) -> RecordDamaged:
         return RecordDamaged(
-            f"The record of {self._user!r} can't be read: {self._path} ({damage}), nor its previous version beside it. Nothing was "
-            "changed; the credentials are in another file (device.db) and are not touched by this.",
-            hint=f"wasess diagnose {self._user}; then move {RECORD_NAME} and {RECORD_NAME}.bak out of the folder: a new record is made.",
+            _(
+                "The record of {user!r} can't be read: {path} ({damage}), nor its previous version beside it. Nothing was changed; the credentials are in another file (device.db) and are not touched by this."
+            ).format(user=self._user, path=self._path, damage=damage),
+            hint=_("wasess diagnose {user}; then move {name} and {name}.bak out of the folder: a new record is made.").format(
+                user=self._user, name=RECORD_NAME
+            ),
         )
 
 

@@ -22,6 +22,7 @@ from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, Ro
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
 from wasess.store.lock import FileLock, Holder, holder, last_host
 from wasess.store.records import RecordFile
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -52,17 +53,19 @@ def parse_user_id(text: str) -> str:
     shown = ascii(text if len(text) <= 70 else text[:67] + "...")
     plain = unicodedata.normalize("NFKC", text).casefold()
     if plain in _WINDOWS_NAMES:
-        raise BadUserId(f"{shown} can't be a user id: Windows reserves this name.", hint="Add something to it, as in con-1.")
+        raise BadUserId(
+            _("{shown} can't be a user id: Windows reserves this name.").format(shown=shown), hint=_("Add something to it, as in con-1.")
+        )
     if _USER_ID.fullmatch(text) and plain == text:
         return text
     if len(text) > 64:
-        rule = "it may have at most 64 characters"
+        rule = _("it may have at most 64 characters")
     elif re.search(r"[^a-z0-9_-]", text):
-        rule = "only the letters a-z (no capitals), the digits 0-9, - and _ are allowed"
+        rule = _("only the letters a-z (no capitals), the digits 0-9, - and _ are allowed")
     else:
-        rule = "it must begin and end with a letter or a digit" if text else "it may not be empty"
-    proposal = f"Use {plain} instead." if plain != text and _USER_ID.fullmatch(plain) else "An example: alice-2."
-    raise BadUserId(f"{shown} can't be a user id: {rule}.", hint=proposal)
+        rule = _("it must begin and end with a letter or a digit") if text else _("it may not be empty")
+    proposal = _("Use {plain} instead.").format(plain=plain) if plain != text and _USER_ID.fullmatch(plain) else _("An example: alice-2.")
+    raise BadUserId(_("{shown} can't be a user id: {rule}.").format(shown=shown, rule=rule), hint=proposal)
 
 
 class Home:
@@ -94,10 +97,12 @@ class Home:
                 file.write(realm.encode())
                 os.fsync(descriptor)
         if found not in {"", realm}:
-            other = "the real WhatsApp" if realm == "sandbox" else "a stand-in for WhatsApp (sandbox)"
+            other = _("the real WhatsApp") if realm == "sandbox" else _("a stand-in for WhatsApp (sandbox)")
             raise UsageError(
-                f"The home {self.path} was used with {other}; its sessions are unknown elsewhere. Nothing was changed.",
-                hint="Name another home for this: --home FOLDER or WASESS_HOME.",
+                _("The home {home} was used with {other}; its sessions are unknown elsewhere. Nothing was changed.").format(
+                    home=self.path, other=other
+                ),
+                hint=_("Name another home for this: --home FOLDER or WASESS_HOME."),
             )
 
     def session(self, user_id: str) -> Session:
@@ -170,7 +175,7 @@ class Session:
         try:
             return read_credentials(path)
         except RollbackNeeded:
-            with self._exclusively("rolling device.db back"):
+            with self._exclusively(mark("rolling device.db back")):
                 return read_credentials(path, may_write=True)
 
     def protected_credentials(self) -> Credentials:
@@ -181,7 +186,7 @@ class Session:
         """
         found = self.credentials()
         if found.device and not found.protected:
-            with self._exclusively("protecting credentials", LETS_GO_WITHIN):
+            with self._exclusively(mark("protecting credentials"), LETS_GO_WITHIN):
                 protect_device(self.folder / DEVICE_NAME)
         return found
 
@@ -190,11 +195,9 @@ class Session:
         if record is None or record.jid is None or found.made:
             return ""
         path = self.folder / DEVICE_NAME
-        return (
-            "device.db has no tables"
-            if path.exists() and path.stat().st_size
-            else f"device.db is {'empty' if path.exists() else 'missing'}"
-        )
+        if not path.exists():
+            return _("device.db is missing")
+        return _("device.db has no tables") if path.stat().st_size else _("device.db is empty")
 
     def device(self) -> Device | None:
         """Return the device that is linked, None when none is, also when one was and WhatsApp has unlinked it. Raises as `credentials`."""
@@ -218,9 +221,9 @@ class Session:
         """Say who else may use this session, after WhatsApp has told that somebody does; empty when this machine does not know."""
         found = self.lock_holder()
         if found and found.pid and found.pid not in own_pids:
-            return f"process {found.pid} on this machine"
+            return _("process {pid} on this machine").format(pid=found.pid)
         elsewhere = last_host(self.folder / SESSION_LOCK_NAME)
-        return f"host {elsewhere}" if elsewhere else ""
+        return _("host {host}").format(host=elsewhere) if elsewhere else ""
 
     def pause(self) -> None:
         """Mark the session as one that no manager may bring up; a mark that is there keeps its time. Raises `NotLinked` without a folder."""
@@ -258,7 +261,7 @@ class Session:
             raise ValueError(f"not a reason for a folder name: {reason!r}")
         if not self._guarded():
             return None
-        with self._exclusively("setting credentials aside"):
+        with self._exclusively(mark("setting credentials aside")):
             # The database goes first: a crash then leaves a journal without it, which SQLite ignores, and not the reverse.
             names = [name for name in (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)) if (self.folder / name).exists()]
             if not names:
@@ -280,7 +283,7 @@ class Session:
         """
         if not self._guarded():
             return
-        with self._exclusively("removing the session"):
+        with self._exclusively(mark("removing the session")):
             for root, folders, files in os.walk(self.folder, topdown=False):
                 for name in files:
                     _shred(Path(root, name))
@@ -298,9 +301,9 @@ class Session:
         """
         renamed = self._home.session(name)
         self._require()
-        with self._exclusively("renaming the session"):
+        with self._exclusively(mark("renaming the session")):
             if renamed.exists():
-                raise UsageError(f"there is a session {name} already; nothing was changed", hint="wasess list")
+                raise UsageError(_("there is a session {name} already; nothing was changed").format(name=name), hint="wasess list")
             record = self.record.load()
             if record is not None:
                 self.record.note(user=name)
@@ -310,7 +313,10 @@ class Session:
 
     def _require(self) -> None:
         if not self._guarded():
-            raise NotLinked(f"There is no session {self.user!r} in {self._home.path}.", hint=f"wasess connect {self.user}")
+            raise NotLinked(
+                _("There is no session {user!r} in {home}.").format(user=self.user, home=self._home.path),
+                hint=f"wasess connect {self.user}",
+            )
 
     def _guarded(self) -> bool:
         """Check the folder; return whether it exists."""
@@ -318,7 +324,8 @@ class Session:
             return False
         if self.folder.resolve() != self._home.path.resolve() / self.user:
             raise UnsafeHome(
-                f"{self.folder} leads out of the home {self._home.path}; nothing was changed.", hint=f"wasess diagnose {self.user}"
+                _("{folder} leads out of the home {home}; nothing was changed.").format(folder=self.folder, home=self._home.path),
+                hint=f"wasess diagnose {self.user}",
             )
         return True
 
