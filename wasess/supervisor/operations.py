@@ -11,7 +11,7 @@ import wasess
 from wasess.core import events, reasons
 from wasess.core.live import ManagerInfo, Outcome
 from wasess.core.states import State
-from wasess.errors import Degraded, NotLinked, WasessError
+from wasess.errors import Degraded, NotLinked, UsageError, WasessError
 from wasess.store.records import Change
 from wasess.supervisor.report import Notice
 from wasess.supervisor.survey import look_at
@@ -109,7 +109,8 @@ class Operations:
         else:
             logins = 0
         while keeper.logins == logins or not keeper.online:
-            if keeper.snapshot.resting or keeper.snapshot.reason in FINAL:
+            found = keeper.snapshot
+            if found.reason in FINAL or (found.resting and found.state is not State.NEW):
                 return
             await keeper.moved()
         await keeper.prove(PROOF_WITHIN)
@@ -142,12 +143,13 @@ class Operations:
         await keeper.logout()
         async with self._supervisor.aside(user):
             kept = await asyncio.to_thread(_set_aside, session, self._now())
-        self._tell("logged_out", _("{user} was logged out by an operator").format(user=user), user)
         return kept
 
     async def rename(self, user: str, name: str) -> None:
         """See `control.door.Manager`."""
         session, renamed = self._session(user), self._supervisor.home.session(name)
+        if renamed.exists():  # neither of the two is touched
+            raise UsageError(_("there is a session {name} already; nothing was changed").format(name=name), hint="wasess list")
         async with self._supervisor.aside(user, renamed.user):
             await asyncio.to_thread(session.rename, renamed.user)
         self._tell("renamed", _("{user} is called {name} from now on").format(user=user, name=name), name)
