@@ -32,6 +32,7 @@ COMMANDS = {
     "remove": "Delete a session for good.",
     "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
     "drill": "Break everything on purpose, and see whether each session heals.",
+    "service": "Print or install what keeps wasess running: systemd units, or a crontab.",
 }
 
 
