@@ -15,9 +15,10 @@ from wasess.link.host import WorkerHost
 from wasess.link.translate import translate
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
+from wasess.supervisor.log_file import LogFile
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
-from wasess.supervisor.report import EventReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.report import EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
 from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
 from wasess.words import _
@@ -60,8 +61,8 @@ def realm(contract_file: Path | None) -> Realm:
     return Realm(Contract.load(contract_file) if contract_file else None)
 
 
-def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: TextIO) -> Supervisor:
-    """The manager of a home. ``people`` gets plain lines, ``programs`` the events if they are wanted. Make it inside the event loop.
+def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: TextIO, log: Reporter | None = None) -> Supervisor:
+    """The manager of a home. ``people`` gets lines, ``programs`` the events if they are wanted, ``log`` all. Make it inside the event loop.
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
     """
@@ -69,7 +70,8 @@ def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: T
     home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
     home.open(create=True).claim_realm(where.name)
     _require_sessions(home, settings.only)
-    reporter = _reporter(people, programs if settings.events else None)
+    events = EventReporter(programs) if settings.events else None
+    reporter = Reporters(*filter(None, (_teller(settings, people), events, log)))
     function = FunctionBot(bot, trouble_teller(reporter)) if bot else None
     return Supervisor(
         home,
@@ -140,5 +142,10 @@ def _require_sessions(home: Home, users: tuple[str, ...]) -> None:
             raise NotLinked(f"there is no session {user} in {home.path}", hint=f"wasess connect {user}")
 
 
-def _reporter(people: TextIO, programs: TextIO | None) -> Reporter:
-    return Reporters(TextReporter(people), EventReporter(programs)) if programs else TextReporter(people)
+def log_file(settings: Settings, people: TextIO) -> LogFile:
+    """The log of a home's manager, for `manager`. ``people`` are told when it can't be written."""
+    return LogFile(settings.home.absolute(), _teller(settings, people).report)
+
+
+def _teller(settings: Settings, people: TextIO) -> Reporter:
+    return JsonReporter(people) if settings.log_format == "json" else TextReporter(people)

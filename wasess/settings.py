@@ -1,4 +1,4 @@
-"""What the command line and the environment ask of a manager, as one value. The command line wins; there is no file of settings yet."""
+"""What the command line, the environment and the file of settings ask of a manager, as one value. See `cli.settings_file` for who wins."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ DEFAULT_WORKER_FILES = 256
 DEFAULT_DISK_RESERVE = 32
 
 Presence = Literal["normal", "quiet"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Settings:
     """``sandbox``: the contract file of a stand-in, None for WhatsApp itself; ``only``: user ids, empty for all; ``max_parallel``: logins at a time.
 
     ``dials_per_second``: of all sessions together. ``worker_memory`` and ``disk_reserve`` in MiB, ``worker_files``: open files a worker
-    may have. ``presence``: ``normal`` shows the device as in use now and then, ``quiet`` never.
+    may have. ``presence``: ``normal`` shows the device as in use now and then, ``quiet`` never. ``log_format``: how what is told on
+    stderr looks.
     """
 
     home: Path = DEFAULT_HOME
@@ -34,3 +36,4 @@ class Settings:
     worker_files: int = DEFAULT_WORKER_FILES
     disk_reserve: int = DEFAULT_DISK_RESERVE
     presence: Presence = "normal"
+    log_format: LogFormat = "text"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wasess.assembly import manager
+from wasess.assembly import log_file, manager
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption
 from wasess.cli.render import emit
 from wasess.cli.result import Result
@@ -23,12 +23,15 @@ from wasess.settings import (
     Settings,
 )
 from wasess.supervisor.heap import keep_heap_whole
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.delivery.function import BotSpec
-    from wasess.settings import Presence
+    from wasess.settings import LogFormat, Presence
+    from wasess.supervisor.report import Reporter
 
 PRESENCES: dict[str, Presence] = {"normal": "normal", "quiet": "quiet"}
+LOG_FORMATS: dict[str, LogFormat] = {"text": "text", "json": "json"}
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -71,6 +74,9 @@ def serve(
             help="Let WhatsApp see the device in use for a moment at a login and once a day, or never.",
         ),
     ] = "normal",
+    log_format: Annotated[
+        str, typer.Option(envvar="WASESS_LOG_FORMAT", metavar="text|json", help="Tell what happens in lines of text, or of JSON.")
+    ] = "text",
     home: HomeOption = HOME,
     sandbox: SandboxOption = None,
     json: JsonOption = False,
@@ -91,9 +97,11 @@ def serve(
         worker_files=worker_files,
         disk_reserve=disk_reserve,
         presence=_presence(presence),
+        log_format=_log_format(log_format),
     )
     keep_heap_whole()
-    code = asyncio.run(_serve(settings, spec))
+    with log_file(settings, sys.stderr) as log:
+        code = asyncio.run(_serve(settings, spec, log))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
 
 
@@ -103,5 +111,11 @@ def _presence(text: str) -> Presence:
     return PRESENCES[text]
 
 
-async def _serve(settings: Settings, bot: BotSpec | None) -> int:
-    return await manager(settings, bot, sys.stderr, sys.stdout).run()
+def _log_format(text: str) -> LogFormat:
+    if text not in LOG_FORMATS:
+        raise UsageError(_("{text!r} is no format of a log").format(text=text), hint=_("--log-format text, or --log-format json"))
+    return LOG_FORMATS[text]
+
+
+async def _serve(settings: Settings, bot: BotSpec | None, log: Reporter) -> int:
+    return await manager(settings, bot, sys.stderr, sys.stdout, log).run()

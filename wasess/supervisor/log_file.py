@@ -48,7 +48,7 @@ def open_log(path: Path) -> TextIO:
     except OSError:
         os.close(descriptor)
         raise
-    return open(descriptor, "a", buffering=1, encoding="utf-8")
+    return os.fdopen(descriptor, "a", buffering=1, encoding="utf-8")
 
 
 class LogFile:
@@ -79,7 +79,7 @@ class LogFile:
         ending.start()
         ending.join(WRITTEN_WITHIN)
         if ending.is_alive():
-            self._handler.stream = None  # or the interpreter waits for it at its end  # type: ignore[assignment]
+            self._handler.abandon()
 
     def report(self, notice: Notice) -> None:
         """See `report.Reporter`."""
@@ -96,25 +96,28 @@ class _Lines(QueueHandler):
 
     def __init__(self, lines: SimpleQueue[Any], handler: _LogHandler) -> None:
         super().__init__(lines)
+        self._lines = lines
         self._handler = handler
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        if self.queue.qsize() < LINES_WAITING:
-            self.queue.put_nowait(record)
+        if self._lines.qsize() < LINES_WAITING:
+            self._lines.put(record)
         else:
-            self._handler.lost += 1
+            self._handler.overflowed += 1
 
 
 class _LogHandler(RotatingFileHandler):
-    """The thread's side. ``lost``: lines that are not in the file, and of which it does not say so yet."""
+    """The thread's side. ``overflowed`` counts the lines that did not fit into the queue: the event loop's to write, as the rest is the thread's."""
 
     def __init__(self, path: Path, complain: Callable[[Notice], None], opener: Callable[[Path], TextIO], size: int) -> None:
         super().__init__(path, maxBytes=size, backupCount=OLD_LOGS, encoding="utf-8", delay=True)
-        self.lost = 0
+        self.overflowed = 0
+        self._unwritten = 0
+        self._confessed = 0
         self._path = path
         self._complain = complain
         self._opener = opener
-        self._error: BaseException | None = None
+        self._errors: list[object] = []
         self._well = True
 
     def createLock(self) -> None:  # noqa: N802 - the standard library's name
@@ -124,26 +127,32 @@ class _LogHandler(RotatingFileHandler):
     def flush(self) -> None:
         """Each line is written as it comes."""
 
+    def abandon(self) -> None:
+        """Forget the file, for the interpreter waits at its end for what is open."""
+        self.stream = None
+
     def emit(self, record: logging.LogRecord) -> None:
-        lost, self._error = self.lost, None
+        lost = self.overflowed + self._unwritten - self._confessed
+        self._errors.clear()
         if lost:
             record.msg = f"{_gap(lost)}\n{record.msg}"
         super().emit(record)
-        if self._error is None:
-            self.lost -= lost
+        if not self._errors:
+            self._confessed += lost
             self._well = True
             return
-        self.lost += 1
+        self._unwritten += 1
         if self._well:
             self._well = False
-            self._complain(_trouble(self._error))
+            self._complain(_trouble(self._errors[-1]))
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 - the standard library's name and contract
         """Let the file go, with what is stuck in its buffer; the next line tries anew."""
-        self._error = sys.exc_info()[1]
-        stream, self.stream = self.stream, None  # type: ignore[assignment] # as FileHandler.close does
+        self._errors.append(sys.exc_info()[1])
+        stream = self.stream
+        self.abandon()
         with suppress(OSError, ValueError):
-            if stream is not None:
+            if stream:
                 stream.close()
 
     def _open(self) -> Any:
@@ -157,6 +166,6 @@ def _gap(lost: int) -> str:
     return json.dumps(fields_of(Notice(time.time(), "log_gap", line, level="warning")))
 
 
-def _trouble(error: BaseException) -> Notice:
+def _trouble(error: object) -> Notice:
     line = _("the log can't be written ({problem}); the sessions go on without it").format(problem=error)
     return Notice(time.time(), "trouble", line, code="LOG_NOT_WRITTEN", reason=line, level="warning")
