@@ -2,7 +2,7 @@
 
 Every sentence for people goes through `_` (or `plural`) as a constant, and is filled in afterwards: ``_("{user} stopped").format(user=user)``.
 A constant made when the module loads is marked, ``WHERE = mark("on the phone")``, and translated when it is said: ``_(WHERE)``.
-Stable codes, JSON keys and the library's own words are never translated. What is said before `speak`, and in a worker, is English.
+Stable codes, JSON keys and the library's own words are never translated. What is said before `speak` is English; a child process of ours is `told`.
 ``core`` imports nothing: its sentences (`core.reasons`) are translated by whoever shows them. Loads `gettext` only for another language.
 """
 
@@ -50,6 +50,11 @@ def speak(code: str) -> None:
 def spoken() -> str:
     """The language that is spoken now."""
     return _spoken
+
+
+def told(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment for a child process of ours, which speaks ``language(os.environ)``: it says the same language as we do."""
+    return {**environ, "WASESS_LANG": _spoken}
 
 
 def _(sentence: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wasess.link.contract import Contract
 from wasess.link.nursery import environment
+from wasess.words import speak
 
 OURS = {
     "PATH": "/bin",
@@ -26,3 +27,12 @@ def test_under_a_contract_only_the_contract_says_where_to_go():
     found = environment(OURS, Contract("http://127.0.0.1:1", Path("/box/ca.pem"), bytes(32)))
     assert found["SSL_CERT_FILE"] == "/box/ca.pem"
     assert "HTTPS_PROXY" not in found
+
+
+def test_workers_speak_the_language_of_their_manager():
+    assert environment(OURS | {"LANG": "es_ES.UTF-8", "WASESS_LANG": "es"}, None)["WASESS_LANG"] == "en"
+    speak("es")
+    try:
+        assert environment(OURS, None)["WASESS_LANG"] == "es"
+    finally:
+        speak("en")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from wasess.core.message import Message
+from wasess.words import _, language, speak
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -43,6 +44,7 @@ class BadReply(Exception):
 
 def main(arguments: list[str]) -> int:
     """Serve until stdin ends. Exit code 1 when the function can't be loaded."""
+    speak(language(os.environ))
     file, name, *options = arguments
     requests, answers = _take_over_pipes()
     try:
@@ -61,13 +63,13 @@ def load(file: Path, name: str) -> tuple[Callable[[Any], Any], bool]:
     sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location(MODULE_NAME, file)
     if spec is None or spec.loader is None:
-        raise NotABot(f"{file.name} is not a Python file")
+        raise NotABot(_("{file} is not a Python file").format(file=file.name))
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE_NAME] = module
     spec.loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
-        raise NotABot(f"{file.name} has no function {name}")
+        raise NotABot(_("{file} has no function {name}").format(file=file.name, name=name))
     return function, wants_text(function)
 
 
@@ -80,7 +82,9 @@ def wants_text(function: Callable[..., Any]) -> bool:
     try:
         signature.bind(None)
     except TypeError as error:
-        raise NotABot(f"{getattr(function, '__name__', 'the function')} can't be called with one argument, the message") from error
+        raise NotABot(
+            _("{function} can't be called with one argument, the message").format(function=getattr(function, "__name__", _("the function")))
+        ) from error
     parameter = next(iter(signature.parameters.values()))
     if parameter.annotation is inspect.Parameter.empty:
         return parameter.name == "text"
@@ -92,7 +96,7 @@ def explain(error: BaseException, file: str) -> str:
     if isinstance(error, NotABot):
         return str(error)
     if isinstance(error, SyntaxError):
-        return f"{error.msg} at {Path(error.filename or file).name}:{error.lineno}"
+        return _("{error} at {file}:{line}").format(error=error.msg, file=Path(error.filename or file).name, line=error.lineno)
     return f"{place(error, file)}: {error}"
 
 
@@ -100,7 +104,11 @@ def place(error: BaseException, file: str) -> str:
     """``ValueError at bot.py:12``: the innermost line of the user's own file, else the innermost line of all."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == file] or frames
-    return f"{type(error).__name__} at {Path(own[-1].filename).name}:{own[-1].lineno}" if own else type(error).__name__
+    return (
+        _("{error} at {file}:{line}").format(error=type(error).__name__, file=Path(own[-1].filename).name, line=own[-1].lineno)
+        if own
+        else type(error).__name__
+    )
 
 
 def _take_over_pipes() -> tuple[TextIO, TextIO]:
@@ -164,13 +172,13 @@ def checked(result: Any) -> str | None:
     if result is None or result == "":
         return None
     if not isinstance(result, str):
-        raise BadReply(f"returned {type(result).__name__} instead of a text or None")
+        raise BadReply(_("returned {kind} instead of a text or None").format(kind=type(result).__name__))
     if len(result) > LONGEST_REPLY:
-        raise BadReply(f"returned a text of {len(result)} characters; WhatsApp takes {LONGEST_REPLY}")
+        raise BadReply(_("returned a text of {length} characters; WhatsApp takes {most}").format(length=len(result), most=LONGEST_REPLY))
     try:
         result.encode()
     except UnicodeEncodeError:
-        raise BadReply("returned a text that is not valid Unicode") from None
+        raise BadReply(_("returned a text that is not valid Unicode")) from None
     return result
 
 

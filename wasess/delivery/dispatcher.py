@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from wasess.core import backoff
 from wasess.delivery.bot import Trouble, Verdict
 from wasess.errors import WasessError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -102,7 +103,7 @@ class Dispatcher:
             with self._work():
                 await parcel.reply(parcel.message.chat, text)
         except WasessError as error:
-            self._tell(Trouble("REPLY_GIVEN_UP", f"a reply could not be sent: {error}", parcel.session, "error"))
+            self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), parcel.session, "error"))
 
     async def _answer(self, parcel: Parcel) -> str | None:
         faults = 0
@@ -159,11 +160,14 @@ class Dispatcher:
 
 def _trouble(parcel: Parcel, outcome: Outcome, faults: int) -> Trouble:
     what = {
-        Verdict.RAISED: "the bot failed on a message",
-        Verdict.STUCK: "the bot took too long over a message and was started again",
-        Verdict.DIED: "the bot's process ended over a message",
+        Verdict.RAISED: _("the bot failed on a message"),
+        Verdict.STUCK: _("the bot took too long over a message and was started again"),
+        Verdict.DIED: _("the bot's process ended over a message"),
     }[outcome.verdict]
     if faults < TRIES:
-        return Trouble(f"BOT_{outcome.verdict.name}", f"{what} ({outcome.detail}); trying it again", parcel.session)
-    sentence = f"{what} ({outcome.detail}); gave up on message {parcel.message.id} after {TRIES} tries"
+        again = _("{what} ({detail}); trying it again").format(what=what, detail=outcome.detail)
+        return Trouble(f"BOT_{outcome.verdict.name}", again, parcel.session)
+    sentence = _("{what} ({detail}); gave up on message {message} after {tries} tries").format(
+        what=what, detail=outcome.detail, message=parcel.message.id, tries=TRIES
+    )
     return Trouble("BOT_GAVE_UP", sentence, parcel.session, "error")

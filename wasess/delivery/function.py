@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from wasess.core import backoff
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.errors import UsageError
+from wasess.words import _, mark, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ DEADLINE = 60.0  # for one message
 START_DEADLINE = 60.0  # for importing the user's file
 ENDS_WITHIN = 2.0  # after it has closed its pipe
 LONGEST_LINE = 16 * 1024 * 1024
-HINT = "Use --bot FILE.py:FUNCTION, a function that takes a message and returns the reply."
+HINT = mark("Use --bot FILE.py:FUNCTION, a function that takes a message and returns the reply.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +62,28 @@ def validate_bot(text: str) -> BotSpec:
     """Read ``FILE.py:FUNCTION`` and load the function once, in a process of its own. Raises `errors.UsageError` with what is wrong."""
     file, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
-        raise UsageError(f"The bot {text!r} is not of the form FILE.py:FUNCTION.", hint=HINT)
+        raise UsageError(_("The bot {bot!r} is not of the form FILE.py:FUNCTION.").format(bot=text), hint=_(HINT))
     spec = BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
-        raise UsageError(f"The bot's file {file} does not exist.", hint=HINT)
+        raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
     try:
         check = subprocess.run(
-            spec.command("--check"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=START_DEADLINE, check=False
+            spec.command("--check"),
+            env=told(os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=START_DEADLINE,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UsageError(f"The bot {file} was not loaded within {START_DEADLINE:.0f} s.", hint=HINT) from None
+        raise UsageError(
+            _("The bot {file} was not loaded within {seconds:.0f} s.").format(file=file, seconds=START_DEADLINE), hint=_(HINT)
+        ) from None
     answer = _decode(check.stdout.partition(b"\n")[0])
     if not answer.get("ready"):
-        raise UsageError(f"The bot can't be loaded: {answer.get('failed') or _ending(check.returncode)}.", hint=HINT)
+        raise UsageError(
+            _("The bot can't be loaded: {problem}.").format(problem=answer.get("failed") or _ending(check.returncode)), hint=_(HINT)
+        )
     return spec
 
 
@@ -116,7 +127,9 @@ class FunctionBot:
     def _complain(self, failure: str) -> None:
         """Tell why the process does not start; the same failure once."""
         if failure and failure != self._failure:
-            self._tell(Trouble("BOT_BROKEN", f"the bot can't be started: {failure}; messages wait", level="error"))
+            self._tell(
+                Trouble("BOT_BROKEN", _("the bot can't be started: {failure}; messages wait").format(failure=failure), level="error")
+            )
         self._failure = failure
 
 
@@ -136,6 +149,7 @@ class _Child:
         """Start the process and wait until it is ready, or has ended."""
         process = await asyncio.create_subprocess_exec(
             *spec.command(),
+            env=told(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             limit=LONGEST_LINE,
@@ -150,7 +164,7 @@ class _Child:
         return child
 
     async def _await_ready(self) -> None:
-        answer: dict[str, Any] = {"failed": f"not loaded within {START_DEADLINE:.0f} s"}
+        answer: dict[str, Any] = {"failed": _("not loaded within {seconds:.0f} s").format(seconds=START_DEADLINE)}
         with suppress(TimeoutError):
             async with asyncio.timeout(START_DEADLINE):
                 answer = _decode(await self._line())
@@ -176,7 +190,7 @@ class _Child:
             return answer.result()
         self._settle(Outcome(Verdict.RESTARTED))
         await self.end()
-        return Outcome(Verdict.STUCK, detail=f"no answer in {deadline:.0f} s")
+        return Outcome(Verdict.STUCK, detail=_("no answer in {seconds:.0f} s").format(seconds=deadline))
 
     async def end(self) -> None:
         self.ended = True
@@ -244,5 +258,5 @@ def _decode(line: bytes) -> dict[str, Any]:
 
 def _ending(code: int | None) -> str:
     if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with exit code {code}"
+        return _("its process was ended by {signal}").format(signal=signal.Signals(-code).name)
+    return _("its process ended with exit code {code}").format(code=code)

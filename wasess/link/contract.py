@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from wasess.errors import SandboxError
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT_KEY_SIZE = 32
-HINT = "Start a stand-in with `wasess sandbox serve`, or correct the file."
+HINT = mark("Start a stand-in with `wasess sandbox serve`, or correct the file.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,19 @@ class Contract:
         try:
             fields = json.loads(path.read_bytes())
         except OSError as error:
-            raise SandboxError(f"The sandbox contract {path} can't be read: {error.strerror}.", hint=HINT) from error
+            raise SandboxError(
+                _("The sandbox contract {path} can't be read: {problem}.").format(path=path, problem=error.strerror), hint=_(HINT)
+            ) from error
         except ValueError as error:
-            raise SandboxError(f"The sandbox contract {path} is not JSON: {error}.", hint=HINT) from error
+            raise SandboxError(
+                _("The sandbox contract {path} is not JSON: {error}.").format(path=path, error=error), hint=_(HINT)
+            ) from error
         if not isinstance(fields, dict):
-            raise SandboxError(f"The sandbox contract {path} must be a JSON object.", hint=HINT)
+            raise SandboxError(_("The sandbox contract {path} must be a JSON object.").format(path=path), hint=_(HINT))
         try:
             return _read(fields, path.absolute().parent)
         except ValueError as error:
-            raise SandboxError(f"The sandbox contract {path} is wrong: {error}.", hint=HINT) from error
+            raise SandboxError(_("The sandbox contract {path} is wrong: {error}.").format(path=path, error=error), hint=_(HINT)) from error
 
     def proxy_for(self, user: str) -> str:
         """Return the proxy URL that tells the stand-in which session dials: the user id is the proxy's user name."""
@@ -59,7 +64,7 @@ class Contract:
 def _read(fields: dict[str, Any], folder: Path) -> Contract:
     ca_file = folder / _text(fields, "ca_file")
     if not ca_file.is_file():
-        raise ValueError(f"ca_file {ca_file} does not exist")
+        raise ValueError(_("ca_file {ca_file} does not exist").format(ca_file=ca_file))
     return Contract(
         proxy=_loopback(_text(fields, "proxy")),
         ca_file=ca_file,
@@ -72,7 +77,7 @@ def _read(fields: dict[str, Any], folder: Path) -> Contract:
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a text" if name in fields else f"{name} is missing")
+        raise ValueError(_("{name} must be a text").format(name=name) if name in fields else _("{name} is missing").format(name=name))
     return value
 
 
@@ -82,7 +87,7 @@ def _key(text: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != ROOT_KEY_SIZE:
-        raise ValueError("root_key must be 64 hex digits")
+        raise ValueError(_("root_key must be 64 hex digits"))
     return key
 
 
@@ -97,9 +102,9 @@ def _loopback(proxy: str) -> str:
         if url.scheme != "http" or url.username is not None or url.path not in {"", "/"} or url.query or url.fragment:
             port = None
     if not host or not port:
-        raise ValueError("proxy must look like http://127.0.0.1:PORT")
+        raise ValueError(_("proxy must look like http://127.0.0.1:PORT"))
     if host != "localhost" and not _is_loopback(host):
-        raise ValueError(f"the proxy's host must be this machine (127.0.0.1), not {host}")
+        raise ValueError(_("the proxy's host must be this machine (127.0.0.1), not {host}").format(host=host))
     return proxy.removesuffix("/")
 
 

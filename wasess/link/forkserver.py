@@ -26,6 +26,7 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from wasess.link import worker
+from wasess.words import language, speak
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +141,7 @@ def _tell(channel: socket.socket, message: dict[str, Any], descriptors: Sequence
 def main(descriptor: int) -> None:
     """Serve on an inherited socket."""
     os.umask(0o077)
+    speak(language(os.environ))
     gc.disable()  # a collection would write to pages that the workers share; nothing here makes cycles
     gc.freeze()
     with socket.socket(fileno=descriptor) as channel:

@@ -20,6 +20,7 @@ from wasess.link.requests import pair_phone_request, read_code, read_probed, rea
 from wasess.link.vitals import look
 from wasess.store.device import NoRoom
 from wasess.store.sessions import Home
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 STOPS_WITHIN = 5.0
 # Longer than the library's own limit for a send, 75 s.
 ANSWERS_WITHIN = 90.0
-NO_DEVICE = "there is no device in device.db"
+NO_DEVICE = mark("there is no device in device.db")
 # Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
 MAX_UNREAD = 1000
 
@@ -134,7 +135,7 @@ class _Worker:
         self._read_output()  # what the library said about this message was written before its answer
         unencrypted = self._output.unencrypted.pop(sent, "")
         if unencrypted and not to.endswith("@g.us"):  # in a group it is one member of many
-            raise WorkerFailed(f"The message could not be encrypted for its recipient: {redact(unencrypted)}.")
+            raise WorkerFailed(_("The message could not be encrypted for its recipient: {detail}.").format(detail=redact(unencrypted)))
         return sent
 
     async def probe(self) -> None:
@@ -253,14 +254,14 @@ class _Worker:
         self._asked[number] = asked
         try:
             if self.over.done() or self._stopping:
-                raise WorkerFailed("The session is not running.")
+                raise WorkerFailed(_("The session is not running."))
             await self._write(pack(word, *fields, number=number))
             async with asyncio.timeout(ANSWERS_WITHIN):
                 return await asked
         except TimeoutError as error:
-            raise WorkerFailed(f"WhatsApp did not answer within {ANSWERS_WITHIN:.0f} s.") from error
+            raise WorkerFailed(_("WhatsApp did not answer within {seconds:.0f} s.").format(seconds=ANSWERS_WITHIN)) from error
         except OSError as error:
-            raise WorkerFailed("The session ended before it could answer.") from error
+            raise WorkerFailed(_("The session ended before it could answer.")) from error
         finally:
             self._asked.pop(number, None)
 
@@ -278,7 +279,7 @@ class _Worker:
         cause, detail = self._cause(status)
         for asked in self._asked.values():
             if not asked.done():
-                asked.set_exception(WorkerFailed("The session ended before it could answer."))
+                asked.set_exception(WorkerFailed(_("The session ended before it could answer.")))
         self._loop.remove_reader(self._control)
         self._loop.remove_reader(self._wake)
         self._loop.remove_reader(self._output.descriptor)
@@ -295,10 +296,10 @@ class _Worker:
             return "stopped", ""
         said = self._last_word[1] if self._last_word else self._output.last_words
         if status is None:
-            return "crashed", said or "the fork server was gone, too"
+            return "crashed", said or _("the fork server was gone, too")
         if status < 0:
-            return "crashed", ": ".join(filter(None, (f"signal {_signal_name(-status)}", said)))
-        return "crashed", said or f"exit status {status}"
+            return "crashed", ": ".join(filter(None, (_("signal {signal}").format(signal=_signal_name(-status)), said)))
+        return "crashed", said or _("exit status {status}").format(status=status)
 
 
 async def _start(nursery: Nursery, order: dict[str, Any]) -> _Worker:
@@ -333,7 +334,7 @@ def _obstacle(spec: LinkSpec) -> tuple[str, str]:
     except WasessError as error:
         cause = "disk-full" if isinstance(error, NoRoom) else "database" if isinstance(error, StoreError) else "no-device"
         return cause, str(error)
-    return ("no-device" if lost == NO_DEVICE else "database" if lost else ""), lost
+    return ("no-device" if lost == NO_DEVICE else "database" if lost else ""), _(lost)
 
 
 def _signal_name(number: int) -> str:

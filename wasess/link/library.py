@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 
 from wasess.errors import WorkerFailed
+from wasess.words import _
 
 EXPECTED_VERSION = "0.5.2"
 
@@ -68,10 +69,12 @@ class Library:
                 function = getattr(self._go, name)
                 function.restype, function.argtypes = result, arguments
         except (OSError, AttributeError) as error:
-            raise WorkerFailed(f"neonize's library can't be loaded: {error}.") from error
+            raise WorkerFailed(_("neonize's library can't be loaded: {error}.").format(error=error)) from error
         version = self._text(self._go.GetVersion())
         if version != EXPECTED_VERSION:
-            raise WorkerFailed(f"neonize's library says version {version!r}; wasess needs {EXPECTED_VERSION}.")
+            raise WorkerFailed(
+                _("neonize's library says version {version!r}; wasess needs {needed}.").format(version=version, needed=EXPECTED_VERSION)
+            )
         self._path = path
 
     def pin_root_key(self, key: bytes) -> None:
@@ -86,7 +89,11 @@ class Library:
             for at in _occurrences(ctypes.string_at(start, end - start), PINNED_ROOT_KEY)
         ]
         if len(found) != 1 or len(key) != len(PINNED_ROOT_KEY):
-            raise WorkerFailed(f"The pinned root key was found {len(found)} times in neonize's library, not once; nothing was changed.")
+            raise WorkerFailed(
+                _("The pinned root key was found {times} times in neonize's library, not once; nothing was changed.").format(
+                    times=len(found)
+                )
+            )
         ctypes.memmove(found[0], key, len(key))
 
     def run(self, database: str, *, new_device: bool, properties: bytes, events: bytes, proxy: str, callbacks: tuple[object, ...]) -> str:

@@ -17,6 +17,7 @@ import wasess
 from wasess.errors import WorkerFailed
 from wasess.link import wheel
 from wasess.link.forkserver import MESSAGE_SIZE
+from wasess.words import _, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,12 +47,12 @@ LIBRARY_SETTINGS = {"NEONIZE_BOT_TAG": "off"}
 
 
 def environment(ours: Mapping[str, str], contract: Contract | None) -> dict[str, str]:
-    """The workers' environment, complete at exec: Go reads nothing that is set later."""
+    """The workers' environment, complete at exec: Go reads nothing that is set later. They speak our language."""
     kept = KEPT if contract else (*KEPT, *KEPT_OUTSIDE_A_SANDBOX)
     found = {name: ours[name] for name in kept if name in ours}
     if contract:
         found["SSL_CERT_FILE"] = str(contract.ca_file)
-    return {**found, **GO_SETTINGS, **LIBRARY_SETTINGS}
+    return told(found) | GO_SETTINGS | LIBRARY_SETTINGS
 
 
 class Child:
@@ -122,7 +123,7 @@ class Nursery:
                 )
             except OSError as error:
                 ours.close()
-                raise WorkerFailed(f"The fork server can't be started: {error}.") from error
+                raise WorkerFailed(_("The fork server can't be started: {error}.").format(error=error)) from error
         ours.setblocking(False)  # noqa: FBT003 - the socket's own signature
         return cls(library, process, ours)
 
@@ -138,9 +139,9 @@ class Nursery:
             async with asyncio.timeout(FORKS_WITHIN):
                 return await asked
         except TimeoutError as error:
-            raise WorkerFailed("The fork server does not answer.") from error
+            raise WorkerFailed(_("The fork server does not answer.")) from error
         except OSError as error:
-            raise WorkerFailed(f"The fork server can't be reached: {error}.") from error
+            raise WorkerFailed(_("The fork server can't be reached: {error}.").format(error=error)) from error
         finally:
             self._asked.pop(number, None)
 

@@ -7,6 +7,7 @@ import re
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link import protobuf
 from wasess.link.redact import redact
+from wasess.words import _
 
 SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
 
@@ -27,9 +28,14 @@ def send_request(to: str, text: str) -> tuple[bytes, bytes]:
     """Return the recipient (neonize.JID) and the message (WAWebProtobufsE2E.Message). Raises `errors.UsageError` on a bad address or a long text."""
     match = _ADDRESS.fullmatch(to)
     if not match or match["server"] not in SERVERS:
-        raise UsageError(f"{redact(to)!r} is not a WhatsApp address.", hint="Write it like 491701234567@s.whatsapp.net.")
+        raise UsageError(
+            _("{address!r} is not a WhatsApp address.").format(address=redact(to)), hint=_("Write it like 491701234567@s.whatsapp.net.")
+        )
     if len(text) > MAX_TEXT:
-        raise UsageError(f"The text has {len(text)} characters; WhatsApp takes {MAX_TEXT}.", hint="Send it in parts.")
+        raise UsageError(
+            _("The text has {length} characters; WhatsApp takes {most}.").format(length=len(text), most=MAX_TEXT),
+            hint=_("Send it in parts."),
+        )
     jid = protobuf.neonize().JID(User=match["user"], RawAgent=0, Device=0, Integrator=0, Server=match["server"])
     return jid.SerializeToString(), protobuf.e2e().Message(conversation=text).SerializeToString()
 
@@ -38,14 +44,14 @@ def read_sent(answer: bytes) -> str:
     """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason."""
     found = protobuf.neonize().SendMessageReturnFunction.FromString(answer)
     if found.Error or not found.SendResponse.ID:
-        raise WorkerFailed(f"The message was not sent: {redact(found.Error or 'the library returned no id')}.")
+        raise WorkerFailed(_("The message was not sent: {detail}.").format(detail=redact(found.Error or "the library returned no id")))
     return str(found.SendResponse.ID)
 
 
 def pair_phone_request(phone: str) -> bytes:
     """Return neonize.PairPhoneParams. Raises `errors.UsageError` unless ``phone`` is an international number in digits."""
     if not _PHONE.fullmatch(phone):
-        raise UsageError("The phone number must be international and digits only.", hint="Write it like 491701234567.")
+        raise UsageError(_("The phone number must be international and digits only."), hint=_("Write it like 491701234567."))
     parameters = protobuf.neonize().PairPhoneParams(
         phone=phone, showPushNotification=True, clientType=PAIRING_CLIENT, clientDisplayName=PAIRING_DISPLAY
     )
@@ -56,7 +62,7 @@ def read_code(answer: bytes) -> str:
     """Return the pairing code as the phone wants it: ``ABCD-EFGH``. Raises `errors.WorkerFailed`."""
     found = protobuf.neonize().PairPhoneReturnFunction.FromString(answer)
     if found.Error or not found.Code:
-        raise WorkerFailed(f"WhatsApp gave no pairing code: {redact(found.Error or 'the library returned none')}.")
+        raise WorkerFailed(_("WhatsApp gave no pairing code: {detail}.").format(detail=redact(found.Error or "the library returned none")))
     return str(found.Code)
 
 
@@ -64,4 +70,4 @@ def read_probed(answer: bytes) -> None:
     """Return when the server has answered `Library.blocklist`, be it with a refusal. Raises `errors.WorkerFailed` when it has not."""
     found = protobuf.neonize().GetBlocklistReturnFunction.FromString(answer)
     if found.Error and not found.Error.startswith(_ANSWERED):
-        raise WorkerFailed(f"WhatsApp did not answer: {redact(found.Error)}.")
+        raise WorkerFailed(_("WhatsApp did not answer: {detail}.").format(detail=redact(found.Error)))

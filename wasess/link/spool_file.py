@@ -16,6 +16,8 @@ import errno
 import os
 import resource
 
+from wasess.words import _
+
 EVENTS = 128
 SMALLEST, LARGEST = 8 * 1024, 64 * 1024
 STEP = 64 * 1024
@@ -60,10 +62,12 @@ class SpoolFile:
     def reserve(self) -> bool:
         """Take room; False when it can't be had. True without any where the file system does not know how. Raises `OSError`."""
         end = self._end + self._needed + STEP
-        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         number = errno.EFBIG if resource.RLIM_INFINITY != limit < end else self._take(end)
         if number in _FULL:
-            self.full = f"no room for {self._needed // 1024} KiB of events that may still come: {os.strerror(number)}"
+            self.full = _("no room for {size} KiB of events that may still come: {problem}").format(
+                size=self._needed // 1024, problem=os.strerror(number)
+            )
         elif number and number not in _NOT_THERE:
             raise OSError(number, os.strerror(number))
         else:

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from wasess.errors import UnsupportedPlatform, WorkerFailed
+from wasess.words import _, mark
 
 VERSION = "0.5.2"
-REINSTALL = f"Install it again: pip install --force-reinstall neonize=={VERSION}"
+REINSTALL = mark("Install it again: pip install --force-reinstall neonize=={version}")
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -24,7 +25,7 @@ def folder() -> Path:
     """Return neonize's package folder. Raises `errors.WorkerFailed` when it is not installed."""
     spec = importlib.util.find_spec("neonize")
     if spec is None or not spec.submodule_search_locations:
-        raise WorkerFailed("neonize, the WhatsApp library, is not installed.", hint=REINSTALL)
+        raise WorkerFailed(_("neonize, the WhatsApp library, is not installed."), hint=_(REINSTALL).format(version=VERSION))
     return Path(next(iter(spec.submodule_search_locations)))
 
 
@@ -36,13 +37,18 @@ def library() -> Path:
     system, machine = sys.platform, platform.machine().lower()
     if system != "linux" or machine not in MACHINES:
         raise UnsupportedPlatform(
-            f"wasess runs on Linux on x86_64 and aarch64; this is {platform.system()} on {machine or 'an unknown machine'}.",
-            hint="Use a Linux machine, a container or a virtual machine.",
+            _("wasess runs on Linux on x86_64 and aarch64; this is {system} on {machine}.").format(
+                system=platform.system(), machine=machine or _("an unknown machine")
+            ),
+            hint=_("Use a Linux machine, a container or a virtual machine."),
         )
     path = folder() / f"neonize-linux-{MACHINES[machine]}.so"
     if not path.is_file():
         raise UnsupportedPlatform(
-            f"neonize is installed without its library for this machine ({path.name}); there is none for Alpine (musl).", hint=REINSTALL
+            _("neonize is installed without its library for this machine ({file}); there is none for Alpine (musl).").format(
+                file=path.name
+            ),
+            hint=_(REINSTALL).format(version=VERSION),
         )
     return path.resolve()  # as /proc/self/maps will name it
 
@@ -54,10 +60,16 @@ def verify(path: Path) -> None:
     """
     distribution = importlib.metadata.distribution("neonize")
     if distribution.version != VERSION:
-        raise WorkerFailed(f"neonize {distribution.version} is installed; wasess is measured on {VERSION}.", hint=REINSTALL)
+        raise WorkerFailed(
+            _("neonize {found} is installed; wasess is measured on {version}.").format(found=distribution.version, version=VERSION),
+            hint=_(REINSTALL).format(version=VERSION),
+        )
     recorded = [file.hash.value for file in distribution.files or () if file.name == path.name and file.hash and file.hash.mode == "sha256"]
     if recorded != [digest(path)]:
-        raise WorkerFailed(f"{path} is not the library that neonize {VERSION} was published with; it was not loaded.", hint=REINSTALL)
+        raise WorkerFailed(
+            _("{path} is not the library that neonize {version} was published with; it was not loaded.").format(path=path, version=VERSION),
+            hint=_(REINSTALL).format(version=VERSION),
+        )
 
 
 def digest(path: Path) -> str:

@@ -41,6 +41,7 @@ from wasess.link.spool_file import SpoolFile
 from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS, PAIRING_OVER
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
+from wasess.words import _
 
 # A predecessor may take DRAIN_DEADLINE to leave.
 LOCK_WAIT = 5.0
@@ -181,7 +182,7 @@ class Worker:
                 if not has_room:
                     self._leave("disk-full", spool.full)  # while there is room for what comes out
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
-                self.end("crashed", f"the spool can't be written: {error}")
+                self.end("crashed", _("the spool can't be written: {error}").format(error=error))
             if unsynced.locked():
                 unsynced.release()
             pulse.handing_over_since = 0.0
@@ -191,7 +192,7 @@ class Worker:
     def _on_qr(self, _uuid: int, text: int) -> None:
         self._called = True
         if self._order["mode"] == "run":
-            self.end("no-device", "the library asked for a QR code to be scanned")
+            self.end("no-device", _("the library asked for a QR code to be scanned"))
         self._tell(Word.QR, ctypes.string_at(text))
 
     def _on_login(self, _uuid: int, text: int) -> None:
@@ -243,7 +244,7 @@ class Worker:
         ready = self._poll.poll(self._pulse.wait(timeout, time.monotonic()))
         if words := self._pulse.words(time.monotonic(), up=self._events > 0):
             self._tell(Word.BEAT, *words)
-        for descriptor, _ in ready:
+        for descriptor, _happened in ready:
             if descriptor != self._control.fileno():
                 self._draining = "ended by SIGTERM"
                 return []
@@ -260,7 +261,7 @@ class Worker:
         library, answer, problem = self._loaded(), b"", ""
         try:
             if not (self._called or self._events):  # the library still writes its maps, and they have no lock
-                problem = "the session is not up yet"
+                problem = _("the session is not up yet")
             elif call.word == Word.SEND:
                 answer = library.send_message(*call.fields)
             elif call.word == Word.PAIR_PHONE:
@@ -270,7 +271,7 @@ class Worker:
             elif call.word in {Word.PROBE, Word.PRESENCE}:
                 answer, problem = self._small_request(call)
             else:
-                problem = f"the worker does not know the word {call.word}"
+                problem = _("the worker does not know the word {word}").format(word=call.word)
         except BaseException as error:  # noqa: BLE001 - goes to whoever asked
             problem = f"{type(error).__name__}: {error}"
         self._tell(Word.RESULT, answer, problem.encode(errors="replace"), number=call.number)
@@ -278,7 +279,7 @@ class Worker:
     def _small_request(self, call: Call) -> tuple[bytes, str]:
         library = self._loaded()
         if not self._small.acquire(blocking=False):
-            return b"", f"{MAX_SMALL} requests are still without an answer"
+            return b"", _("{count} requests are still without an answer").format(count=MAX_SMALL)
         try:
             return (library.blocklist(), "") if call.word == Word.PROBE else (b"", library.send_presence(*call.fields))
         finally:
@@ -334,7 +335,7 @@ def main(order: dict[str, Any], control: socket.socket, wake: int) -> NoReturn:
         _limit_files(order["files"])
         os.chdir(order["folder"])
     except OSError as error:
-        worker.end("crashed", f"the session's folder can't be used: {error}")
+        worker.end("crashed", _("the session's folder can't be used: {error}").format(error=error))
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     worker.run()
 
