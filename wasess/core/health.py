@@ -14,6 +14,7 @@ HEALTHY = 0
 
 _BY_REASON = {
     reasons.DISK_FULL.code: 3,
+    reasons.UNPROVEN.code: 3,
     reasons.DATABASE_LOST.code: 4,
     reasons.DATABASE_DAMAGED.code: 4,
     reasons.LOGGED_OUT.code: 4,

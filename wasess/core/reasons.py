@@ -58,6 +58,9 @@ LINE_LOST = Reason("LINE_LOST", "the connection looks dead; asking WhatsApp")
 STREAM_ERROR = Reason("STREAM_ERROR", "WhatsApp reported a fault of the connection; asking it whether it still stands")
 WOKE = Reason("WOKE", "this machine or the manager stood still for a while; asking WhatsApp")
 ANSWERED = Reason("ANSWERED", "WhatsApp answered; the connection is good")
+UNPROVEN = Reason(
+    "UNPROVEN", "online, but WhatsApp was not heard of for too long", "Prove the connection: `wasess reconnect {user}`.", level="warning"
+)
 
 # What the session runs on.
 WORKER_LOST = Reason("WORKER_LOST", "the session's process ended unexpectedly; starting it again", level="warning")
