@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasess.errors import AlreadyLinked, DeviceDamaged
 from wasess.store.device import DEVICE_NAME, SIDE_FILES
+from wasess.words import _
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +65,13 @@ def _unlinked(session: Session) -> bool:
         found = session.credentials()
     except DeviceDamaged as error:
         raise DeviceDamaged(
-            str(error), hint=f"to link again, keeping the damaged file aside: wasess connect {session.user} --force"
+            str(error), hint=_("to link again, keeping the damaged file aside: wasess connect {user} --force").format(user=session.user)
         ) from error
     if found.device:
-        sentence = f"{session.user} is linked already (phone {shortened(found.device.phone)})"
+        sentence = _("{user} is linked already (phone {phone})").format(user=session.user, phone=shortened(found.device.phone))
         raise AlreadyLinked(
-            sentence, hint=f"wasess serve; to link again, keeping the old credentials: wasess connect {session.user} --force"
+            sentence,
+            hint=_("wasess serve; to link again, keeping the old credentials: wasess connect {user} --force").format(user=session.user),
         )
     return found.unlinked
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from wasess.cli.qr import Matrix, framed, png
 from wasess.errors import UsageError
 from wasess.store.atomic import write_atomic
+from wasess.words import _
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +18,12 @@ class CodeFiles:
 
     def __init__(self, picture: Path | None, camera: Path | None) -> None:
         if picture and picture.exists():
-            raise UsageError(f"{picture} exists already; nothing was overwritten", hint="name another file, or remove this one")
+            raise UsageError(
+                _("{picture} exists already; nothing was overwritten").format(picture=picture),
+                hint=_("name another file, or remove this one"),
+            )
         if picture and not picture.absolute().parent.is_dir():
-            raise UsageError(f"the folder of {picture} does not exist", hint="make it, or name another file")
+            raise UsageError(_("the folder of {picture} does not exist").format(picture=picture), hint=_("make it, or name another file"))
         self._picture = picture
         self._camera = camera
 

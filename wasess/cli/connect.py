@@ -28,6 +28,7 @@ from wasess.core.states import State
 from wasess.errors import Degraded, Interrupted, UsageError, WasessError
 from wasess.store.records import Change, SessionRecord
 from wasess.store.sessions import Home
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from wasess.store.device import Device
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = 180  # the six codes live 160 s
 # NEONIZE.md 2: accounts that WhatsApp distrusts lose a new device 10 to 15 s after the pairing.
-ON_PROBATION = "for a minute it is on probation: WhatsApp takes some links back right away"
+ON_PROBATION = mark("for a minute it is on probation: WhatsApp takes some links back right away")
 TAKEN_OVER_WITHIN = 5.0
 LOOKS_EVERY = 0.05
 
@@ -75,11 +76,13 @@ def connect(
     """
     request = Request(user, phone_digits(phone), png, timeout, force)
     if phone and png:
-        raise UsageError("--phone and --png exclude each other: a code to type is no picture", hint=f"wasess connect {user} --phone NUMBER")
+        raise UsageError(
+            _("--phone and --png exclude each other: a code to type is no picture"), hint=f"wasess connect {user} --phone NUMBER"
+        )
     try:
         result = asyncio.run(link_session(Home(home), realm(sandbox), request))
     except asyncio.CancelledError:
-        raise Interrupted("stopped by a signal") from None
+        raise Interrupted(_("stopped by a signal")) from None
     return emit(result, as_json=json)
 
 
@@ -87,7 +90,10 @@ def phone_digits(text: str) -> str:
     """An international number without its decoration. Raises `UsageError` for what can't be one."""
     digits = re.sub(r"[\s()./+-]", "", text)
     if text and not re.fullmatch(r"[1-9][0-9]{6,14}", digits):
-        raise UsageError(f"{text!r} is no international phone number", hint="country code first, no leading 0: --phone +49 170 1234567")
+        raise UsageError(
+            _("{text!r} is no international phone number").format(text=text),
+            hint=_("country code first, no leading 0: --phone +49 170 1234567"),
+        )
     return digits
 
 
@@ -130,7 +136,9 @@ def _remember(before: Before) -> Device:
     session, now = before.session, time.time()
     device = session.device()
     if device is None:
-        raise Degraded(f"{session.user} was linked, but its credentials are not on the disk", hint=f"wasess connect {session.user}")
+        raise Degraded(
+            _("{user} was linked, but its credentials are not on the disk").format(user=session.user), hint=f"wasess connect {session.user}"
+        )
     old = before.record or SessionRecord(session.user, now, State.NEW, NEVER_STARTED.code, now)
     linked = replace(old, state=State.NEW, reason_code=NEVER_STARTED.code, since=now, paired_at=now, jid=device.jid, lid=device.lid)
     session.record.save(linked)
@@ -139,14 +147,18 @@ def _remember(before: Before) -> Device:
 
 
 async def _linked(home: Home, session: Session, device: Device) -> Result:
-    sentence = f"{session.user} is linked (phone {shortened(device.phone)})"
+    sentence = _("{user} is linked (phone {phone})").format(user=session.user, phone=shortened(device.phone))
     data = {"user": session.user, "linked": True, "phone": shortened(device.phone)}
     manager = home.lock_holder()
     if manager is None:
-        return Result({**data, "taken_over": False}, (sentence, ON_PROBATION), hint="wasess serve")
+        return Result({**data, "taken_over": False}, (sentence, _(ON_PROBATION)), hint="wasess serve")
     taken = await _taken_over(session)
-    after = "has taken it over" if taken else "has not taken it over yet; it will, or says why not"
-    return Result({**data, "taken_over": taken}, (sentence, f"the running manager (process {manager.pid}) {after}", ON_PROBATION))
+    after = (
+        _("the running manager (process {pid}) has taken it over")
+        if taken
+        else _("the running manager (process {pid}) has not taken it over yet; it will, or says why not")
+    )
+    return Result({**data, "taken_over": taken}, (sentence, after.format(pid=manager.pid), _(ON_PROBATION)))
 
 
 async def _taken_over(session: Session) -> bool:

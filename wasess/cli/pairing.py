@@ -22,6 +22,7 @@ from wasess import errors
 from wasess.cli import refusals
 from wasess.core import events
 from wasess.link.port import LinkSignal
+from wasess.words import _
 
 CODES = 6  # refs in one <pair-device>; PROTOCOL.md 2.2
 FIRST_CODE_LIVES = 60.0  # NEONIZE.md 3.1
@@ -178,7 +179,7 @@ def _new_code(pairing: Pairing, code: str, now: float) -> Step:
 def _event(pairing: Pairing, event: events.Event, now: float) -> Step:
     if isinstance(event, events.Paired) and pairing.phase is not Phase.LOGGING_IN:
         accepted = replace(pairing, phase=Phase.LOGGING_IN, wake_at=now + CONNECTED_WITHIN)
-        return accepted, [Say("the phone has accepted; logging in")]
+        return accepted, [Say(_("the phone has accepted; logging in"))]
     if isinstance(event, events.Connected) and pairing.phase is Phase.LOGGING_IN:
         return pairing, [Finish()]
     error = refusals.in_event(pairing.user, event)
@@ -187,7 +188,7 @@ def _event(pairing: Pairing, event: events.Event, now: float) -> Step:
 
 def _log_line(pairing: Pairing, line: str, now: float) -> Step:
     if "Failed to reconnect after 515" in line:
-        return _log_in_again(pairing, "the first login failed", now)
+        return _log_in_again(pairing, _("the first login failed"), now)
     if pairing.phase is Phase.LOGGING_IN:
         return pairing, []  # from here on the library reports by events
     error = refusals.in_log_line(pairing.user, line)
@@ -201,7 +202,13 @@ def _fail(pairing: Pairing, error: errors.WasessError) -> Fail:
 
 def _link_ended(pairing: Pairing, cause: str, detail: str, now: float) -> Step:
     if cause == "locked":
-        return pairing, [Fail(errors.Locked(detail or f"another process uses the session {pairing.user}", hint="stop it, then try again"))]
+        return pairing, [
+            Fail(
+                errors.Locked(
+                    detail or _("another process uses the session {user}").format(user=pairing.user), hint=_("stop it, then try again")
+                )
+            )
+        ]
     if cause == "no-device":
         return pairing, [Fail(refusals.taken_back(pairing.user))]
     if pairing.phase is Phase.LOGGING_IN:
@@ -211,7 +218,8 @@ def _link_ended(pairing: Pairing, cause: str, detail: str, now: float) -> Step:
     if cause == "library-returned" and (pairing.phase is Phase.SHOWING or detail.startswith("pairing: ")):
         word = detail.removeprefix("pairing: ")
         return pairing, [Fail(refusals.in_last_word(pairing.user, word) or _codes_ended(pairing, now))]
-    sentence = f"the worker of {pairing.user} ended during the pairing ({cause}{': ' + detail if detail else ''})"
+    why = f"{cause}: {detail}" if detail else cause
+    sentence = _("the worker of {user} ended during the pairing ({why})").format(user=pairing.user, why=why)
     return pairing, [Fail(errors.WorkerFailed(sentence, hint=f"wasess connect {pairing.user}"))]
 
 
@@ -219,36 +227,43 @@ def _dial_again(pairing: Pairing, detail: str, now: float) -> Step:
     if pairing.phase is Phase.DIALING and pairing.dials < len(DIAL_PAUSES):
         pause = DIAL_PAUSES[pairing.dials]
         dialled = replace(pairing, dials=pairing.dials + 1, wake_at=min(now + pause + FIRST_CODE_WITHIN, pairing.give_up_at))
-        return dialled, [Say(f"WhatsApp can't be reached ({detail}); trying again in {pause:.0f} s"), Start("pair", pause)]
-    sentence = f"WhatsApp can't be reached ({detail}); {pairing.dials + 1} attempts failed"
-    return pairing, [Fail(errors.NetworkDown(sentence, hint=f"check the network, then: wasess connect {pairing.user}"))]
+        return dialled, [
+            Say(_("WhatsApp can't be reached ({detail}); trying again in {seconds:.0f} s").format(detail=detail, seconds=pause)),
+            Start("pair", pause),
+        ]
+    sentence = _("WhatsApp can't be reached ({detail}); {attempts} attempts failed").format(detail=detail, attempts=pairing.dials + 1)
+    return pairing, [Fail(errors.NetworkDown(sentence, hint=_("check the network, then: wasess connect {user}").format(user=pairing.user)))]
 
 
 def _log_in_again(pairing: Pairing, why: str, now: float) -> Step:
     """A fresh worker repairs a login that failed after 515 (NEONIZE.md 1.6, Z2). Once."""
     if pairing.logins:
-        sentence = f"{pairing.user} is linked, but the login did not come to an end ({why}); the credentials are kept"
-        hint = f"wasess serve keeps trying; to link again: wasess connect {pairing.user} --force"
+        sentence = _("{user} is linked, but the login did not come to an end ({why}); the credentials are kept").format(
+            user=pairing.user, why=why
+        )
+        hint = _("wasess serve keeps trying; to link again: wasess connect {user} --force").format(user=pairing.user)
         return pairing, [Fail(errors.Degraded(sentence, hint=hint), keep=True)]
     again = replace(pairing, phase=Phase.LOGGING_IN, logins=1, wake_at=now + CONNECTED_WITHIN)
-    return again, [Say(f"{why}; logging in once more"), Start("run")]
+    return again, [Say(_("{why}; logging in once more").format(why=why)), Start("run")]
 
 
 def _time_is_up(pairing: Pairing, now: float) -> Step:
     if pairing.phase is Phase.LOGGING_IN:
-        return _log_in_again(pairing, f"no answer within {CONNECTED_WITHIN:.0f} s", now)
+        return _log_in_again(pairing, _("no answer within {seconds:.0f} s").format(seconds=CONNECTED_WITHIN), now)
     if now >= pairing.give_up_at:
-        sentence = f"no phone was linked within {pairing.timeout:.0f} s"
+        sentence = _("no phone was linked within {seconds:.0f} s").format(seconds=pairing.timeout)
         return pairing, [Fail(errors.PairingFailed(sentence, hint=f"wasess connect {pairing.user} --timeout SECONDS"))]
     if pairing.phase is Phase.SHOWING:
         return pairing, [Fail(_codes_ended(pairing, now))]
-    sentence = f"WhatsApp sent no code within {FIRST_CODE_WITHIN:.0f} s"
-    return pairing, [Fail(errors.NetworkDown(sentence, hint=f"check the network, then: wasess connect {pairing.user}"))]
+    sentence = _("WhatsApp sent no code within {seconds:.0f} s").format(seconds=FIRST_CODE_WITHIN)
+    return pairing, [Fail(errors.NetworkDown(sentence, hint=_("check the network, then: wasess connect {user}").format(user=pairing.user)))]
 
 
 def _codes_ended(pairing: Pairing, now: float) -> errors.WasessError:
     """The library shows no more codes: they are used up, or its connection is gone; it says the same for both."""
     hint = f"wasess connect {pairing.user}"
     if pairing.codes and now >= pairing.code_until - 1:
-        return errors.PairingFailed(f"the codes are used up ({pairing.codes} of {CODES}); no phone has scanned one", hint=hint)
-    return errors.NetworkDown("WhatsApp closed the connection before a phone had scanned a code", hint=hint)
+        return errors.PairingFailed(
+            _("the codes are used up ({number} of {codes}); no phone has scanned one").format(number=pairing.codes, codes=CODES), hint=hint
+        )
+    return errors.NetworkDown(_("WhatsApp closed the connection before a phone had scanned a code"), hint=hint)

@@ -14,6 +14,7 @@ from wasess.cli.pairing import Phase
 from wasess.cli.qr import modules
 from wasess.errors import Interrupted, WorkerFailed
 from wasess.link.port import LinkSpec
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -150,4 +151,5 @@ class PairingRun:
 
     def _interrupted(self) -> str:
         user = self._session.user
-        return f"interrupted; {user} is linked already" if self.accepted else f"interrupted; {user} is as it was before"
+        text = _("interrupted; {user} is linked already") if self.accepted else _("interrupted; {user} is as it was before")
+        return text.format(user=user)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasess import errors
 from wasess.core import events
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,8 @@ def in_event(user: str, event: events.Event) -> errors.WasessError | None:
         case events.TemporaryBan(expires_in=seconds):
             return banned(user, seconds)
         case events.ConnectFailure(reason=reason):
-            sentence = f"WhatsApp refused the first login of {user} ({reason}); the credentials are kept"
-            return errors.PairingFailed(sentence, hint=f"to link again: wasess connect {user} --force")
+            sentence = _("WhatsApp refused the first login of {user} ({reason}); the credentials are kept").format(user=user, reason=reason)
+            return errors.PairingFailed(sentence, hint=_("to link again: wasess connect {user} --force").format(user=user))
         case _:
             refusal = _BARE_EVENTS.get(type(event))
             return refusal(user) if refusal else None
@@ -45,67 +46,75 @@ def in_last_word(user: str, word: str) -> errors.WasessError | None:
 def unfit_answer(user: str, detail: str) -> errors.WasessError:
     """The phone answered, and this side refused the answer; ``detail`` is the library's text."""
     if "HMAC" in detail:
-        sentence = "the phone's answer was not made from this code (its HMAC is wrong); nothing was linked"
+        sentence = _("the phone's answer was not made from this code (its HMAC is wrong); nothing was linked")
     elif "signature" in detail:
-        sentence = "the phone's answer is not signed by the phone it claims to come from; nothing was linked"
+        sentence = _("the phone's answer is not signed by the phone it claims to come from; nothing was linked")
     else:
-        sentence = f"the phone's answer can't be used ({detail}); nothing was linked"
-    return errors.PairingFailed(sentence, hint=f"scan the newest code with the right phone: wasess connect {user}")
+        sentence = _("the phone's answer can't be used ({detail}); nothing was linked").format(detail=detail)
+    return errors.PairingFailed(sentence, hint=_("scan the newest code with the right phone: wasess connect {user}").format(user=user))
 
 
 def dial_problem(detail: str) -> str:
     """What is behind a dial that failed, without the layers of the library it came through."""
-    return _DIAL_LAYERS.sub("", detail) or "no reason given"
+    return _DIAL_LAYERS.sub("", detail) or _("no reason given")
 
 
 def phone_number(user: str, detail: str) -> errors.WasessError:
     """WhatsApp gives no code to type for this number."""
-    sentence = f"WhatsApp gave no code for this phone number ({detail})"
-    hint = f"check the number (country code first, no leading 0), or scan a picture: wasess connect {user}"
+    sentence = _("WhatsApp gave no code for this phone number ({detail})").format(detail=detail)
+    hint = _("check the number (country code first, no leading 0), or scan a picture: wasess connect {user}").format(user=user)
     return errors.PairingFailed(sentence, hint=hint)
 
 
 def passkey(user: str) -> errors.WasessError:
     """The account is behind the passkey gate (PEERS.md 2, complaint 1)."""
-    sentence = (
+    sentence = _(
         "WhatsApp asks this account for a passkey before it links a device; neonize 0.5.2 can't answer that, so no code will work now"
     )
-    hint = f"remove the passkey in WhatsApp (Settings > Account > Passkeys) or wait some days, then: wasess connect {user}"
+    hint = _("remove the passkey in WhatsApp (Settings > Account > Passkeys) or wait some days, then: wasess connect {user}").format(
+        user=user
+    )
     return errors.PasskeyNeeded(sentence, hint=hint)
 
 
 def banned(user: str, seconds: float = 0) -> errors.WasessError:
     """402; ``seconds`` until it ends, 0 when unknown."""
-    until = f" for {seconds / 60:.0f} more minutes" if seconds else ""
-    return errors.Banned(f"WhatsApp has banned this account for a time{until}", hint=f"wait, then: wasess connect {user}")
+    hint = _("wait, then: wasess connect {user}").format(user=user)
+    if not seconds:
+        return errors.Banned(_("WhatsApp has banned this account for a time"), hint=hint)
+    return errors.Banned(
+        _("WhatsApp has banned this account for a time for {minutes:.0f} more minutes").format(minutes=seconds / 60), hint=hint
+    )
 
 
 def taken_back(user: str) -> errors.WasessError:
     """The phone had accepted, and the device row is gone again (401, 403, 406, or device_removed)."""
-    sentence = f"WhatsApp took the link of {user} back right after the phone had accepted it"
-    hint = f"wait a few minutes, look at Linked devices on the phone, then: wasess connect {user}"
+    sentence = _("WhatsApp took the link of {user} back right after the phone had accepted it").format(user=user)
+    hint = _("wait a few minutes, look at Linked devices on the phone, then: wasess connect {user}").format(user=user)
     return errors.LoggedOut(sentence, hint=hint)
 
 
 def _outdated(_user: str) -> errors.WasessError:
-    return errors.Outdated("WhatsApp refuses this version of the client library (405)", hint="pip install --upgrade wasess")
+    return errors.Outdated(_("WhatsApp refuses this version of the client library (405)"), hint="pip install --upgrade wasess")
 
 
 def _replaced(user: str) -> errors.WasessError:
-    sentence = f"another client logged in with the new credentials of {user}"
-    return errors.Replaced(sentence, hint="stop the other client that uses this folder")
+    sentence = _("another client logged in with the new credentials of {user}").format(user=user)
+    return errors.Replaced(sentence, hint=_("stop the other client that uses this folder"))
 
 
 def _unfit_typed_code(user: str) -> errors.WasessError:
-    return errors.PairingFailed("the phone's answer does not fit the typed code", hint=f"wasess connect {user} --phone NUMBER")
+    return errors.PairingFailed(_("the phone's answer does not fit the typed code"), hint=f"wasess connect {user} --phone NUMBER")
 
 
 def _old_phone(_user: str) -> errors.WasessError:
-    return errors.PairingFailed("the phone's WhatsApp is too old to link devices", hint="update WhatsApp on the phone")
+    return errors.PairingFailed(_("the phone's WhatsApp is too old to link devices"), hint=_("update WhatsApp on the phone"))
 
 
 def _unwilling(user: str) -> errors.WasessError:
-    return errors.PairingFailed("WhatsApp refused to begin a pairing", hint=f"wait a few minutes, then: wasess connect {user}")
+    return errors.PairingFailed(
+        _("WhatsApp refused to begin a pairing"), hint=_("wait a few minutes, then: wasess connect {user}").format(user=user)
+    )
 
 
 _BARE_EVENTS: dict[type[events.Event], Callable[[str], errors.WasessError]] = {
@@ -124,7 +133,7 @@ _LOG_LINES: tuple[tuple[tuple[str, ...], Callable[[str], errors.WasessError]], .
 )
 
 _LAST_WORDS: dict[str, Callable[[str], errors.WasessError]] = {
-    "error": lambda user: unfit_answer(user, "the library does not say why"),
+    "error": lambda user: unfit_answer(user, _("the library does not say why")),
     "err-client-outdated": _outdated,
     "err-unexpected-state": _unwilling,
 }

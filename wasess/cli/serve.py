@@ -107,7 +107,7 @@ def serve(
 
 def _presence(text: str) -> Presence:
     if text not in PRESENCES:
-        raise UsageError(f"{text!r} is no presence", hint="--presence normal, or --presence quiet")
+        raise UsageError(_("{text!r} is no presence").format(text=text), hint=_("--presence normal, or --presence quiet"))
     return PRESENCES[text]
 
 
