@@ -146,12 +146,13 @@ class Told:
 class Village(ScriptedHost):
     """A scripted host whose sessions log in by themselves, but for those in ``silent`` and those with an ``ends`` of their own.
 
-    ``fault`` is raised by every start.
+    Those in ``mute`` answer no questions. ``fault`` is raised by every start.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.silent: set[str] = set()
+        self.mute: set[str] = set()
         self.ends: dict[str, str] = {}
         self.all: list[ScriptedLink] = []
         self.fault: Exception | None = None
@@ -161,6 +162,7 @@ class Village(ScriptedHost):
             raise self.fault
         link = await super().start(spec)
         self.all.append(link)
+        link.silent_probe = spec.user in self.mute
         if spec.user in self.ends:
             link.end(self.ends[spec.user])
         elif spec.user not in self.silent:

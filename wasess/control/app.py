@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 class TooLong(UsageError):
     """The request has more bytes than any good one."""
 
+    code = "REQUEST_TOO_LONG"
+
 
 class Repair(msgspec.Struct, forbid_unknown_fields=True):
     """What ``POST /v1/reconnect`` takes."""

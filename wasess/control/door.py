@@ -1,4 +1,4 @@
-"""The door to a running manager. Implemented by `control.client` (over the socket) and by `supervisor.supervisor` (in its own process)."""
+"""The door to a running manager. Implemented by `supervisor.operations`; `control.app` carries it to `control.client`."""
 
 from __future__ import annotations
 

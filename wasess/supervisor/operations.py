@@ -142,8 +142,7 @@ class Operations:
             )
         await keeper.logout()
         async with self._supervisor.aside(user):
-            kept = await asyncio.to_thread(_set_aside, session, self._now())
-        return kept
+            return await asyncio.to_thread(_set_aside, session, self._now())
 
     async def rename(self, user: str, name: str) -> None:
         """See `control.door.Manager`."""
