@@ -139,7 +139,7 @@ class ChosenSessions(Home):
 def _require_sessions(home: Home, users: tuple[str, ...]) -> None:
     for user in users:
         if not home.session(user).exists():
-            raise NotLinked(f"there is no session {user} in {home.path}", hint=f"wasess connect {user}")
+            raise NotLinked(_("there is no session {user} in {home}").format(user=user, home=home.path), hint=f"wasess connect {user}")
 
 
 def log_file(settings: Settings, people: TextIO) -> LogFile:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from wasess.cli.result import failure_envelope, success_envelope
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,7 @@ def emit(result: Result, *, as_json: bool) -> int:
     if result.table:
         _table(result.table)
     sys.stdout.flush()
-    if result.hint:
-        sys.stderr.write(f"  next: {result.hint}\n")
+    _suggest(result.hint)
     return result.exit_code
 
 
@@ -45,11 +45,17 @@ def complain(failure: Failure, *, as_json: bool) -> int:
     if as_json:
         _document(failure_envelope(failure))
         return failure.exit_code
-    label = "\x1b[31merror:\x1b[0m" if colourful(sys.stderr) else "error:"
+    word = _("error:")
+    label = f"\x1b[31m{word}\x1b[0m" if colourful(sys.stderr) else word
     sys.stderr.write(f"{label} {failure.message}\n")
-    if failure.hint:
-        sys.stderr.write(f"  next: {failure.hint}\n")
+    _suggest(failure.hint)
     return failure.exit_code
+
+
+def _suggest(hint: str) -> None:
+    """The next thing to do, if there is one."""
+    if hint:
+        sys.stderr.write(_("  next: {hint}").format(hint=hint) + "\n")
 
 
 def _document(envelope: Mapping[str, object]) -> None:
@@ -66,7 +72,7 @@ def _table(table: tuple[tuple[str, ...], ...]) -> None:
     from rich.console import Console  # noqa: PLC0415 - 60 ms that only a table on a terminal needs
     from rich.table import Table  # noqa: PLC0415 - as above
 
-    grid = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    grid = Table(*map(_, headings), box=None, header_style="bold", pad_edge=False)
     for row in rows:
         grid.add_row(*row)
     Console(no_color=not colourful(sys.stdout), highlight=False, markup=False).print(grid)

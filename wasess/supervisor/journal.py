@@ -19,6 +19,7 @@ from wasess.errors import StoreError, WasessError
 from wasess.store.disk import identity
 from wasess.store.past import settled
 from wasess.store.records import Change, SessionRecord
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -137,7 +138,7 @@ class Journal:
             await asyncio.to_thread(work, *arguments)
         except (StoreError, OSError) as error:
             if not self._complained and self._session.exists():
-                self._complain(f"its record can't be kept: {error}")
+                self._complain(_("its record can't be kept: {error}").format(error=error))
             self._complained = True
             return False
         self._complained = False

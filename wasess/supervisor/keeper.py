@@ -27,6 +27,7 @@ from wasess.supervisor.journal import Journal
 from wasess.supervisor.teller import Teller
 from wasess.supervisor.tether import Tether
 from wasess.supervisor.watch import Watch
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -269,11 +270,11 @@ class Keeper:
                 await self._feed(events.WorkerEnded(cause, detail))
 
     async def _hear_log(self, line: str) -> None:
-        level, _, text = line.partition(" ")
+        level, _blank, text = line.partition(" ")
         logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text)
         hint = self._tools.hint(line)
         if isinstance(hint, events.DatabaseBusy):
-            self._teller.trouble("DATABASE_BUSY", "another program keeps its database (device.db) locked; messages wait", sparing=True)
+            self._teller.trouble("DATABASE_BUSY", _("another program keeps its database (device.db) locked; messages wait"), sparing=True)
         elif hint is not None:
             await self._feed(hint)
 

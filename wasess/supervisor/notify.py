@@ -6,6 +6,8 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from wasess.words import _
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,7 +48,7 @@ class Notifier:
     def stopping(self) -> None:
         """The end has begun."""
         self._owed = "STOPPING=1\n"
-        self.status("draining")
+        self.status(_("draining"))
 
     def _say(self, words: str) -> None:
         if self._address and _sent(self._address, (self._owed + words).encode(errors="replace")):

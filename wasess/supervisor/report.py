@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from wasess.words import _
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -114,12 +116,12 @@ class Reporters:
 def state_notice(user: str, change: Report, at: float, line: str | None = None) -> Notice:
     """Say a session's change in words. ``line`` replaces the sentence made from the reason."""
     reason = change.reason
-    action = reason.action.format(user=user)
-    said = f"{user}: {reason.sentence}"
+    sentence, action = _(reason.sentence), _(reason.action).format(user=user)
     if change.detail:
-        said += f" ({change.detail})"
+        sentence += f" ({change.detail})"
+    said = f"{user}: {sentence}"
     if change.next_try_at is not None and change.next_try_at - at >= 1:
-        said += f"; next try in {change.next_try_at - at:.0f} s"
+        said += _("; next try in {seconds:.0f} s").format(seconds=change.next_try_at - at)
     if action:
         said += f". {action}"
     return Notice(
@@ -129,7 +131,7 @@ def state_notice(user: str, change: Report, at: float, line: str | None = None) 
         session=user,
         state=change.state,
         code=reason.code,
-        reason=f"{reason.sentence} ({change.detail})" if change.detail else reason.sentence,
+        reason=sentence,
         action=action,
         level=change.level,
         attempt=change.attempt,

@@ -16,6 +16,7 @@ from wasess.errors import WasessError
 from wasess.supervisor.awake import Awake
 from wasess.supervisor.report import Notice
 from wasess.supervisor.watch import DiskWatch
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -131,10 +132,12 @@ class Rounds:
         """Whether everything stood still for a while."""
         slept = self._awake.look()
         if slept:
-            self._warn("SLEPT", f"this machine, or this program, stood still for {slept:.0f} s; looking at all sessions")
+            self._warn(
+                "SLEPT", _("this machine, or this program, stood still for {seconds:.0f} s; looking at all sessions").format(seconds=slept)
+            )
             self._tell_all(Woke(slept))
         if abs(self._awake.jumped) >= CLOCK_JUMP:
-            self._warn("CLOCK_JUMPED", f"this machine's clock was set by {self._awake.jumped:+.0f} s")
+            self._warn("CLOCK_JUMPED", _("this machine's clock was set by {seconds:+.0f} s").format(seconds=self._awake.jumped))
         return bool(slept)
 
     def _nudge(self) -> None:
@@ -153,7 +156,8 @@ class Rounds:
             logger.error("the keepers of %s do not react", ", ".join(stuck))
             return
         self._notifier.alive()
-        status = f"{sum(keeper.online for keeper in keepers)} of {len(keepers)} sessions online"
+        online = sum(keeper.online for keeper in keepers)
+        status = _("{online} of {found} sessions online").format(online=online, found=len(keepers))
         if status != self._status:
             self._status = status
             self._notifier.status(status)
@@ -176,8 +180,9 @@ class Rounds:
         if now - self._warned.get((user, reason.code), -WARN_AGAIN_AFTER) < WARN_AGAIN_AFTER:
             return
         self._warned[user, reason.code] = now
-        line = f"{user}: {reason.sentence}. {reason.action}"
-        notice = Notice(self._clock.now(), "trouble", line, user, code=reason.code, reason=reason.sentence, action=reason.action)
+        sentence, action = _(reason.sentence), _(reason.action)
+        line = f"{user}: {sentence}. {action}"
+        notice = Notice(self._clock.now(), "trouble", line, user, code=reason.code, reason=sentence, action=action)
         self._reporter.report(replace(notice, level=reason.level))
 
     def _warn(self, code: str, sentence: str) -> None:

@@ -24,6 +24,7 @@ from wasess.supervisor.rounds import Rounds
 from wasess.supervisor.signals import ending_signals
 from wasess.supervisor.survey import survey
 from wasess.supervisor.teller import Alerts
+from wasess.words import _, plural
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -188,7 +189,7 @@ class Supervisor:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
         with self._home.lock(self._purpose), ending_signals(self.stop, self.leave):
-            self._tell("manager_starting", "manager starting")
+            self._tell("manager_starting", _("manager starting"))
             async with self._serving(self):
                 await self._work()
         if self._fatal:
@@ -215,7 +216,7 @@ class Supervisor:
         async with self._looking:
             findings = await asyncio.to_thread(survey, self._home)
             found = sum(finding.counts for finding in findings)
-            self._tell("sessions_found", f"{found} session found" if found == 1 else f"{found} sessions found")
+            self._tell("sessions_found", plural("{count} session found", "{count} sessions found", found).format(count=found))
             for finding in findings:
                 self._consider(finding, wait_for_holder=True)
         ready = asyncio.create_task(self._tell_when_ready(found))
@@ -227,13 +228,13 @@ class Supervisor:
     async def _tell_when_ready(self, found: int) -> None:
         first_tries = [asyncio.create_task(self._first_try(kept)) for kept in self._kept.values()]
         if first_tries:
-            _, late = await asyncio.wait(first_tries, timeout=self._settings.ready_within)
-            for task in late:
+            settled = await asyncio.wait(first_tries, timeout=self._settings.ready_within)
+            for task in settled[1]:
                 task.cancel()
         self.ready = True
         online = sum(kept.keeper.online for kept in self._kept.values())
-        self._tell("manager_ready", f"manager ready: {online} of {found} online")
-        self._notifier.ready(f"{online} of {found} sessions online")
+        self._tell("manager_ready", _("manager ready: {online} of {found} online").format(online=online, found=found))
+        self._notifier.ready(_("{online} of {found} sessions online").format(online=online, found=found))
 
     async def _first_try(self, kept: _Kept) -> None:
         """Wait until the session is up, or has failed, or its keeper has."""
@@ -288,7 +289,7 @@ class Supervisor:
         reason = reasons.LOGGED_OUT if finding.unlinked else reasons.NEEDS_PAIRING
         if finding.paused and not finding.problem:
             reason = reasons.PAUSED_BY_OPERATOR
-        sentence, action = (finding.problem, "") if finding.problem else (reason.sentence, reason.action.format(user=user))
+        sentence, action = (finding.problem, "") if finding.problem else (_(reason.sentence), _(reason.action).format(user=user))
         if not finding.counts or self._explained.get(user) == sentence:
             return
         self._explained[user] = sentence
@@ -323,21 +324,21 @@ class Supervisor:
             logger.error("the keeper of %s failed", user, exc_info=error)
         now = self._clock.now()
         self._not_before[user] = self._clock.steady() + TRY_AGAIN_AFTER
-        line = f"{user}: {error}; trying again in {TRY_AGAIN_AFTER:.0f} s"
+        line = _("{user}: {error}; trying again in {seconds:.0f} s").format(user=user, error=error, seconds=TRY_AGAIN_AFTER)
         self._reporter.report(Notice(now, "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
 
     def _pause(self, kept: _Kept) -> None:
         """An operator wants it down."""
         if not kept.paused:
             kept.paused = True
-            self._tell("paused", f"{kept.session.user} is paused by an operator", kept.session.user)
+            self._tell("paused", _("{user} is paused by an operator").format(user=kept.session.user), kept.session.user)
             kept.keeper.request_stop()
 
     def _let_go(self, kept: _Kept) -> None:
         """Its folder is gone."""
         if not kept.removed and not self._aside[kept.session.user]:
             kept.removed = True
-            self._tell("removed", f"{kept.session.user} was removed; no longer kept", kept.session.user)
+            self._tell("removed", _("{user} was removed; no longer kept").format(user=kept.session.user), kept.session.user)
             kept.keeper.request_stop()
 
     def _running(self) -> list[Keeper]:
@@ -346,14 +347,14 @@ class Supervisor:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     async def _end(self) -> None:
-        self._tell("manager_stopping", "manager stopping")
+        self._tell("manager_stopping", _("manager stopping"))
         draining = asyncio.create_task(self._drain())
         leaving = asyncio.create_task(self._leave.wait())
         await asyncio.wait({draining, leaving}, timeout=self._settings.gone_within, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, leaving):
             task.cancel()
         await self._cut_off()
-        self._tell("manager_stopped", "manager stopped")
+        self._tell("manager_stopped", _("manager stopped"))
 
     async def _drain(self) -> None:
         """First the bot, while its replies can still be sent; then the workers, all at once."""

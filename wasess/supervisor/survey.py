@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import reasons
 from wasess.errors import Locked, WasessError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -64,5 +65,6 @@ def look_at(session: Session) -> Finding:
         lost = session.lost_credentials(found, record)
     except (WasessError, OSError) as error:
         return Finding(session, problem=str(error), paused=paused)
-    problem = f"its credentials are gone: {lost}. {reasons.DATABASE_DAMAGED.action.format(user=session.user)}" if lost else ""
+    action = _(reasons.DATABASE_DAMAGED.action).format(user=session.user)
+    problem = _("its credentials are gone: {lost}. {action}").format(lost=lost, action=action) if lost else ""
     return Finding(session, found.device, held, problem, known, found.unlinked, paused)

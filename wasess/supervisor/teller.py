@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import reasons
 from wasess.supervisor.report import Notice, state_notice
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.core.commands import Report
@@ -60,25 +61,29 @@ class Teller:
         if not self._restoring:
             self._restoring = True
             self._began_at = self._clock.steady()
-            self._tell("restoring", f"restoring {self._user}")
+            self._tell("restoring", _("restoring {user}").format(user=self._user))
 
     def report(self, change: Report) -> None:
         """A change that the machine reports; its ``next_try_at`` is wall time."""
         lines = {
             reasons.STARTING: "",
-            reasons.ONLINE: f"{self._user} is online again" if self._restored else "",
-            reasons.STOPPED: f"{self._user} stopped",
+            reasons.ONLINE: _("{user} is online again").format(user=self._user) if self._restored else "",
+            reasons.STOPPED: _("{user} stopped").format(user=self._user),
         }
         change = replace(change, level=self._alerts.level(change.reason, change.level))
         self._reporter.report(state_notice(self._user, change, self._clock.now(), lines.get(change.reason)))
         if change.reason is reasons.ONLINE and not self._restored:
             self._restored = True
-            self._tell("restored", f"{self._user} restored ({self._clock.steady() - self._began_at:.1f} s)")
-            self._tell("reconnect_on", f"automatic reconnect on for {self._user}")
+            seconds = self._clock.steady() - self._began_at
+            self._tell("restored", _("{user} restored ({seconds:.1f} s)").format(user=self._user, seconds=seconds))
+            self._tell("reconnect_on", _("automatic reconnect on for {user}").format(user=self._user))
 
     def poison(self, code: int, error: Exception) -> None:
         """A frame in the spool could not be read."""
-        self.trouble("POISON_FRAME", f"an event of kind {code} can't be read and was skipped ({type(error).__name__})")
+        self.trouble(
+            "POISON_FRAME",
+            _("an event of kind {code} can't be read and was skipped ({error})").format(code=code, error=type(error).__name__),
+        )
 
     def trouble(self, code: str, sentence: str, *, action: str = "", level: Level = "warning", sparing: bool = False) -> None:
         """Something is wrong beside the session's state. With ``sparing`` the same code is told once in ten minutes."""

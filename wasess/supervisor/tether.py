@@ -144,7 +144,9 @@ class Tether:
     def probe(self, deadline: float) -> None:
         """Ask WhatsApp; the answer, or that there is none after ``deadline`` seconds, is told. A question that is out is dropped."""
         self._end_probe()
-        self._probe_alarm = self._clock.call_later(deadline, lambda: self._no_answer(f"no answer in {deadline:.0f} s"))
+        self._probe_alarm = self._clock.call_later(
+            deadline, lambda: self._no_answer(_("no answer in {seconds:.0f} s").format(seconds=deadline))
+        )
         self._probing = self._beside(self._ask())
 
     async def _ask(self) -> None:

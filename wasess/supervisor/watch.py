@@ -9,6 +9,7 @@ from wasess.core.events import DatabaseLost, DiskFree, DiskFull, LineLost
 from wasess.core.vitals import Look, following, judge
 from wasess.store.device import DEVICE_NAME
 from wasess.store.disk import changed, identity, room
+from wasess.words import _
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,9 @@ class DiskWatch:
             return None
         if not self._full and free < self._reserve:
             self._full = True
-            return DiskFull(f"{free // 2**20} MiB free, {self._reserve // 2**20} MiB are kept in reserve")
+            return DiskFull(
+                _("{free} MiB free, {reserve} MiB are kept in reserve").format(free=free // 2**20, reserve=self._reserve // 2**20)
+            )
         if self._full and free >= self._reserve * FREE_AGAIN:
             self._full = False
             return DiskFree()
