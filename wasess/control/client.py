@@ -1,21 +1,21 @@
-"""The manager of a home, asked over its control socket. Imports no HTTP library: `verify` runs every minute on small machines."""
+"""The manager of a home, asked over its control socket. Only a command needs an HTTP library: `verify` runs every minute on small machines."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from wasess import errors
-from wasess.control.address import connected
+from wasess.control.glance import got
 from wasess.core.live import Live, ManagerInfo, Outcome
 from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from http.client import HTTPConnection
     from pathlib import Path
 
 ANSWERS_WITHIN = 5.0
@@ -31,18 +31,6 @@ class Report:
     sessions: list[Live]
 
 
-class _Connection(HTTPConnection):
-    """HTTP over the unix socket of a home."""
-
-    def __init__(self, home: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._home = home
-
-    def connect(self) -> None:
-        """See `http.client.HTTPConnection`."""
-        self.sock = connected(self._home, self.timeout or ANSWERS_WITHIN)
-
-
 class Client:
     """Asks the manager of ``home``. Every call raises `errors.ManagerNotRunning` when nobody answers, and what the manager raises."""
 
@@ -51,11 +39,19 @@ class Client:
 
     def report(self, timeout: float = ANSWERS_WITHIN) -> Report:
         """How the manager and all its sessions are."""
-        return msgspec.json.decode(self._ask("GET", "/v1/sessions", timeout=timeout), type=Report)
+        try:
+            status, body = got(self._home, "/v1/sessions", timeout, LONGEST_ANSWER)
+            if status == 200:
+                return msgspec.json.decode(body, type=Report)
+        except (OSError, msgspec.DecodeError) as error:
+            raise self._silent(error) from error
+        raise _refusal(status, body)
 
     def reconnect(self, users: Collection[str], timeout: float) -> Iterator[Outcome]:
         """As `control.door.Manager.reconnect`."""
-        connection = _Connection(self._home, timeout + ANSWERS_WITHIN)
+        from wasess.control.connection import Connection, HTTPException  # noqa: PLC0415 - 35 ms that only a command needs
+
+        connection = Connection(self._home, timeout + ANSWERS_WITHIN)
         try:
             response = self._request(connection, "POST", "/v1/reconnect", {"users": sorted(users), "timeout": timeout})
             while line := response.readline(LONGEST_ANSWER):
@@ -70,8 +66,10 @@ class Client:
         answer: dict[str, Any] = json.loads(self._ask("POST", f"/v1/sessions/{user}/{verb}", arguments, COMMANDS_END_WITHIN))
         return answer
 
-    def _ask(self, method: str, path: str, body: object = None, timeout: float = ANSWERS_WITHIN) -> bytes:
-        connection = _Connection(self._home, timeout)
+    def _ask(self, method: str, path: str, body: object, timeout: float) -> bytes:
+        from wasess.control.connection import Connection, HTTPException  # noqa: PLC0415 - as above
+
+        connection = Connection(self._home, timeout)
         try:
             return bytes(self._request(connection, method, path, body).read(LONGEST_ANSWER))
         except (OSError, HTTPException) as error:
