@@ -13,9 +13,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import wasess
+from wasess.cli.completing import COMPLETING, complete
+from wasess.cli.defaults import FileDefaults, blaming, language_source, name_variables
 from wasess.cli.language import dress, in_paragraphs, require_language, separate, spoken_here
 from wasess.cli.render import complain
 from wasess.cli.result import failure_of
+from wasess.cli.settings_file import SettingsFile, json_by_environment
 from wasess.errors import UnsupportedPlatform
 from wasess.words import _
 
@@ -24,12 +27,17 @@ COMMANDS = {
     "connect": "Link a session to a phone: QR code, or a code to type.",
     "serve": "Keep all linked sessions online and hand messages to a bot.",
     "list": "List the sessions and how they are.",
+    "status": "Show how the sessions are now: why, since when, what is next.",
+    "verify": "Check that sessions are healthy: silent and 0 when they are.",
     "reconnect": "Replace the connection of a session, and prove that the new one works.",
     "pause": "Take a session offline and keep it so, also after a restart.",
     "resume": "Let a paused session go on.",
     "logout": "Unlink a session at WhatsApp, and keep its credentials aside.",
     "rename": "Give a session another name.",
     "remove": "Delete a session for good.",
+    "logs": "Show what the manager has told, also while none runs.",
+    "config": "Show every setting, and where its value comes from.",
+    "completion": "Print the script that lets a shell complete what is typed.",
     "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
     "drill": "Break everything on purpose, and see whether each session heals.",
     "service": "Print or install what keeps wasess running: systemd units, or a crontab.",
@@ -44,10 +52,18 @@ class CommandTable(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, _ctx: Any, cmd_name: str) -> Any:
-        """Import a command; None when there is no such name."""
-        if cmd_name not in COMMANDS:
-            return None
-        return dress(get_command(importlib.import_module(f"wasess.cli.{cmd_name}").app))
+        """Import a command, once; None when there is no such name."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            command = get_command(importlib.import_module(f"wasess.cli.{cmd_name}").app)
+            self.commands[cmd_name] = dress(name_variables(command, (cmd_name,)))
+        return self.commands.get(cmd_name)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """What may be typed next, without importing a command."""
+        from typer._click.shell_completion import CompletionItem  # noqa: PLC0415 - for <TAB> alone; typer has no other name for it
+
+        names = [CompletionItem(name, help=_(text)) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
     def format_commands(self, _ctx: Any, formatter: Any) -> None:
         """The list of commands in `wasess --help`, without importing one."""
@@ -77,6 +93,16 @@ def options(
             show_default="the system's language",
         ),
     ] = "",
+    config: Annotated[  # noqa: ARG001 - `SettingsFile.find` has seen it before typer comes
+        str,
+        typer.Option(
+            "--config",
+            envvar="WASESS_CONFIG",
+            metavar="FILE",
+            help="Take settings from this file; stands before the command.",
+            show_default="wasess.toml, if there is one",
+        ),
+    ] = "",
 ) -> None:
     """Keep WhatsApp linked-device sessions alive: link once, stay linked.
 
@@ -95,25 +121,45 @@ def require_platform(platform: str) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line in the language it asks for; return its exit code. Nothing is raised."""
+    file = SettingsFile.find(arguments, os.environ)
     lang, rest = separate(arguments)
-    with spoken_here(lang):
-        return _run(lang, rest)
+    by_file = "" if lang is not None or os.environ.get("WASESS_LANG") else file.language()
+    language_from = language_source(lang, file.path if by_file else "", os.environ)
+    with spoken_here(by_file or lang):
+        return _run(lang, rest, file, language_from)
 
 
-def _run(lang: str | None, arguments: list[str]) -> int:
-    as_json = "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+def _run(lang: str | None, arguments: list[str], file: SettingsFile, language_from: tuple[str, str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         require_language(lang)
-        code = dress(get_command(app)).main(arguments or ["--help"], prog_name="wasess", standalone_mode=False)
+        table = dress(get_command(app))
+        helping = "--help" in _before_dashes(arguments)
+        defaults = FileDefaults(file, COMMANDS, lambda name: table.get_command(None, name), language_from, for_help=helping)
+        if os.environ.get(COMPLETING):
+            return complete(table, defaults)
+        code = table.main(arguments or ["--help"], prog_name="wasess", standalone_mode=False, default_map=defaults)
     except (BrokenPipeError, SystemExit):  # typer makes a SystemExit of a broken pipe, and of nothing else here
         _drop_output()
         return 0
     except BaseException as error:  # everything becomes a sentence and an exit code here
         if os.environ.get("WASESS_DEBUG"):
             raise
-        return complain(failure_of(error), as_json=as_json)
+        return complain(blaming(failure_of(error), error), as_json=_wants_json(arguments, file))
     return code if isinstance(code, int) else 0
+
+
+def _wants_json(arguments: list[str], file: SettingsFile) -> bool:
+    """Also for a command line that is wrong: by its flag, else by the environment, else by the file."""
+    words = _before_dashes(arguments)
+    by_environment = json_by_environment(os.environ)
+    if "--json" in words or by_environment is not None:
+        return "--json" in words or by_environment is True
+    return file.wants_json(next((word for word in words if word in COMMANDS), ""))
+
+
+def _before_dashes(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--") if "--" in arguments else None]
 
 
 def _drop_output() -> None:

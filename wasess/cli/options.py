@@ -9,13 +9,22 @@ import typer
 
 from wasess.settings import DEFAULT_HOME
 
+
+def complete_user(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The sessions of the home that is meant so far, for a shell that completes a name."""
+    from wasess.store.sessions import Home  # noqa: PLC0415 - for <TAB> alone
+
+    home = Home(ctx.params.get("home") or DEFAULT_HOME).open(create=False)
+    return [session.user for session in home.sessions() if session.user.startswith(incomplete)]
+
+
 HomeOption = Annotated[
     Path,
     typer.Option("--home", envvar="WASESS_HOME", metavar="DIR", help="Keep the sessions in this folder."),
 ]
 JsonOption = Annotated[
     bool,
-    typer.Option("--json", help="Print one JSON document to stdout instead of text."),
+    typer.Option("--json", envvar="WASESS_JSON", help="Print one JSON document to stdout instead of text."),
 ]
 SandboxOption = Annotated[
     Path | None,
@@ -23,11 +32,16 @@ SandboxOption = Annotated[
 ]
 UserArgument = Annotated[
     str,
-    typer.Argument(metavar="USER", help="The session's name: a-z, 0-9, - and _, at most 64 characters.", show_default=False),
+    typer.Argument(
+        metavar="USER",
+        help="The session's name: a-z, 0-9, - and _, at most 64 characters.",
+        show_default=False,
+        autocompletion=complete_user,
+    ),
 ]
 UsersArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="USER...", help="The sessions' names.", show_default=False),
+    typer.Argument(metavar="USER...", help="The sessions' names.", show_default=False, autocompletion=complete_user),
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All sessions of the home.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
