@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, pss, restore, soak, supervisor, untouched
+from bench import blackhole, fleet, pss, restore, soak, supervisor, untouched, verify
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -45,7 +45,7 @@ def _work(wanted: argparse.Namespace) -> list[Work]:
     if wanted.figure:
         return [(wanted.figure, partial(MEASURES[wanted.figure], wanted))]
     restores: list[Work] = [(f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()]
-    quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure)]
+    quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure), ("verify", verify.measure)]
     return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure)]
 
 
@@ -62,6 +62,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "supervisor": lambda wanted: supervisor.measure(wanted.sessions, wanted.seconds),
     "blackhole": lambda wanted: blackhole.measure(wanted.sessions, wanted.seed),
     "untouched": lambda wanted: untouched.measure(wanted.minutes),
+    "verify": lambda wanted: verify.measure(wanted.sessions, wanted.runs),
 }
 
 
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "soak": ("random faults for an hour (only on demand)", {"minutes": 60.0, "sessions": 20, "faults-per-minute": 2.0, "seed": 0}),
         "blackhole": ("dead connections that look alive: noticed and replaced", {"sessions": 20, "seed": 1}),
         "untouched": ("no false alarm in half an hour (only on demand)", {"minutes": 30.0}),
+        "verify": ("time and memory of `wasess verify --all`, with a manager and without", {"sessions": 200, "runs": 10}),
     }
     for name, (text, numbers) in options.items():
         figure = figures.add_parser(name, help=text, parents=[shared], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
