@@ -97,7 +97,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     settings = replace(_pace(Settings()), keep_mail=True, seen=False)
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(chosen, where.host(), translate, reporter, hint=hint_of, settings=settings, serving=serving, purpose=purpose)
-    return supervisor, Operations(supervisor, reporter, where.name, time.time)
+    return supervisor, Operations(supervisor, reporter, where.name, time.time, brief=True)
 
 
 def _control_socket(reporter: Reporter, where: Realm) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:

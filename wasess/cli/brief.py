@@ -38,8 +38,9 @@ async def _briefly(
     working = asyncio.ensure_future(work(operations))
     try:
         await asyncio.wait({running, working}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            await running  # raises what keeps it from running
+        if running.done():
+            running.result()  # raises what keeps it from running
+        if supervisor.stopping:
             raise Interrupted(_("stopped by a signal"))
         return working.result()
     finally:

@@ -52,6 +52,8 @@ def reconnect(
     managed = answering_manager(opened)
     if managed:
         outcomes = _told(Client(opened.path).reconnect(chosen, timeout), quiet=json)
+    elif not opened.sessions():
+        outcomes = []
     else:
         outcomes = briefly(
             opened, sandbox, tuple(chosen), "reconnect", lambda asked: _collected(asked.reconnect(chosen, timeout), quiet=json)

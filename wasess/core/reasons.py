@@ -148,6 +148,9 @@ PHONE_SILENT_URGENT = Reason(
 NETWORK = frozenset({CONNECTION_LOST, NETWORK_DOWN, CLOCK_WRONG, NO_ANSWER, NOT_BACK, GAVE_UP, ZOMBIE})
 """The ways in which the network can be away; when it is back for one session, it is worth a try for all."""
 
+PARTINGS = frozenset({LOGGED_OUT, LOGGED_OUT_EARLY, ACCOUNT_LOCKED, ACCOUNT_BANNED, UNLINKED_HERE})
+"""Why a session that was linked is not any more."""
+
 ALL = tuple(found for found in globals().values() if isinstance(found, Reason))
 BY_CODE = {reason.code: reason for reason in ALL}
 
@@ -161,6 +164,14 @@ _UNKNOWN_WORD = re.compile(r"required field .*(?:ConnectFailure|TemporaryBan).* 
 def of_logout(code: int, *, young: bool) -> Reason:
     """The reason for a logout with the server's ``code`` (0: removed on the phone); ``young``: paired less than a minute ago."""
     return _LOGOUTS.get(code) or (LOGGED_OUT_EARLY if young else LOGGED_OUT)
+
+
+def parting(last_code: str, *, unlinked: bool) -> Reason:
+    """Why a session has no device; ``last_code``: of its record. ``unlinked``: the old credentials are kept in device.db."""
+    known = BY_CODE.get(last_code)
+    if known is not None and known in PARTINGS:
+        return known
+    return LOGGED_OUT if unlinked else NEEDS_PAIRING
 
 
 def of_dial(detail: str) -> Reason:

@@ -147,11 +147,10 @@ def _credentials(session: Session, *, busy: bool) -> Credentials | None:
 def _unlinked(view: SessionView, *, unlinked: bool) -> SessionView | None:
     """There are no credentials: WhatsApp has taken them back, or there never were any."""
     record = view.record
-    if record is None:
-        return _settled(view, reasons.LOGGED_OUT) if unlinked else None
-    if record.state == State.LOGGED_OUT and record.reason_code in reasons.BY_CODE:
-        return _settled(view, reasons.BY_CODE[record.reason_code], since=record.since)
-    return _settled(view, reasons.LOGGED_OUT if unlinked else reasons.NEEDS_PAIRING)
+    if record is None and not unlinked:
+        return None
+    reason = reasons.parting(record.reason_code if record else "", unlinked=unlinked)
+    return _settled(view, reason, since=record.since if record and reason.code == record.reason_code else None)
 
 
 def _unkept(view: SessionView, manager: ManagerView, holder: Holder | None) -> SessionView:

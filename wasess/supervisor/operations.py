@@ -41,13 +41,17 @@ FINAL = frozenset(
 
 
 class Operations:
-    """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time."""
+    """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time.
 
-    def __init__(self, supervisor: Supervisor, reporter: Reporter, realm: str, now: Callable[[], float]) -> None:
+    ``brief``: the manager was started for this question alone, so every connection is a new one.
+    """
+
+    def __init__(self, supervisor: Supervisor, reporter: Reporter, realm: str, now: Callable[[], float], *, brief: bool = False) -> None:
         self._supervisor = supervisor
         self._reporter = reporter
         self._realm = realm
         self._now = now
+        self._brief = brief
         self._started_at = now()
 
     def info(self) -> ManagerInfo:
@@ -68,7 +72,7 @@ class Operations:
         sessions = [self._session(user) for user in users] or await asyncio.to_thread(self._supervisor.home.sessions)
         await self._supervisor.look()
         places = asyncio.Semaphore(AT_ONCE)
-        tasks = [asyncio.create_task(self._renew(session, timeout, places)) for session in sessions]
+        tasks = [asyncio.create_task(self._renew(session, timeout, places, named=bool(users))) for session in sessions]
         try:
             for done in asyncio.as_completed(tasks):
                 outcome = await done
@@ -78,15 +82,15 @@ class Operations:
             for task in tasks:
                 task.cancel()
 
-    async def _renew(self, session: Session, timeout: float, places: asyncio.Semaphore) -> Outcome | None:
-        """One session; None for the folder of a pairing that never came to an end."""
+    async def _renew(self, session: Session, timeout: float, places: asyncio.Semaphore, *, named: bool) -> Outcome | None:
+        """One session; None for the folder of a pairing that never came to an end, unless it was ``named``."""
         async with places:
             loop = asyncio.get_running_loop()
             began = loop.time()
             keeper = self._supervisor.keepers.get(session.user)
             if keeper is None:
                 finding = await asyncio.to_thread(look_at, session)
-                return _unkept(finding) if finding.counts or finding.paused else None
+                return _unkept(finding) if named or finding.counts else None
             ended = ""
             try:
                 async with asyncio.timeout(timeout):
@@ -100,14 +104,12 @@ class Operations:
             return Outcome(live.user, ok, live.state, live.code, ended or live.detail, loop.time() - began, live.next_try_at)
 
     async def _renewed(self, keeper: Keeper) -> None:
-        """Return when the session is online and WhatsApp has answered, or when no waiting helps. One that is just coming up is let."""
-        if keeper.settled.is_set():
-            logins, before = keeper.logins, keeper.snapshot
+        """Return when the session is online anew and WhatsApp has answered, or when no waiting helps."""
+        logins, before = (0, None) if self._brief else (keeper.logins, keeper.snapshot)
+        if before is not None:
             await keeper.ask(events.ReconnectRequested())
-            if keeper.snapshot is before:  # it knows better
+            if keeper.snapshot is before and before.state is not State.NEW:  # it knows better
                 return
-        else:
-            logins = 0
         while keeper.logins == logins or not keeper.online:
             found = keeper.snapshot
             if found.reason in FINAL or (found.resting and found.state is not State.NEW):
@@ -193,6 +195,8 @@ def _obstacle(finding: Finding) -> tuple[Reason, State]:
         return reasons.PAUSED_BY_OPERATOR, State.STOPPED
     if finding.problem:
         return reasons.DATABASE_DAMAGED, State.WAITING
+    if finding.held and finding.device is None:
+        return reasons.PAIRING, State.PAIRING
     if finding.held:
         return reasons.SESSION_LOCKED, State.WAITING
-    return (reasons.LOGGED_OUT if finding.unlinked else reasons.NEEDS_PAIRING), State.LOGGED_OUT
+    return finding.farewell, State.LOGGED_OUT

@@ -171,6 +171,11 @@ class Supervisor:
         finally:
             self._aside.subtract(users)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end, by `stop` or a signal."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Drain and end."""
         self._stop.set()
@@ -286,7 +291,7 @@ class Supervisor:
     def _explain(self, finding: Finding) -> None:
         """Tell once why a session is not brought up."""
         user = finding.session.user
-        reason = reasons.LOGGED_OUT if finding.unlinked else reasons.NEEDS_PAIRING
+        reason = finding.farewell
         if finding.paused and not finding.problem:
             reason = reasons.PAUSED_BY_OPERATOR
         sentence, action = (finding.problem, "") if finding.problem else (_(reason.sentence), _(reason.action).format(user=user))

@@ -12,6 +12,7 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from wasess.core.reasons import Reason
     from wasess.store.device import Device
     from wasess.store.sessions import Home, Session
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 class Finding:
     """One session folder. ``held``: a process has it. ``problem``: why it can't be read, or what is missing. ``known``: it was linked once.
 
-    ``unlinked``: WhatsApp has unlinked it, and the old credentials are kept. ``paused``: an operator wants it down.
+    ``unlinked``: WhatsApp has unlinked it, and the old credentials are kept. ``paused``: an operator wants it down. ``last_code``: the
+    reason in its record.
     """
 
     session: Session
@@ -30,6 +32,12 @@ class Finding:
     known: bool = False
     unlinked: bool = False
     paused: bool = False
+    last_code: str = ""
+
+    @property
+    def farewell(self) -> Reason:
+        """Why it has no device."""
+        return reasons.parting(self.last_code, unlinked=self.unlinked)
 
     @property
     def startable(self) -> bool:
@@ -67,4 +75,5 @@ def look_at(session: Session) -> Finding:
         return Finding(session, problem=str(error), paused=paused)
     action = _(reasons.DATABASE_DAMAGED.action).format(user=session.user)
     problem = _("its credentials are gone: {lost}. {action}").format(lost=lost, action=action) if lost else ""
-    return Finding(session, found.device, held, problem, known, found.unlinked, paused)
+    last_code = record.reason_code if record else ""
+    return Finding(session, found.device, held, problem, known, found.unlinked, paused, last_code)
