@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from wasess.control.client import Client
@@ -16,8 +17,22 @@ if TYPE_CHECKING:
     from wasess.store.sessions import Home, Session
 
 
+BRIEF_PURPOSES = frozenset({"reconnect", "logout"})
+OTHER_COMMAND_ENDS_WITHIN = 60.0
+LOOKS_EVERY = 0.05
+
+
 def answering_manager(home: Home) -> ManagerView | None:
-    """The manager of a home, None when there is none. Raises `errors.ManagerNotRunning` for one that holds it and does not answer."""
+    """The manager of a home, None when there is none; one that another command has made for itself is waited for.
+
+    Raises `errors.ManagerNotRunning` for one that holds the home and does not answer, and `errors.Locked` when the other command
+    takes more than a minute.
+    """
+    deadline = time.monotonic() + OTHER_COMMAND_ENDS_WITHIN
+    while (holder := home.lock_holder()) and holder.purpose in BRIEF_PURPOSES:
+        if time.monotonic() > deadline:
+            raise Locked(_("{home} is in use by {holder}; nothing was changed").format(home=home.path, holder=holder), hint=_("try again"))
+        time.sleep(LOOKS_EVERY)
     found = manager_of(home)
     if found.silent:
         what = f"{_(reasons.MANAGER_SILENT.sentence)} ({found.holder})"
