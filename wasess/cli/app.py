@@ -93,7 +93,7 @@ def options(
             show_default="the system's language",
         ),
     ] = "",
-    config: Annotated[  # noqa: ARG001 - `SettingsFile.find` has seen it before typer comes
+    config: Annotated[  # noqa: ARG001 - it was seen before typer comes, and is here for the help
         str,
         typer.Option(
             "--config",

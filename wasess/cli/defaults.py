@@ -140,7 +140,7 @@ class FileDefaults(dict[str, Any]):
         if isinstance(value, float) and not isfinite(value):
             raise self._wrong(where, sentence)
         if isinstance(value, str) and value and (option.metavar or "").startswith(PATHS):
-            return os.path.join(os.path.dirname(self.file.path), os.path.expanduser(value))  # noqa: PTH111, PTH118, PTH120 - "bot.py:reply" is no path
+            return os.path.join(os.path.dirname(self.file.path), os.path.expanduser(value))  # noqa: PTH111, PTH118, PTH120 - a bot, as in bot.py:reply, is no path
         return value
 
     def _wrong(self, where: str, sentence: str) -> UsageError:
@@ -169,12 +169,12 @@ def origin(context: Any, option: Any, environ: Mapping[str, str]) -> tuple[str, 
 
 
 def blaming(failure: Failure, error: BaseException) -> Failure:
-    """Name the variable or file that a wrong value comes from: the flag that typer names was not typed."""
+    """Name the file that a wrong value comes from: typer itself names a flag and a variable, and neither was used."""
     context, option = getattr(error, "ctx", None), getattr(error, "param", None)
     if context is None or option is None or option.param_type_name != "option":
         return failure
     kind, name = origin(context, option, os.environ)
-    return replace(failure, message=f"{failure.message} ({name})") if kind in {"environment", "file"} else failure
+    return replace(failure, message=f"{failure.message} ({name})") if kind == "file" else failure
 
 
 def variable_of(option: Any, environ: Mapping[str, str]) -> str:

@@ -61,7 +61,10 @@ def logs(
         with LogReader(opened.path) as reader:
             last = LAST if lines is None and not since else lines
             told = partial(_wanted, user=about, oldest=oldest, also_without_line=json)
-            _show(deque(told(reader.entries()), last), _as_json if json else _as_text)
+            found = deque(told(reader.entries()), last)
+            _show(found, _as_json if json else _as_text)
+            if about and not found and not follow:
+                sys.stderr.write(_("nothing was told about {user}").format(user=about) + "\n")
             while follow:
                 time.sleep(LOOKS_EVERY)
                 _show(told(reader.entries()), _as_json if json else _as_text)

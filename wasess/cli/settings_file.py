@@ -40,10 +40,10 @@ class SettingsFile:
         """Look at the options before the command, at the environment and into the working directory."""
         named = _option(arguments)
         if named is not None:
-            return cls(os.path.abspath(named) if named else "", OPTION)  # noqa: PTH100 - as below
+            return cls(_absolute(named) if named else "", OPTION)
         if environ.get(VARIABLE):
-            return cls(os.path.abspath(environ[VARIABLE]), VARIABLE)  # noqa: PTH100 - as below
-        return cls(os.path.abspath(NAME) if os.path.lexists(NAME) else "")  # noqa: PTH100 - every command comes here: pathlib is slower
+            return cls(_absolute(environ[VARIABLE]), VARIABLE)
+        return cls(_absolute(NAME) if os.path.lexists(NAME) else "")
 
     def content(self) -> Table:
         """What is in the file: tables and values by their names, ``-`` for ``_``; empty without a file. Raises `UsageError`."""
@@ -74,8 +74,12 @@ class SettingsFile:
         except OSError as error:
             hint = _("name another file: {option} FILE").format(option=OPTION) if self.named_by else f"ls -l {self.path}"
             raise UsageError(_("{file} can't be read ({problem})").format(file=self.path, problem=error.strerror), hint=hint) from error
-        with os.fdopen(descriptor, "rb") as file:
+        try:
             _require_trust(self.path, os.fstat(descriptor))
+        except UsageError:
+            os.close(descriptor)
+            raise
+        with os.fdopen(descriptor, "rb") as file:
             if not self.named_by and os.lstat(self.path).st_uid not in {0, os.geteuid()}:
                 raise _foreign(self.path)
             content = file.read(LARGEST + 1)
@@ -88,6 +92,13 @@ def json_by_environment(environ: Mapping[str, str]) -> bool | None:
     """What ``WASESS_JSON`` says; None when it says nothing."""
     word = environ.get("WASESS_JSON", "").strip().lower()
     return word in YES if word else None
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - every command comes here, and pathlib is slower
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _option(arguments: list[str]) -> str | None:
