@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,7 @@ def briefly(
 
     Raises what the work raises, and what keeps a manager from running.
     """
+    logging.getLogger("wasess").addHandler(logging.NullHandler())  # what the library says of a connection that ends is no news here
     return asyncio.run(_briefly(home, contract, users, purpose, work))
 
 
