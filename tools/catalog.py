@@ -40,14 +40,10 @@ PO, MO = FOLDER / "wasess.po", FOLDER / "wasess.mo"
 # Tools for developers, in English: the stand-in imports nothing of wasess.
 SILENT = {PACKAGE / "sandbox"}
 MARKERS = {"_": 1, "mark": 1, "plural": 2}
-# In Spanish this line is known by its exact words, and has no seconds in it.
-MAY_DROP = {
-    ("{user} restored ({seconds:.1f} s)", "seconds"),
-    ("manager ready: {online} of {found} online", "online"),
-    ("manager ready: {online} of {found} online", "found"),
-}
+# In Spanish these lines are known by their exact words, and have no figures in them.
+MAY_DROP = {"{user} restored ({seconds:.1f} s)": {"seconds"}, "manager ready: {online} of {found} online": {"online", "found"}}
 PLACEHOLDER = re.compile(r"\{(\w*)[^{}]*\}")
-COMMAND = re.compile(r"`[^`]+`|--[a-z][a-z-]*|\bWASESS_[A-Z_]+|\bwasess [a-z]+|\b[\w-]+\.(?:db|json|toml|py)\b")
+NAMED = re.compile(r"`[^`]+`|--[a-z][a-z-]*|\bWASESS_[A-Z_]+|\bwasess [a-z]+|\b[\w-]+\.(?:db|json|toml|py)\b")
 HEADER = """\
 # Spanish messages of wasess. Made by tools/catalog.py: translate with its --missing and --fill, or here.
 #"""
@@ -66,13 +62,23 @@ def said() -> dict[Key, set[str]]:
 
 
 def misused(path: Path) -> list[str]:
-    """Where a marker is given something that is not a constant and not a name: nobody could translate that."""
-    return [
-        f"{path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}"
-        for call in _calls(path)
+    """Where a marker is given something that is not a constant and not a name, or ``_`` is called where it is another variable."""
+    tree = ast.parse(path.read_text())
+    lines = [
+        f"not a constant: {path.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call)}"
+        for call in _calls(tree)
         for argument in call.args[: MARKERS[_name(call)]]
         if isinstance(argument, ast.JoinedStr | ast.BinOp | ast.Call)
     ]
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _hides_words(node)]
+    return lines + [f"_ is a variable here: {path.relative_to(ROOT)}:{function.lineno}: {function.name}" for function in functions]
+
+
+def _hides_words(function: ast.AST) -> bool:
+    """Whether it assigns to ``_`` and calls it. A comprehension has names of its own."""
+    inside = {id(part) for node in ast.walk(function) if isinstance(node, ast.comprehension) for part in ast.walk(node.target)}
+    named = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == "_" and id(node) not in inside]
+    return len({type(node.ctx) for node in named}) > 1
 
 
 def sources() -> list[Path]:
@@ -82,14 +88,14 @@ def sources() -> list[Path]:
 
 def _in_sources() -> Iterator[tuple[str, Key]]:
     for path in sources():
-        for call in _calls(path):
+        for call in _calls(ast.parse(path.read_text())):
             texts = [one.value for one in call.args[: MARKERS[_name(call)]] if isinstance(one, ast.Constant)]
             if len(texts) == MARKERS[_name(call)]:
                 yield _place(path), texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
-def _calls(path: Path) -> Iterator[ast.Call]:
-    for node in ast.walk(ast.parse(path.read_text())):
+def _calls(tree: ast.AST) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node) in MARKERS:
             yield node
 
@@ -186,10 +192,9 @@ def compiled() -> bytes:
 def entered(translations: dict[Key, Any], new: dict[str, str | list[str]]) -> dict[Key, Any]:
     """Translations with others over them, which are keyed by their message, or by the singular."""
     keys = {key if isinstance(key, str) else key[0]: key for key in said()}
-    unknown = sorted(set(new) - set(keys))
-    if unknown:
-        raise SystemExit("nobody says this:\n" + "\n".join(unknown))
-    return translations | {keys[one]: tuple(text) if isinstance(text, list) else text for one, text in new.items()}
+    for unknown in sorted(set(new) - set(keys)):
+        print(f"nobody says this: {unknown!r}", file=sys.stderr)
+    return translations | {keys[one]: tuple(text) if isinstance(text, list) else text for one, text in new.items() if one in keys}
 
 
 def missing() -> dict[str, str | list[str]]:
@@ -209,7 +214,7 @@ def _complete(translation: str | tuple[str, ...] | list[str] | None) -> bool:
 def faults() -> list[str]:
     """What is wrong with the catalogue: one line each."""
     found, known = said(), load()
-    lines = [f"not a constant: {place}" for path in sources() for place in misused(path)]
+    lines = [place for path in sources() for place in misused(path)]
     lines += [f"not in the catalogue: {key!r}" for key in found if key not in known]
     lines += [f"no longer said: {key!r}" for key in known if key not in found]
     for key, message in known.items():
@@ -226,7 +231,7 @@ def unfaithful(key: Key, translation: str | tuple[str, ...] | list[str]) -> list
     """Where a translation fills in or names something else than its message does."""
     originals = (key,) if isinstance(key, str) else key
     texts = (translation,) if isinstance(translation, str) else tuple(translation)
-    dropped = {name for message, name in MAY_DROP if message == key}
+    dropped = MAY_DROP.get(originals[0], set())
     wanted = [_fills(original) - dropped for original in originals]
     lines = [f"other placeholders: {text!r} for {key!r}" for text in texts if _fills(text) - dropped not in wanted]
     return lines + [f"other commands: {text!r} for {key!r}" for text in texts if _commands(text) not in map(_commands, originals)]
@@ -237,7 +242,9 @@ def _fills(text: str) -> set[str]:
 
 
 def _commands(text: str) -> set[str]:
-    return set(COMMAND.findall(text))
+    """What stands for itself in any language: commands, options, variables, files. "wasess runs" is no command."""
+    app: Any = importlib.import_module("wasess.cli.app")
+    return {name for name in NAMED.findall(text) if not name.startswith("wasess ") or name.split()[1] in app.COMMANDS}
 
 
 def main() -> int:
@@ -253,8 +260,9 @@ def main() -> int:
     if wanted.missing:
         print(json.dumps(missing(), ensure_ascii=False, indent=1))
     elif wanted.check:
-        print("\n".join(faults()), end="")
-        return 1 if faults() else 0
+        wrong = faults()
+        print(*wrong, sep="\n", end="\n" if wrong else "")
+        return 1 if wrong else 0
     else:
         write(entered(known, json.loads(wanted.fill.read_text())) if wanted.fill else known)
     return 0

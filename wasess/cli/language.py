@@ -50,12 +50,17 @@ TEMPLATES = (
     mark("Option {option} does not take a value."),
     mark("{value} is not a valid integer."),
     mark("{value} is not a valid float."),
+    mark("{value} is not a valid integer range."),
+    mark("{value} is not a valid float range."),
     mark("{value} is not a valid boolean. Recognized values: {values}"),
     mark("{value} is not in the range {range}."),
     mark("{value} is not one of {values}."),
     mark("File {value} does not exist."),
     mark("Path {value} does not exist."),
+    mark("{parameter} (env var: {variable})"),
 )
+
+NESTED = {"sentence", "parameter"}  # what stands there is said by the library, too
 
 
 def separate(arguments: list[str]) -> tuple[str | None, list[str]]:
@@ -156,9 +161,8 @@ def in_our_words(said: str) -> str:
     for template in TEMPLATES:
         found = _pattern(template).fullmatch(said)
         if found:
-            return _(template).format(
-                **{name: in_our_words(part) if name == "sentence" else part for name, part in found.groupdict().items()}
-            )
+            parts = found.groupdict().items()
+            return _(template).format(**{name: in_our_words(part) if name in NESTED else part for name, part in parts})
     return _(said)
 
 
