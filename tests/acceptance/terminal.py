@@ -52,6 +52,10 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.screen.resize(rows, columns)
 
+    def type(self, text: str) -> None:
+        """Type a text; a newline is the Enter key."""
+        os.write(self._master, text.encode())
+
     def press_ctrl_c(self) -> float:
         """Press it; return when."""
         os.write(self._master, b"\x03")
