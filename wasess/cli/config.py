@@ -49,12 +49,19 @@ class Setting:
         return command, self.name, _shown(self.value), f"{self.source} {self.origin}".strip()
 
 
+def complete_command(context: typer.Context, incomplete: str) -> list[str]:
+    """The commands there are, for a shell that completes one."""
+    root: Any = context.find_root()
+    return [name for name in root.command.list_commands(root) if name.startswith(incomplete)]
+
+
 @app.command()
 def config(
     context: typer.Context,
     *,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[COMMAND]", help="Only the settings of this command.", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND]", help="Only the settings of this command.", show_default=False, autocompletion=complete_command),
     ] = None,
     json: JsonOption = False,
 ) -> int:

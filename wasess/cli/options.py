@@ -14,7 +14,7 @@ def complete_user(ctx: typer.Context, incomplete: str) -> list[str]:
     """The sessions of the home that is meant so far, for a shell that completes a name."""
     from wasess.store.sessions import Home  # noqa: PLC0415 - for <TAB> alone
 
-    home = Home(ctx.params.get("home") or DEFAULT_HOME).open(create=False)
+    home = Home(Path(ctx.params.get("home") or DEFAULT_HOME)).open(create=False)
     return [session.user for session in home.sessions() if session.user.startswith(incomplete)]
 
 
