@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Keep all linked sessions online and hand messages to a bot.",
     "list": "List the sessions and how they are.",
     "status": "Show how the sessions are now: why, since when, what is next.",
+    "diagnose": "Say what is wrong, and the one command that helps.",
     "verify": "Check that sessions are healthy: silent and 0 when they are.",
     "reconnect": "Replace the connection of a session, and prove that the new one works.",
     "pause": "Take a session offline and keep it so, also after a restart.",

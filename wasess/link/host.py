@@ -9,13 +9,13 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any
 
+from wasess.core.redact import redact
 from wasess.errors import Locked, StoreError, WasessError, WorkerFailed
 from wasess.link import protobuf
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.nursery import Child, Nursery
 from wasess.link.output import Output
 from wasess.link.port import LinkSignal, Vitals
-from wasess.link.redact import redact
 from wasess.link.requests import pair_phone_request, read_code, read_probed, read_sent, send_request
 from wasess.link.vitals import look
 from wasess.store.device import NoRoom

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from wasess.link.redact import redact
+from wasess.core.redact import redact
 
 MAX_LINE = 500
 # A pipe write by the worker is at most this long; a longer line is cut off here.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from wasess.core.redact import redact
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link import protobuf
-from wasess.link.redact import redact
 from wasess.words import _
 
 SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})

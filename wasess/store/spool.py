@@ -35,6 +35,20 @@ class Frame:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much a spool holds, in bytes: ``size`` in all, ``unread`` of it not dealt with yet. ``frames``: the events in the unread part.
+
+    ``damaged``: unread bytes that make no event. ``counted``: False when the unread part was too long to be looked through.
+    """
+
+    size: int = 0
+    unread: int = 0
+    frames: int = 0
+    damaged: int = 0
+    counted: bool = True
+
+
 class _Identity(NamedTuple):
     """Tells one spool file from the next: inode numbers come back soon after a removal, a frame's checksum does not."""
 
@@ -112,6 +126,24 @@ class SpoolReader:
             self._identity = identity
             self._cursor = _stored_position(self._position_file, identity, size)
         return size
+
+
+def depth(folder: Path) -> Depth:
+    """Look at the spool in ``folder`` without reading on in it; of an unread part, up to 16 MB are looked through."""
+    with open_guarded(folder / SPOOL_NAME) as descriptor:
+        if descriptor is None:
+            return Depth()
+        size = os.fstat(descriptor).st_size
+        position = _stored_position(folder / POSITION_NAME, _identify(descriptor), size)
+        unread = size - position
+        if unread > 4 * WINDOW:
+            return Depth(size, unread, counted=False)
+        data = read_range(descriptor, unread, position)
+    frames, skipped = scan(data)
+    # A torn end may still be written to: it is damaged only when not even its beginning is that of a frame.
+    rest = data[frames[-1].end if frames else 0 :]
+    torn = rest.startswith(MAGIC[: len(rest)])
+    return Depth(size, unread, len(frames), skipped + (0 if torn else len(rest)))
 
 
 def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:

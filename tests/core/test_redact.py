@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wasess.link.redact import redact
+from wasess.core.redact import redact
 
 QR = "https://wa.me/settings/linked_devices#2@AbC+d/e==,Zm9vYmFyYmF6,cXV4cXV1eA==,c2VjcmV0,1"
 

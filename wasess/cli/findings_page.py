@@ -1,0 +1,85 @@
+"""A diagnosis as the page that a person reads: a block for the home, one for each session, the worst first in each."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from wasess.words import _, mark, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from wasess.doctor.examination import Diagnosis
+    from wasess.doctor.findings import Finding
+    from wasess.doctor.repair import Repair
+
+LABELS = {
+    "error": mark("error"),
+    "warning": mark("warning"),
+    "note": mark("note"),
+    "ok": mark("ok"),
+    "repaired": mark("repaired"),
+    "skipped": mark("skipped"),
+    "failed": mark("failed"),
+}
+COLOURS = {"error": 31, "warning": 33, "note": 36, "ok": 32, "repaired": 32, "skipped": 33, "failed": 31}
+UNWRAPPED = 100_000
+NARROWEST = 40
+
+
+class Page:
+    """Makes lines at most ``width`` columns wide, but for commands and what can't be broken; with escape codes when ``colourful``."""
+
+    def __init__(self, width: int = UNWRAPPED, *, colourful: bool = False) -> None:
+        self._width = max(width, NARROWEST)
+        self._colourful = colourful
+        self._indent = 2 + max(len(_(label)) for label in LABELS.values()) + 2
+
+    def lines(self, diagnosis: Diagnosis, repairs: Iterable[Repair] = ()) -> Iterator[str]:
+        """The whole page."""
+        repaired = [line for repair in repairs for line in self._entry(repair.outcome, repair.sentence)]
+        if repaired:
+            yield from (self._heading(_("repairs")), *repaired, "")
+        yield from self._block(_("home {path}").format(path=diagnosis.home["path"]), diagnosis.findings)
+        for report in diagnosis.sessions:
+            yield ""
+            yield from self._block(report.user, report.findings)
+        yield ""
+        yield summary(diagnosis.all_findings())
+
+    def _block(self, heading: str, findings: Iterable[Finding]) -> Iterator[str]:
+        yield self._heading(heading)
+        for found in findings:
+            yield from self._entry(found.level, found.sentence)
+            if found.fix:
+                yield f"{' ' * self._indent}-> {found.fix}"
+
+    def _heading(self, text: str) -> str:
+        return f"\x1b[1m{text}\x1b[0m" if self._colourful else text
+
+    def _entry(self, kind: str, sentence: str) -> list[str]:
+        label = _(LABELS[kind])
+        first = f"  {label}".ljust(self._indent)
+        lines = textwrap.wrap(
+            sentence,
+            self._width,
+            initial_indent=first,
+            subsequent_indent=" " * self._indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        if self._colourful:
+            lines[0] = lines[0].replace(label, f"\x1b[{COLOURS[kind]}m{label}\x1b[0m", 1)
+        return lines
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """How many problems there are, in one line."""
+    levels = [found.level for found in findings]
+    errors, warnings = levels.count("error"), levels.count("warning")
+    parts = [
+        plural("{count} error", "{count} errors", errors).format(count=errors) if errors else "",
+        plural("{count} warning", "{count} warnings", warnings).format(count=warnings) if warnings else "",
+    ]
+    return ", ".join(filter(None, parts)) or _("no problem found")

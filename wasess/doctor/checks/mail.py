@@ -1,0 +1,68 @@
+"""Messages: the last ones in and out, and what the bot has not dealt with yet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from wasess.doctor.findings import Finding, Part, ok
+from wasess.doctor.times import size, span
+from wasess.errors import UnsafeHome
+from wasess.store.spool import SPOOL_NAME, Depth, depth
+from wasess.words import _, plural
+
+if TYPE_CHECKING:
+    from wasess.core.live import Live
+    from wasess.doctor.census import SessionView
+    from wasess.store.sessions import Session
+
+MANY = 1000
+
+
+def check(session: Session, view: SessionView) -> Part:
+    """``spool`` in the facts: see `store.spool.Depth`; None when it can't be read."""
+    live = view.live
+    facts: dict[str, Any] = {
+        "received_at": live.received_at if live else None,
+        "sent_at": live.sent_at if live else None,
+        "waiting": live.waiting if live else None,
+        "spool": None,
+    }
+    try:
+        found = depth(session.folder)
+    except UnsafeHome:  # said where files are judged
+        return Part(facts)
+    except OSError as error:
+        sentence = _("{name} can't be read: {problem}").format(name=SPOOL_NAME, problem=error.strerror)
+        return Part(facts, (Finding("SPOOL_UNREADABLE", "error", sentence, f"wasess diagnose {view.user} --fix", view.user),))
+    facts["spool"] = asdict(found)
+    findings = [_counted(live, found, view.user)]
+    if found.damaged:
+        sentence = _("{name}: {size} make no event; they are passed over when the session goes on").format(
+            name=SPOOL_NAME, size=size(found.damaged)
+        )
+        fix = f"wasess reconnect {view.user}" if live else "wasess serve"
+        findings.append(Finding("SPOOL_DAMAGED", "warning", sentence, fix, view.user))
+    return Part(facts, tuple(findings))
+
+
+def _counted(live: Live | None, found: Depth, user: str) -> Finding:
+    spooled = _("spool {size}").format(size=size(found.size))
+    if live is None:
+        many = plural("{count} event is not dealt with yet", "{count} events are not dealt with yet", found.frames)
+        count = many.format(count=found.frames) if found.counted else _("{size} are not dealt with yet").format(size=size(found.unread))
+        return ok("MESSAGES", f"{count} ({spooled})", user)
+    now = time.time()
+    said = _("last message in {received}, last reply out {sent}; {waiting} waiting for the bot ({spool})").format(
+        received=_ago(live.received_at, now), sent=_ago(live.sent_at, now), waiting=live.waiting, spool=spooled
+    )
+    if live.waiting < MANY:
+        return ok("MESSAGES", said, user)
+    return Finding(
+        "BOT_BEHIND", "warning", _("{sentence}: the bot is too slow, or stuck").format(sentence=said), f"wasess logs {user}", user
+    )
+
+
+def _ago(at: float | None, now: float) -> str:
+    return _("{ago} ago").format(ago=span(now - at)) if at else _("none since the manager started")
