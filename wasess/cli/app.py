@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 import wasess
-from wasess.cli.completing import COMPLETING, complete
+from wasess.cli.completing import COMPLETING, complete, typed
 from wasess.cli.defaults import FileDefaults, blaming, language_source, name_variables
 from wasess.cli.language import dress, in_paragraphs, require_language, separate, spoken_here
 from wasess.cli.render import complain
@@ -122,6 +122,7 @@ def require_platform(platform: str) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line in the language it asks for; return its exit code. Nothing is raised."""
+    arguments = typed(os.environ) or arguments
     file = SettingsFile.find(arguments, os.environ)
     lang, rest = separate(arguments)
     by_file = "" if lang is not None or os.environ.get("WASESS_LANG") else file.language()
@@ -133,12 +134,12 @@ def run(arguments: list[str]) -> int:
 def _run(lang: str | None, arguments: list[str], file: SettingsFile, language_from: tuple[str, str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        require_language(lang)
         table = dress(get_command(app))
         helping = "--help" in _before_dashes(arguments)
         defaults = FileDefaults(file, COMMANDS, lambda name: table.get_command(None, name), language_from, for_help=helping)
         if os.environ.get(COMPLETING):
             return complete(table, defaults)
+        require_language(lang)
         code = table.main(arguments or ["--help"], prog_name="wasess", standalone_mode=False, default_map=defaults)
     except (BrokenPipeError, SystemExit):  # typer makes a SystemExit of a broken pipe, and of nothing else here
         _drop_output()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRAM = "wasess"
 COMPLETING = "_WASESS_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
+
+
+def typed(environ: Mapping[str, str]) -> list[str]:
+    """The words after ``wasess`` when somebody presses <TAB>, the one being typed too; none when nobody does."""
+    if not environ.get(COMPLETING):
+        return []
+    line = environ.get("COMP_WORDS") or environ.get("_TYPER_COMPLETE_ARGS", "")
+    return (line.split("\n") if "\n" in line else line.split())[1:]
 
 
 def complete(command: Any, default_map: Any) -> int:
