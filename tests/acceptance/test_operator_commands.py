@@ -66,6 +66,8 @@ async def test_logout_unlinks_at_whatsapp_and_keeps_the_credentials_aside(tmp_pa
         code, document, _ = await typed(house, "logout", "alice", "--yes")
         assert (code, document["error"]["code"], document["error"]["hint"]) == (4, "NOT_LINKED", "wasess connect alice")
         if serve:
+            assert not serve.has_said("unexpectedly")
+            assert not serve.has_said("on the phone")
             await house.connect("alice")
             await house.online(serve, "alice", "bob")
 

@@ -171,6 +171,7 @@ async def test_logout_asks_whatsapp_and_keeps_the_credentials(home: Home, told: 
         assert (record.state, record.reason_code, record.jid) == ("logged_out", "UNLINKED_HERE", None)
         assert home.session("alice").device() is None
         assert not any("on the phone" in line for line in told.lines)
+        assert "WORKER_LOST" not in told.codes("state")
         with pytest.raises(Degraded, match="not online"):
             await operations.logout("alice")
 

@@ -116,6 +116,7 @@ class Keeper:
         self._logins = 0
         self._closing = False
         self._leaving = False
+        self._last_word: LinkSignal | None = None
         self._pid = 0
         self._detail = ""
         self._received_at: float | None = None
@@ -169,13 +170,15 @@ class Keeper:
 
     async def logout(self) -> None:
         """Unlink the device at WhatsApp. Raises `errors.WasessError` when that did not work; nothing has changed then."""
-        self._leaving = True  # WhatsApp's own word for it may come before the answer
+        self._leaving = True  # WhatsApp's own word for it, and the process's end, may come before the answer
         try:
             await self._tether.logout()
-        except WasessError:
+            await self.ask(events.LoggedOut(here=True))
+        finally:
             self._leaving = False
-            raise
-        await self.ask(events.LoggedOut(here=True))
+            if self._last_word is not None:
+                self._inbox.put_nowait(self._last_word)
+                self._last_word = None
 
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""
@@ -264,6 +267,8 @@ class Keeper:
                 await self._feed(events.WorkerStarted(self._pid))
             case LinkSignal(kind="log", value=line):
                 await self._hear_log(line)
+            case LinkSignal(kind="ended") if self._leaving:
+                self._last_word = item
             case LinkSignal(kind="ended", value=cause, detail=detail):
                 await self._read_spool()
                 self._tether.ended()
