@@ -9,7 +9,7 @@ To translate what is new: ``--missing > new.json``, fill in the values, ``--fill
 and the `` `commands` `` of its original; it may leave out a placeholder only where `MAY_DROP` says so.
 
 Messages are: the constants in ``_("…")``, ``plural("…", "…", n)`` and ``mark("…")``; the sentences and actions of ``core.reasons``; the
-``HEADINGS`` of tables; the help texts of all commands, arguments and options; the table of commands.
+``HEADINGS`` of tables; the rows of the drill; the help texts of all commands, arguments and options; the table of commands.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Key = str | tuple[str, str]
 def said() -> dict[Key, set[str]]:
     """Every message with the files it is in."""
     found: dict[Key, set[str]] = {}
-    for place, key in [*_in_sources(), *_in_reasons(), *_in_tables(), *_in_help()]:
+    for place, key in [*_in_sources(), *_in_reasons(), *_in_rows(), *_in_tables(), *_in_help()]:
         if key:
             found.setdefault(key, set()).add(place)
     plurals = {one for key in found if isinstance(key, tuple) for one in key[:1]}
@@ -109,6 +109,13 @@ def _in_reasons() -> Iterator[tuple[str, Key]]:
     for reason in reasons.ALL:
         yield "wasess/core/reasons.py", reason.sentence
         yield "wasess/core/reasons.py", reason.action
+
+
+def _in_rows() -> Iterator[tuple[str, Key]]:
+    table: Any = importlib.import_module("wasess.drill.table")
+    for row in table.ROWS:
+        yield "wasess/drill/table.py", row.fault
+        yield "wasess/drill/table.py", row.expected
 
 
 def _in_tables() -> Iterator[tuple[str, Key]]:

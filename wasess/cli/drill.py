@@ -16,11 +16,13 @@ from wasess.cli.render import colourful, emit
 from wasess.cli.result import Result
 from wasess.delivery.function import validate_bot
 from wasess.errors import Interrupted, UsageError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.drill.row import Row, Verdict
     from wasess.drill.stage import UsersBot
 
+HEADINGS = ("row", "source", "fault", "expected")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -54,11 +56,11 @@ def drill(
     number = secrets.randbelow(10**6) if seed is None else seed
     stage: Any = importlib.import_module("wasess.drill.stage")
     users_bot = stage.UsersBot(str(own.file), own.function) if own else stage.UsersBot()
-    _tell(f"seed {number}")
+    _tell(_("seed {seed}").format(seed=number))
     try:
         verdicts = asyncio.run(_run(rows, number, users_bot))
     except asyncio.CancelledError:
-        raise Interrupted("interrupted; nothing was left behind") from None
+        raise Interrupted(_("interrupted; nothing was left behind")) from None
     return emit(_result(number, verdicts), as_json=json)
 
 
@@ -68,7 +70,7 @@ def _table() -> Any:
     except ModuleNotFoundError as error:
         if str(error.name).startswith("wasess"):
             raise
-        raise UsageError(f"the drill needs the package {error.name}", hint="pip install 'wasess[sandbox]'") from error
+        raise UsageError(_("the drill needs the package {name}").format(name=error.name), hint="pip install 'wasess[sandbox]'") from error
 
 
 async def _run(rows: tuple[Row, ...], seed: int, bot: UsersBot) -> list[Verdict]:
@@ -94,9 +96,8 @@ def _end_on_signals() -> None:
 
 
 def _listed(rows: tuple[Row, ...]) -> Result:
-    shown = tuple((row.name, row.source, row.fault, row.expected) for row in rows)
-    data = {"rows": [{"row": name, "source": source, "fault": fault, "expected": expected} for name, source, fault, expected in shown]}
-    return Result(data, table=(("row", "source", "fault", "expected"), *shown))
+    data = {"rows": [{"row": row.name, "source": row.source, "fault": row.fault, "expected": row.expected} for row in rows]}
+    return Result(data, table=(HEADINGS, *((row.name, row.source, _(row.fault), _(row.expected)) for row in rows)))
 
 
 def _result(seed: int, verdicts: list[Verdict]) -> Result:
@@ -106,7 +107,7 @@ def _result(seed: int, verdicts: list[Verdict]) -> Result:
     again = " ".join(f"--only {name}" for name in failed)
     return Result(
         data,
-        (f"seed {seed}: {len(verdicts) - len(failed)} of {len(verdicts)} rows ok",),
+        (_("seed {seed}: {good} of {all} rows ok").format(seed=seed, good=len(verdicts) - len(failed), all=len(verdicts)),),
         (table.HEADINGS, *(verdict.as_cells() for verdict in verdicts)),
         hint=f"wasess drill --seed {seed} {again}" if failed else "",
         exit_code=1 if failed else 0,

@@ -41,6 +41,7 @@ TEMPLATES = (
     mark("Missing argument {parameter}."),
     mark("Missing option {parameter}."),
     mark("Missing parameter {parameter}."),
+    mark("Invalid value for {parameter} (env var: {variable}): {sentence}"),
     mark("Invalid value for {parameter}: {sentence}"),
     mark("Invalid value: {sentence}"),
     mark("Got unexpected extra argument(s) ({arguments})"),

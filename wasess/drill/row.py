@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from wasess.words import _
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -79,8 +81,8 @@ class Verdict:
 
     def as_cells(self) -> tuple[str, ...]:
         """The row of the table."""
-        figures = (_shown(self.detected), _shown(self.recovered), str(self.lost), "ok" if self.ok else "FAILED")
-        return (self.row.name, self.row.fault, self.row.expected, self.happened, *figures)
+        figures = (_shown(self.detected), _shown(self.recovered), str(self.lost), _("ok") if self.ok else _("FAILED"))
+        return (self.row.name, _(self.row.fault), _(self.row.expected), self.happened, *figures)
 
 
 HEADINGS = ("row", "fault", "expected", "happened", "detected s", "back s", "lost", "ok")
@@ -90,11 +92,11 @@ def judge(row: Row, seen: Seen, lost: int) -> Verdict:
     """Hold what was seen against what must be. Whatever is out of bounds is said in ``happened``."""
     complaints = []
     if row.bound is not None and (seen.recovered is None or seen.recovered > row.bound):
-        complaints.append(f"not back within {row.bound:g} s")
+        complaints.append(_("not back within {seconds:g} s").format(seconds=row.bound))
     if row.detect_within is not None and (seen.detected is None or seen.detected > row.detect_within):
-        complaints.append(f"not noticed within {row.detect_within:g} s")
+        complaints.append(_("not noticed within {seconds:g} s").format(seconds=row.detect_within))
     if lost:
-        complaints.append(f"{lost} messages did not come")
+        complaints.append(_("{count} messages did not come").format(count=lost))
     happened = "; ".join([*complaints, seen.happened])
     return Verdict(row, happened, seen.detected, seen.recovered, lost, not complaints)
 

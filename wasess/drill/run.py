@@ -20,6 +20,7 @@ from wasess.errors import WasessError
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.sandbox.usecases import Sandbox
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,11 @@ class Drill:
         began = time.monotonic()
         await self._prepare()
         sessions = sum(row.users for row in self._rows)
-        self._tell(f"{sessions} sessions linked in {time.monotonic() - began:.0f} s; {len(self._rows)} rows")
+        self._tell(
+            _("{sessions} sessions linked in {seconds:.0f} s; {rows} rows").format(
+                sessions=sessions, seconds=time.monotonic() - began, rows=len(self._rows)
+            )
+        )
         if SHARED in self._stages:
             await self._stages[SHARED].serve()
         return await asyncio.gather(*(self._play(row) for row in self._rows))
@@ -135,7 +140,7 @@ class Drill:
         except Broken as why:
             return failed(row, str(why), scene.missing())
         except TimeoutError:
-            return failed(row, f"not over after {row.deadline:.0f} s", scene.missing())
+            return failed(row, _("not over after {seconds:.0f} s").format(seconds=row.deadline), scene.missing())
         except (WasessError, OSError, ValueError) as error:
             return failed(row, f"{type(error).__name__}: {error}", scene.missing())
         finally:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from wasess.drill import disk, inputs, network, processes, words
 from wasess.errors import UsageError
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.drill.row import Row
@@ -18,6 +19,8 @@ def chosen(names: tuple[str, ...]) -> tuple[Row, ...]:
     known = {row.name for row in ROWS}
     unknown = [name for name in names if name not in known]
     if unknown:
-        sentence = f"there is no row {', '.join(map(ascii, unknown))}; the rows are {', '.join(row.name for row in ROWS)}"
+        sentence = _("there is no row {rows}; the rows are {known}").format(
+            rows=", ".join(map(ascii, unknown)), known=", ".join(row.name for row in ROWS)
+        )
         raise UsageError(sentence, hint="wasess drill --list")
     return tuple(row for row in ROWS if not names or row.name in names)
