@@ -63,7 +63,7 @@ class Asked:
     """An event that somebody waits for; ``done`` is set once it has been taken in."""
 
     event: Event
-    done: asyncio.Future[None]
+    done: asyncio.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +159,9 @@ class Keeper:
 
     async def ask(self, event: Event) -> None:
         """Tell it something; return once it has been taken in."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait(Asked(event, done))
-        await done
+        asked = Asked(event, asyncio.Event())
+        self._inbox.put_nowait(asked)
+        await asked.done.wait()
 
     async def prove(self, deadline: float) -> None:
         """Ask WhatsApp something small. Raises `errors.WasessError` when there is no answer within ``deadline`` seconds."""
@@ -251,8 +251,7 @@ class Keeper:
         match item:
             case Asked(event, done):
                 await self._feed(event)
-                if not done.done():
-                    done.set_result(None)
+                done.set()
             case Tick():
                 self.ticked_at = self._tools.clock.steady()
             case Exception():
