@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import importlib
 import inspect
 import json
@@ -49,6 +48,11 @@ RUN_ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py",
     "make test": "this run",
     ". .venv/bin/activate": "puts wasess on the PATH, as the session below does",
+    **dict.fromkeys(
+        [command for command in COMMANDS if command.startswith("sudo ")],
+        "tests/cli/test_service.py, but for what changes this machine",
+    ),
+    **dict.fromkeys([command for command in COMMANDS if command.startswith("docker ")], "tests/acceptance/test_image.py"),
 }
 
 
@@ -196,17 +200,3 @@ def test_the_bot_in_the_text_is_the_one_in_examples() -> None:
     bot = (ROOT / "examples/echo_bot.py").read_text()
     for line in blocks("python")[0].splitlines():
         assert line in bot
-
-
-def test_the_systemd_unit_runs_a_command_that_exists() -> None:
-    unit = configparser.ConfigParser(strict=False, interpolation=None)
-    unit.optionxform = str  # type: ignore[assignment,method-assign] # as configparser documents it
-    unit.read_string(blocks("ini")[0])
-    program, *arguments = unit["Service"]["ExecStart"].split()
-    assert program.endswith("/bin/wasess")
-    subprocess.run([WASESS, *arguments, "--help"], capture_output=True, check=True)
-
-
-def test_the_image_runs_a_command_that_exists() -> None:
-    command = json.loads(re.findall(r"^CMD (.*)$", blocks("dockerfile")[0], re.MULTILINE)[0])
-    subprocess.run([WASESS, *command[1:], "--help"], capture_output=True, check=True)

@@ -48,6 +48,7 @@ LEFT_OUT = {
     "UMask": "set by the caller",
     "NoNewPrivileges": "libseccomp's own default",
     "PrivateIPC": "part of PrivateUsers here",
+    "PrivateMounts": "part of PrivateUsers here",
     "ProtectHostname": "part of PrivateUsers here",
     "ProtectKernelTunables": "part of ProtectSystem here",
     "ReadWritePaths": "part of ProtectSystem here",

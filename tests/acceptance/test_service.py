@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from homes import ECHO_BOT, House, until
+from homes import ECHO_BOT, House, Running, command_line, until
 from service_unit import ServiceManager
 
-from wasess.drill.process import living
+from wasess.drill.process import family, living
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -168,3 +170,62 @@ async def test_the_restrictions_of_the_unit_leave_wasess_all_that_it_needs(house
         running.signal(signal.SIGTERM)
         assert await running.over(systemd.unit.seconds("TimeoutStopSec")) == 0
         assert "Traceback" not in running.text
+
+
+class Cron:
+    """What cron does with a crontab: each job in a shell that knows hardly anything."""
+
+    def __init__(self, house: House, lines: list[str]) -> None:
+        self._house = house
+        self.jobs = [line.split(maxsplit=5)[5].replace("\\%", "%") for line in lines if not line.startswith("#")]
+
+    async def minute(self, job: int) -> Running:
+        """The time of this job has come."""
+        environment = {"HOME": "/", "PATH": "/usr/bin:/bin", "WASESS_SANDBOX": str(self._house.box.contract_path)}
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", self.jobs[job]),
+            cwd="/",
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        running = Running(process)
+        self._house._running.append(running)
+        return running
+
+
+async def test_cron_starts_a_manager_when_there_is_none_and_mails_only_what_is_wrong(tmp_path):
+    folder = tmp_path / "50% off"
+    folder.mkdir()
+    async with House(folder) as house:
+        await house.link("alice")
+        (folder / "bot.py").write_text(ECHO)
+        printing = await house.run("service", "cron", "--bot", "bot.py:reply")
+        assert await printing.over() == 0, printing.text
+        cron = Cron(house, printing.out)
+        log = folder / "home.log"
+
+        checking = await cron.minute(1)
+        assert await checking.over() == 8
+        assert "wasess serve" in checking.text
+        serving = await cron.minute(0)
+        await until(lambda: log.exists() and "manager ready: 1 of 1 online" in log.read_text(), lambda: f"ready:\n{serving.text}", 20)
+        assert log.stat().st_mode & 0o777 == 0o600
+        second = await cron.minute(0)
+        assert await second.over() == 1
+        checking = await cron.minute(1)
+        assert await checking.over() == 0, checking.text
+        assert [serving.text, second.text, checking.text] == ["", "", ""]
+
+        os.kill(managers(serving)[0], signal.SIGKILL)
+        await serving.over()
+        house.box.say("carol", "alice", "meanwhile")
+        again = await cron.minute(0)
+        await until(lambda: "echo meanwhile" in house.box.contact("carol").texts, lambda: f"an answer:\n{log.read_text()}", 20)
+        os.kill(managers(again)[0], signal.SIGTERM)
+        assert await again.over(15) == 0
+
+
+def managers(job: Running) -> list[int]:
+    """The process that cron's job is about: below a shell and flock."""
+    return [pid for pid in sorted(family(job.process.pid)) if " serve " in command_line(pid) and not command_line(pid).startswith("flock")]

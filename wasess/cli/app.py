@@ -41,7 +41,7 @@ COMMANDS = {
     "completion": "Print the script that lets a shell complete what is typed.",
     "sandbox": "Run and steer a WhatsApp stand-in on this machine.",
     "drill": "Break everything on purpose, and see whether each session heals.",
-    "service": "Print or install what keeps wasess running: systemd units, or a crontab.",
+    "service": "Print or install systemd units that keep wasess running.",
 }
 
 

@@ -26,6 +26,7 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @app.command()
 def service(
+    context: typer.Context,
     what: Annotated[
         str, typer.Argument(metavar="manager|verify|timer|cron", help="Print this one: a systemd unit, or lines for a crontab.")
     ] = "manager",
@@ -43,9 +44,7 @@ def service(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that differ.")] = False,
-    run_as: Annotated[
-        str, typer.Option(envvar="WASESS_RUN_AS", metavar="ACCOUNT", help="Run as this account of the machine.", show_default=units.ACCOUNT)
-    ] = "",
+    run_as: Annotated[str, typer.Option(metavar="ACCOUNT", help="Run as this account of the machine.", show_default=units.ACCOUNT)] = "",
     home: Annotated[
         Path | None,
         typer.Option(
@@ -61,14 +60,12 @@ def service(
     ] = "",
     memory: Annotated[
         int,
-        typer.Option(
-            envvar="WASESS_MEMORY", min=0, metavar="MIB", help="Let all processes together need so much memory.", show_default="no limit"
-        ),
+        typer.Option(min=0, metavar="MIB", help="Let all processes together need so much memory.", show_default="no limit"),
     ] = 0,
     ping: Annotated[
         str,
         typer.Option(
-            envvar="WASESS_VERIFY_PING",
+            envvar="WASESS_PING",
             metavar="URL",
             help="Install a file that lets each check ping this address, readable by root alone (or by you).",
             show_default=False,
@@ -76,7 +73,7 @@ def service(
     ] = "",
     json: JsonOption = False,
 ) -> int:
-    """Print or install the systemd units, or the crontab lines, that keep wasess running.
+    """Print or install systemd units that keep wasess running.
 
     Without a word, the unit of the manager: restarted when it ends or hangs, and kept from all that it does without. "verify" and
     "timer" look each minute whether all sessions are well; "cron" is for machines without systemd. The language is that of --lang.
@@ -96,6 +93,7 @@ def service(
         memory,
         (sys.executable, os.path.realpath(sys.executable), __file__),
         str(folder),
+        _named_settings(context),
     )
     if install:
         if what != "manager":
@@ -169,6 +167,12 @@ def _home_to_make(plan: units.Plan) -> list[str]:
     if units.state_folders(plan.home) or Path(plan.home).exists():
         return []
     return [units.shell(("install", "--directory", "--mode=700", f"--owner={plan.run_as}", plan.home))]
+
+
+def _named_settings(context: typer.Context) -> str:
+    """The file of settings that ``--config`` or its variable names; one that was merely found is found by the service, too."""
+    file = getattr(context.find_root().default_map, "file", None)
+    return file.path if file and file.named_by else ""
 
 
 def _unit_folder(*, own: bool) -> Path:

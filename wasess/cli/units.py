@@ -34,6 +34,7 @@ class Plan:
     ``command``: the words that run wasess. ``bot``: ``FILE.py:FUNCTION``, empty for none. ``run_as``: the account, empty for units of a
     person's own systemd (``systemctl --user``). ``memory``: MiB for all processes together, 0 for no limit. ``reads``: what else the
     processes read, the interpreter for one. ``folder``: where the units will be; the files with what is secret are beside them.
+    ``config``: the file of settings, empty for the ``wasess.toml`` that may be beside the bot, or else beside the home.
     """
 
     command: tuple[str, ...]
@@ -44,6 +45,17 @@ class Plan:
     memory: int = 0
     reads: tuple[str, ...] = ()
     folder: str = SYSTEM_FOLDER
+    config: str = ""
+
+    @property
+    def workplace(self) -> str:
+        """The working directory."""
+        return str(PurePosixPath(self.bot or self.home).parent)
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """The variables that are no secret, as ``NAME=value``."""
+        return (f"WASESS_LANG={self.lang}", *([f"WASESS_CONFIG={self.config}"] if self.config else []))
 
 
 def manager_unit(plan: Plan) -> str:
@@ -98,7 +110,7 @@ def verify_unit(plan: Plan) -> str:
         "[Service]",
         "Type=oneshot",
         f"ExecStart={command_line((*plan.command, 'verify', '--all', '--home', plan.home))}",
-        "# WASESS_VERIFY_PING=URL, for one: an address with a secret in it is not for a command line.",
+        "# WASESS_PING=URL, for one: an address with a secret in it is not for a command line.",
         *_surroundings(plan, PING),
         "TimeoutStartSec=50",
         "# In the journal: what is wrong, and not each minute that nothing is.",
@@ -130,12 +142,12 @@ def crontab(plan: Plan) -> str:
     bot = ("--bot", plan.bot) if plan.bot else ()
     serve = _cron_words((*plan.command, "serve", "--home", plan.home, *bot))
     verify = _cron_words((*plan.command, "verify", "--all", "--home", plan.home))
+    environment, place = _cron_words(("env", *plan.environment)), _cron_words(("cd", plan.workplace))
     lock, log = _cron_words((f"{plan.home}.cron",)), _cron_words((f"{plan.home}.log",))
     return _text(
         "# Made by: wasess service cron. Each minute: a manager, if there is none, and a mail from cron about what is not well.",
-        f"WASESS_LANG={plan.lang}",
-        f"* * * * * umask 077; flock -n {lock} {serve} >>{log} 2>&1",
-        f"* * * * * {verify}",
+        f"* * * * * umask 077; {place} && {environment} flock -n {lock} {serve} >>{log} 2>&1",
+        f"* * * * * {place} && {environment} {verify}",
     )
 
 
@@ -148,11 +160,13 @@ def ping_file(url: str) -> str:
     """Return the file of `PING`, for the owner's eyes only."""
     if not url.startswith(("https://", "http://")) or set(url) & set("\"'\\ \t\r\n"):
         raise UsageError(_("{url!r} is no address to ping").format(url=url), hint="--ping https://…")
-    return f'WASESS_VERIFY_PING="{url}"\n'
+    return f'WASESS_PING="{url}"\n'
 
 
 def command_line(words: tuple[str, ...]) -> str:
     """Return ``ExecStart=``'s value for these words (systemd.service(5), command lines). Raises `errors.UsageError`, see `word`."""
+    if set(words[0]) & set("\"'\\"):  # systemd takes no such program, however it is written
+        raise _unwritable(words[0])
     # A colon: what looks like a variable is none.
     return (":" if any("$" in one for one in words) else "") + " ".join(map(word, words))
 
@@ -171,7 +185,7 @@ def line(text: str) -> str:
     """Return a value that takes a whole line, quotes and all. Raises `errors.UsageError` for what no unit file can hold."""
     _require_writable(text)
     if text != text.strip() or text.endswith("\\"):
-        raise UsageError(_("{path!r} can't be written into a unit file").format(path=text), hint=_("use a path of plain characters"))
+        raise _unwritable(text)
     return text.replace("%", "%%")
 
 
@@ -197,7 +211,11 @@ def require_account(name: str) -> str:
 
 def _require_writable(text: str) -> None:
     if not text.isprintable():  # a line break, for one, or bytes that are no text
-        raise UsageError(_("{path!r} can't be written into a unit file").format(path=text), hint=_("use a path of plain characters"))
+        raise _unwritable(text)
+
+
+def _unwritable(text: str) -> UsageError:
+    return UsageError(_("{path!r} can't be written into a unit file").format(path=text), hint=_("use a path of plain characters"))
 
 
 def _after_network(plan: Plan) -> list[str]:
@@ -211,8 +229,8 @@ def _surroundings(plan: Plan, environment: str) -> list[str]:
     return [
         *([f"User={plan.run_as}"] if plan.run_as else []),
         *([f"StateDirectory={' '.join(state)}", "StateDirectoryMode=0700"] if state else []),
-        f"WorkingDirectory=-{line(str(PurePosixPath(plan.bot or plan.home).parent))}",
-        f"Environment=WASESS_LANG={plan.lang}",
+        f"WorkingDirectory=-{line(plan.workplace)}",
+        *(f"Environment={word(one)}" for one in plan.environment),
         f"EnvironmentFile=-{line(f'{plan.folder}/{environment}')}",
         "UMask=0077",
     ]
@@ -276,6 +294,7 @@ _LEFT_TO_THE_SYSTEM = ("# A system unit (wasess service, without --user) also ke
 _AROUND = (
     "PrivateDevices=yes",
     "PrivateIPC=yes",
+    "PrivateMounts=yes",
     "PrivateUsers=yes",
     "ProtectClock=yes",
     "ProtectControlGroups=yes",
