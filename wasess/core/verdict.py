@@ -80,6 +80,8 @@ def _of_online(code: str, live: Live, now: float, max_age: float) -> Verdict:
 
 def _excused(sight: Sight, manager: ManagerInfo, now: float, grace: float) -> bool:
     """Whether it is on its way up, and may be: the manager is young, or it is new to it."""
+    if not grace:
+        return False
     if sight.live is None:
         return sight.code == reasons.NOT_KEPT.code and _young(sight.paired_at, now, grace)
     starting = sight.state in BEGINNING or (sight.state in REDIALLING and sight.code in {*_NETWORK, reasons.STARTING.code})
