@@ -18,7 +18,7 @@ import sys
 from wasess.cli.app import run
 code = run({arguments!r})
 maps = open("/proc/self/maps").read()
-heavy = sorted(name for name in sys.modules if name.split(".")[0] in ("neonize", "google", "Neonize_pb2", "rich", "asyncio"))
+heavy = sorted(name for name in sys.modules if name.split(".")[0] in ("neonize", "google", "Neonize_pb2", "rich", "asyncio", "tomllib"))
 print("\\nloaded:", code, heavy, "neonize" in maps)
 """
 
@@ -132,6 +132,14 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path):
     command = f"{sys.executable} -m wasess list --json --home {tmp_path / 'home'} | true"
     shown = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False, timeout=30)
     assert (shown.returncode, shown.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["--config", "\udcff", "list"], ["list", "--home", "\udcff"], ["\udcff"], ["list", "\udcff"]])
+def test_what_is_no_text_is_said_nevertheless(arguments):
+    shown = python("-m", "wasess", *arguments, "--json", PYTHONIOENCODING="utf-8:strict")
+    assert json.loads(shown.stdout)["ok"] is (shown.returncode == 0)
+    assert python("-m", "wasess", *arguments, PYTHONIOENCODING="utf-8:strict").returncode == shown.returncode
+    assert shown.returncode in {0, 2}
 
 
 def test_the_umask_is_set_before_anything_is_made(tmp_path):
