@@ -104,6 +104,12 @@ def test_the_variables_and_the_file_have_effect(capsys, monkeypatch, folder, wor
         assert [str(value) for value in shown] in ([sample(option)], ["True"], ["100.0"], ["***"]), key
 
 
+def test_no_option_before_the_command_is_named_as_a_command():
+    """typer asks the same map for both."""
+    table: Any = get_command(app)
+    assert not {option.name for option in table.params} & set(COMMANDS)
+
+
 def test_an_empty_variable_is_none():
     (option,) = [option for words, key, option in ALL if (words, key) == (("list",), "home")]
     assert variable_of(option, {"WASESS_HOME": ""}) == ""

@@ -94,7 +94,7 @@ def options(
             show_default="the system's language",
         ),
     ] = "",
-    config: Annotated[  # noqa: ARG001 - it was seen before typer comes, and is here for the help
+    config_file: Annotated[  # noqa: ARG001 - it was seen before typer comes, and is here for the help
         str,
         typer.Option(
             "--config",
