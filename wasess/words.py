@@ -9,10 +9,11 @@ Stable codes, JSON keys and the library's own words are never translated. What i
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from gettext import NullTranslations
 
 LANGUAGES = ("en", "es")
@@ -72,3 +73,24 @@ def plural(one: str, many: str, count: int) -> str:
     if _catalogue:
         return _catalogue.ngettext(one, many, count)
     return one if count == 1 else many
+
+
+def again(said: str, templates: Iterable[str], nested: Collection[str] = ()) -> str:
+    """Say a sentence again in the language spoken that another has made in English from one of the ``templates`` (of `mark`).
+
+    The first that fits counts. What stands at a placeholder of ``nested`` is such a sentence itself. Without any that fits: as it is.
+    """
+    if not _catalogue:
+        return said
+    for template in templates:
+        found = _pattern(template).fullmatch(said)
+        if found:
+            parts = found.groupdict().items()
+            return _(template).format(**{name: again(part, templates, nested) if name in nested else part for name, part in parts})
+    return _(said)
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """What a template may look like once it is filled in."""
+    parts = re.split(r"\{(\w+)\}", template)
+    return re.compile("".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts)), re.DOTALL)

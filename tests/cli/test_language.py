@@ -10,7 +10,7 @@ import pytest
 
 from wasess.cli.app import COMMANDS, run
 from wasess.cli.language import TEMPLATES, in_our_words, separate
-from wasess.words import _, language, plural, speak, told
+from wasess.words import speak, spoken
 
 HEAVY = """
 import sys
@@ -25,30 +25,6 @@ def spanish():
     speak("es")
     yield
     speak("en")
-
-
-@pytest.mark.parametrize(
-    ("environment", "spoken"),
-    [
-        ({}, "en"),
-        ({"LANG": "C.UTF-8"}, "en"),
-        ({"LANG": "de_DE.UTF-8"}, "en"),
-        ({"LANG": "es_ES.UTF-8"}, "es"),
-        ({"LANG": "es"}, "es"),
-        ({"LANG": "es_MX@latin"}, "es"),
-        ({"LANG": "es_ES.UTF-8", "LC_MESSAGES": "en_GB.UTF-8"}, "en"),
-        ({"LC_MESSAGES": "en_GB.UTF-8", "LC_ALL": "es_AR.UTF-8"}, "es"),
-        ({"LC_ALL": "es_AR.UTF-8", "LANGUAGE": "en"}, "en"),
-        ({"LANGUAGE": "fr:es:en"}, "es"),
-        ({"LANGUAGE": "de:fr"}, "en"),
-        ({"LANGUAGE": "", "LANG": "es_ES.UTF-8"}, "es"),
-        ({"WASESS_LANG": "en", "LANGUAGE": "es", "LC_ALL": "es_ES", "LANG": "es_ES"}, "en"),
-        ({"WASESS_LANG": "es", "LC_ALL": "C"}, "es"),
-        ({"WASESS_LANG": "klingon", "LANG": "es_ES"}, "en"),
-    ],
-)
-def test_the_environment_chooses(environment, spoken):
-    assert language(environment) == spoken
 
 
 @pytest.mark.parametrize(
@@ -89,6 +65,7 @@ def test_the_option_leaves_nothing_behind(capsys):
     assert run(["--help", "--lang", "es"]) == 0
     assert "Comandos:" in capsys.readouterr().out
     assert dict(os.environ) == before
+    assert spoken() == "en"
     assert run(["--help"]) == 0
     assert "Commands:" in capsys.readouterr().out
 
@@ -153,23 +130,6 @@ def test_no_usage_error_is_left_in_english(typed, capsys):
     english = capsys.readouterr().err.splitlines()[0]
     assert run([*typed.split(), "--lang", "es"]) == 2
     assert capsys.readouterr().err.splitlines()[0] != english
-
-
-@pytest.mark.usefixtures("spanish")
-def test_numbers_have_their_forms():
-    forms = [plural("{count} session found", "{count} sessions found", count).format(count=count) for count in (0, 1, 2)]
-    assert forms == ["Encontradas 0 conexiones activas", "Encontrada 1 conexión activa", "Encontradas 2 conexiones activas"]
-
-
-@pytest.mark.usefixtures("spanish")
-def test_an_empty_text_stays_empty():
-    assert _("") == ""
-
-
-@pytest.mark.usefixtures("spanish")
-def test_a_child_is_told_the_language():
-    assert told({"PATH": "/bin", "LANG": "C"}) == {"PATH": "/bin", "LANG": "C", "WASESS_LANG": "es"}
-    assert language(told({"LANGUAGE": "en"})) == "es"
 
 
 def test_a_template_matches_what_it_makes():

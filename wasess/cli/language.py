@@ -1,7 +1,7 @@
 """The language of the command line: which one is wanted, and the command library's own words in it.
 
-typer says some things through gettext, which finds our catalogue by `spoken_here`; its other sentences are recognized by `CLICK` and said
-again by `in_our_words`. Help texts stay plain constants where they are written; `dress` translates them when a command is loaded.
+typer says some things through gettext, which finds our catalogue by `spoken_here`; its other sentences are recognized by `TEMPLATES` and
+said again by `in_our_words`. Help texts stay plain constants where they are written; `dress` translates them when a command is loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from inspect import cleandoc
 from typing import TYPE_CHECKING, Any
 
 from wasess.errors import UsageError
-from wasess.words import DOMAIN, LANGUAGES, LOCALE, _, language, mark, speak, spoken
+from wasess.words import DOMAIN, LANGUAGES, LOCALE, _, again, language, mark, speak, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,29 +87,37 @@ def require_language(code: str | None) -> None:
 
 @contextmanager
 def spoken_here(code: str | None) -> Iterator[None]:
-    """Speak this language meanwhile, or else the one that the environment asks for; children that ask their environment do so, too."""
-    before = {name: os.environ.get(name) for name in ("WASESS_LANG", "LANGUAGE")}
+    """Speak this language in the ``with`` block, or else the one that the environment asks for."""
+    before, wish = spoken(), os.environ.get("LANGUAGE")
     chosen = code if code in LANGUAGES else language(os.environ)
+    speak(chosen)
+    if chosen != "en":
+        _tell_gettext(chosen)
     try:
-        speak(chosen)
-        if chosen != "en":
-            _tell_gettext(chosen)
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        speak(before)
+        if chosen != "en":
+            _forget(wish)
 
 
 def _tell_gettext(code: str) -> None:
     """Let typer's own ``gettext.gettext`` find our catalogue. It goes by the environment alone."""
     import gettext  # noqa: PLC0415 - English needs none of it
 
-    os.environ["WASESS_LANG"] = os.environ["LANGUAGE"] = code
+    os.environ["LANGUAGE"] = code
     gettext.bindtextdomain(DOMAIN, LOCALE)
     gettext.textdomain(DOMAIN)
+
+
+def _forget(wish: str | None) -> None:
+    """Leave gettext and its variable as they were."""
+    import gettext  # noqa: PLC0415 - as above
+
+    gettext.textdomain("messages")
+    os.environ.pop("LANGUAGE", None)
+    if wish is not None:
+        os.environ["LANGUAGE"] = wish
 
 
 def dress(command: Any) -> Any:
@@ -157,17 +165,4 @@ def in_paragraphs(text: str | None) -> str | None:
 
 def in_our_words(said: str) -> str:
     """A sentence of the command library's in the language spoken; itself when nobody knows it."""
-    if spoken() == "en":
-        return said
-    for template in TEMPLATES:
-        found = _pattern(template).fullmatch(said)
-        if found:
-            parts = found.groupdict().items()
-            return _(template).format(**{name: in_our_words(part) if name in NESTED else part for name, part in parts})
-    return _(said)
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    """What a template may look like once it is filled in."""
-    parts = re.split(r"\{(\w+)\}", template)
-    return re.compile("".join(f"(?P<{part}>.+?)" if number % 2 else re.escape(part) for number, part in enumerate(parts)), re.DOTALL)
+    return again(said, TEMPLATES, NESTED)

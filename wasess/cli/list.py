@@ -18,6 +18,7 @@ from wasess.core.warnings import probation
 from wasess.errors import WasessError
 from wasess.store.past import settled
 from wasess.store.sessions import Home
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.core.outages import Ledger
@@ -49,7 +50,7 @@ def sessions_of(home: Home, now: float) -> Result:
     rows = [_row(session, now, last_alive) for session in home.sessions()]
     data = {"home": str(home.path), "manager": manager.pid if manager else None, "sessions": rows}
     if not rows:
-        return Result(data, (f"no sessions in {home.path}",), hint="wasess connect USER")
+        return Result(data, (_("no sessions in {home}").format(home=home.path),), hint="wasess connect USER")
     return Result(data, table=(HEADINGS, *map(_cells, rows)), hint="" if manager else "wasess serve")
 
 
@@ -95,4 +96,4 @@ def _percent(share: float | None) -> str:
 
 
 def _word(linked: bool | None) -> str:  # noqa: FBT001 - the value of a column
-    return {True: "yes", False: "no", None: "can't be read"}[linked]
+    return {True: _("yes"), False: _("no"), None: _("can't be read")}[linked]

@@ -18,6 +18,7 @@ from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.errors import SandboxError, UsageError
 from wasess.link.contract import Contract
+from wasess.words import _
 
 DEFAULT_FOLDER = Path(".sandbox")
 DEFAULT_CONTRACT = DEFAULT_FOLDER / "contract.json"
@@ -50,7 +51,7 @@ def serve(
     try:
         stand_in = importlib.import_module("wasess.sandbox.usecases").Sandbox
     except ModuleNotFoundError as error:
-        raise UsageError(f"the sandbox needs the package {error.name}", hint="pip install 'wasess[sandbox]'") from error
+        raise UsageError(_("the sandbox needs the package {name}").format(name=error.name), hint="pip install 'wasess[sandbox]'") from error
     asyncio.run(_run(stand_in(folder), as_json=json))
     return 0
 
@@ -70,7 +71,9 @@ def scan(
     contract = Contract.load(sandbox)
     code = text or (_decoded(png) if png else _seen_by_camera(contract, user, timeout))
     linked = _ask(contract, "scan", user=user, qr=code, phone=phone)
-    return emit(Result(linked, (f"the phone of {user} has linked device {linked['device']}",)), as_json=json)
+    return emit(
+        Result(linked, (_("the phone of {user} has linked device {device}").format(user=user, device=linked["device"]),)), as_json=json
+    )
 
 
 @app.command("enter-code")
@@ -84,7 +87,9 @@ def enter_code(
 ) -> int:
     """Type a pairing code into the phone of a user."""
     linked = _ask(Contract.load(sandbox), "enter-code", user=user, code=code, phone=phone)
-    return emit(Result(linked, (f"the phone of {user} has linked device {linked['device']}",)), as_json=json)
+    return emit(
+        Result(linked, (_("the phone of {user} has linked device {device}").format(user=user, device=linked["device"]),)), as_json=json
+    )
 
 
 @app.command()
@@ -99,7 +104,7 @@ def say(
 ) -> int:
     """Let a contact write to a user."""
     said = _ask(Contract.load(sandbox), "say", contact=contact, user=user, text=text, group=group)
-    return emit(Result(said, (f"sent {said['id']}",)), as_json=json)
+    return emit(Result(said, (_("sent {id}").format(id=said["id"]),)), as_json=json)
 
 
 @app.command()
@@ -126,19 +131,19 @@ def clear(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, jso
 
     '*' ends those that were set for all.
     """
-    return _simple("clear", user, sandbox, f"{user}: no faults", as_json=json)
+    return _simple("clear", user, sandbox, _("{user}: no faults").format(user=user), as_json=json)
 
 
 @app.command()
 def unlink(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
     """Remove a user's device on the phone, under Linked devices."""
-    return _simple("unlink", user, sandbox, f"{user}: unlinked on the phone", as_json=json)
+    return _simple("unlink", user, sandbox, _("{user}: unlinked on the phone").format(user=user), as_json=json)
 
 
 @app.command()
 def passkey(*, user: UserArgument, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = False) -> int:
     """Ask a user who waits to be linked for a passkey."""
-    return _simple("passkey", user, sandbox, f"{user}: asked for a passkey", as_json=json)
+    return _simple("passkey", user, sandbox, _("{user}: asked for a passkey").format(user=user), as_json=json)
 
 
 @app.command()
@@ -167,7 +172,7 @@ async def _run(stand_in: Any, *, as_json: bool) -> None:
 def _ask(contract: Contract, verb: str, **request: object) -> Any:
     """One question to the running stand-in. Raises `SandboxError` with its answer when that is no."""
     if contract.control is None:
-        raise UsageError("this stand-in has no control socket; only our own has", hint="wasess sandbox serve")
+        raise UsageError(_("this stand-in has no control socket; only our own has"), hint="wasess sandbox serve")
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWERS_WITHIN)
@@ -175,23 +180,26 @@ def _ask(contract: Contract, verb: str, **request: object) -> Any:
             connection.sendall(json_format.dumps({"verb": verb, **request}).encode() + b"\n")
             answer = json_format.loads(connection.makefile("rb").readline())
     except (OSError, ValueError) as error:
-        raise SandboxError(f"the sandbox does not answer ({error})", hint="wasess sandbox serve") from error
+        raise SandboxError(_("the sandbox does not answer ({error})").format(error=error), hint="wasess sandbox serve") from error
     if not answer["ok"]:
-        raise SandboxError(f"the sandbox says: {answer['error']}")
+        raise SandboxError(_("the sandbox says: {answer}").format(answer=answer["error"]))
     return answer["data"]
 
 
 def _seen_by_camera(contract: Contract, user: str, timeout: float) -> str:
     """The code `wasess connect USER` shows now or soon."""
     if contract.camera is None:
-        raise UsageError("this stand-in has no camera", hint=f"wasess sandbox scan {user} --text TEXT")
+        raise UsageError(_("this stand-in has no camera"), hint=f"wasess sandbox scan {user} --text TEXT")
     deadline = time.monotonic() + timeout
     while True:
         try:
             return (contract.camera / user).read_text()
         except FileNotFoundError as error:
             if time.monotonic() >= deadline:
-                raise SandboxError(f"no code of {user} was shown within {timeout:.0f} s", hint=f"wasess connect {user}") from error
+                raise SandboxError(
+                    _("no code of {user} was shown within {seconds:.0f} s").format(user=user, seconds=timeout),
+                    hint=f"wasess connect {user}",
+                ) from error
             time.sleep(CAMERA_LOOKS_EVERY)
 
 
@@ -200,12 +208,14 @@ def _decoded(png: Path) -> str:
         zxingcpp = importlib.import_module("zxingcpp")
         image = importlib.import_module("PIL.Image")
     except ModuleNotFoundError as error:
-        raise UsageError(f"reading a picture needs the package {error.name}", hint="pip install 'wasess[sandbox]'") from error
+        raise UsageError(
+            _("reading a picture needs the package {name}").format(name=error.name), hint="pip install 'wasess[sandbox]'"
+        ) from error
     try:
         with image.open(png) as picture:
             found = [code.text for code in zxingcpp.read_barcodes(picture)]
     except OSError as error:
-        raise UsageError(f"{png} can't be read as a picture ({error})") from error
+        raise UsageError(_("{png} can't be read as a picture ({error})").format(png=png, error=error)) from error
     if not found:
-        raise UsageError(f"there is no code in {png}")
+        raise UsageError(_("there is no code in {png}").format(png=png))
     return str(found[0])

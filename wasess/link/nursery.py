@@ -181,7 +181,7 @@ class Nursery:
             else:
                 child.kill()  # whoever asked has given up
         elif asked and not asked.done():
-            asked.set_exception(WorkerFailed(f"A worker can't be forked: {message['error']}."))
+            asked.set_exception(WorkerFailed(_("A worker can't be forked: {error}.").format(error=message["error"])))
 
     def _gone(self) -> None:
         if not self.alive:
@@ -191,7 +191,7 @@ class Nursery:
         self._channel.close()
         for asked in self._asked.values():
             if not asked.done():
-                asked.set_exception(WorkerFailed("The fork server died."))
+                asked.set_exception(WorkerFailed(_("The fork server died.")))
         self._children.clear()  # each hears of its own end by itself
 
 

@@ -44,7 +44,7 @@ def read_sent(answer: bytes) -> str:
     """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason."""
     found = protobuf.neonize().SendMessageReturnFunction.FromString(answer)
     if found.Error or not found.SendResponse.ID:
-        raise WorkerFailed(_("The message was not sent: {detail}.").format(detail=redact(found.Error or "the library returned no id")))
+        raise WorkerFailed(_("The message was not sent: {detail}.").format(detail=redact(found.Error or _("the library returned no id"))))
     return str(found.SendResponse.ID)
 
 
@@ -62,7 +62,9 @@ def read_code(answer: bytes) -> str:
     """Return the pairing code as the phone wants it: ``ABCD-EFGH``. Raises `errors.WorkerFailed`."""
     found = protobuf.neonize().PairPhoneReturnFunction.FromString(answer)
     if found.Error or not found.Code:
-        raise WorkerFailed(_("WhatsApp gave no pairing code: {detail}.").format(detail=redact(found.Error or "the library returned none")))
+        raise WorkerFailed(
+            _("WhatsApp gave no pairing code: {detail}.").format(detail=redact(found.Error or _("the library returned none")))
+        )
     return str(found.Code)
 
 

@@ -84,7 +84,7 @@ def decode(content: bytes) -> Tables:
             hint=_("Use the newer wasess that wrote it."),
         )
     if schema != SCHEMA and schema not in MIGRATIONS:
-        raise Unreadable(f"there never was a shape number {schema}")
+        raise Unreadable(_("there never was a shape number {schema}").format(schema=schema))
     try:
         for number in range(schema, SCHEMA):
             tables = MIGRATIONS[number](tables)

@@ -15,6 +15,7 @@ from wasess.store.atomic import write_atomic
 from wasess.store.frame import HEADER_SIZE, MAGIC, parse
 from wasess.store.guard import open_guarded, read_range
 from wasess.store.lock import FileLock
+from wasess.words import mark
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +102,7 @@ class SpoolReader:
         The offsets of frames returned before mean nothing afterwards. Takes the session's lock meanwhile, because a worker would go on writing to the file that is replaced:
         raises `errors.Locked` while one lives.
         """
-        with FileLock.acquire(self._lock_file, "compacting the spool"):
+        with FileLock.acquire(self._lock_file, mark("compacting the spool")):
             with open_guarded(self._spool) as descriptor:
                 if descriptor is None:
                     return 0

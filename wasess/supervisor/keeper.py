@@ -24,6 +24,7 @@ from wasess.errors import WasessError
 from wasess.link.port import LinkSignal
 from wasess.supervisor.intake import Intake
 from wasess.supervisor.journal import Journal
+from wasess.supervisor.report import detail_of
 from wasess.supervisor.teller import Teller
 from wasess.supervisor.tether import Tether
 from wasess.supervisor.watch import Watch
@@ -366,6 +367,7 @@ class Keeper:
         wall_of = self._tools.clock.wall_of
         match command:
             case commands.Report(next_try_at=moment):
+                command = replace(command, detail=detail_of(command))
                 if command.reason is self.snapshot.reason:
                     self._detail = command.detail
                 self._teller.report(replace(command, next_try_at=None if moment is None else wall_of(moment)))

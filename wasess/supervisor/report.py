@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from wasess.words import _
+from wasess.words import _, again, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from wasess.core.commands import Report
     from wasess.core.reasons import Level
     from wasess.delivery.bot import Trouble
+
+# What `core` says in a report's detail. The library's own words are nobody's to translate.
+DETAILS = (
+    mark("what was sent is not even acknowledged"),
+    mark("no connection is open"),
+    mark("stopped by a signal, silent for {seconds} s"),
+    mark("silent for {seconds} s"),
+    mark("held by an unknown client"),
+    mark("held by {holder}"),
+    mark("code {code}"),
+    mark("no code"),
+    mark("{used} MiB of {limit}"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,11 @@ class Reporters:
         """See `Reporter`."""
         for reporter in self._reporters:
             reporter.report(notice)
+
+
+def detail_of(change: Report) -> str:
+    """The detail of a change in the language spoken."""
+    return again(change.detail, DETAILS)
 
 
 def state_notice(user: str, change: Report, at: float, line: str | None = None) -> Notice:
