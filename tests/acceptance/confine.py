@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unit_file import Unit
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -274,8 +276,6 @@ def _set_read_only(path: str, *, wanted: bool) -> None:
 
 
 def main() -> None:
-    from service_unit import Unit  # noqa: PLC0415 - this module is also imported by that one's users
-
     assert platform.system() == "Linux"
     confine(Unit(Path(sys.argv[1]).read_text()).service)
     os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - that is the point

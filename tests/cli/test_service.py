@@ -14,7 +14,7 @@ from typer.main import get_command
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 
-from service_unit import Unit, split
+from unit_file import Unit, split
 
 from wasess.cli import units
 from wasess.cli.app import app, run
@@ -201,6 +201,11 @@ def test_units_of_a_person_ask_for_nothing_that_takes_the_systems_rights():
     assert not [name for name in told if name.startswith(("Protect", "Private", "Capability", "Ambient", "User", "State", "ReadWrite"))]
     assert told["SystemCallFilter"] == service()["SystemCallFilter"]
     assert Unit(units.manager_unit(plan(run_as=""))).sections["Install"] == {"WantedBy": ["default.target"]}
+
+
+def test_a_sessions_process_is_not_hidden_from_the_manager():
+    # A worker is not dumpable, so hidepid=2 would hide it from its own account, and no manager would see that it has grown too large.
+    assert not service().keys() & {"ProtectProc", "ProcSubset"}
 
 
 def test_memory_language_and_settings_are_passed_on():

@@ -283,6 +283,7 @@ _OF_ITS_OWN = (
     "RestrictRealtime=yes",
     "RestrictSUIDSGID=yes",
     "LockPersonality=yes",
+    "# A bot that makes machine code as it runs (numba, node) needs a no here: systemctl edit wasess",
     "MemoryDenyWriteExecute=yes",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 from homes import ECHO_BOT, House, Running, command_line, until
-from service_unit import ServiceManager
+from service_manager import HERE, ServiceManager
+from unit_file import Unit
 
 from wasess.drill.process import family, living
 
@@ -162,14 +164,28 @@ async def test_the_restrictions_of_the_unit_leave_wasess_all_that_it_needs(house
             assert await answer(house, what) == refused.get(what, "done"), what
         house.box.fault("alice", "rst")
         await running.said("alice is online again")
-        listing = await house.run("list", "--json")
-        assert await listing.over() == 0
-        assert '"manager": null' not in listing.text
+        checking = await house.run("verify", "--all")  # from outside
+        assert await checking.over() == 0, checking.text
+        checking = await confined_check(house)
+        assert await checking.over() == 0, checking.text
         began = time.monotonic()
         await until(lambda: systemd.last("WATCHDOG=1") > began, "the watchdog was fed")
         running.signal(signal.SIGTERM)
         assert await running.over(systemd.unit.seconds("TimeoutStopSec")) == 0
         assert "Traceback" not in running.text
+
+
+async def confined_check(house: House) -> Running:
+    """Start the check that the timer starts, under the restrictions of its own unit."""
+    printing = await house.run("service", "verify")
+    assert await printing.over() == 0, printing.text
+    path = house.folder / "wasess-verify.service"
+    path.write_text("\n".join(printing.out) + "\n")
+    words = [sys.executable, str(HERE / "confine.py"), str(path), *Unit(path.read_text()).command]
+    process = await asyncio.create_subprocess_exec(*words, cwd=house.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    running = Running(process)
+    house._running.append(running)
+    return running
 
 
 class Cron:
