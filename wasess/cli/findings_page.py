@@ -10,7 +10,7 @@ from wasess.words import _, mark, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from wasess.doctor.examination import Diagnosis
+    from wasess.doctor.examination import Diagnosis, SessionReport
     from wasess.doctor.findings import Finding
     from wasess.doctor.repair import Repair
 
@@ -25,6 +25,7 @@ LABELS = {
 }
 COLOURS = {"error": 31, "warning": 33, "note": 36, "ok": 32, "repaired": 32, "skipped": 33, "failed": 31}
 UNWRAPPED = 100_000
+FEW = 3  # with more sessions, one that is well gets a single line
 NARROWEST = 40
 
 
@@ -42,9 +43,10 @@ class Page:
         if repaired:
             yield from (self._heading(_("repairs")), *repaired, "")
         yield from self._block(_("home {path}").format(path=diagnosis.home["path"]), diagnosis.findings)
-        for report in diagnosis.sessions:
+        brief = len(diagnosis.sessions) > FEW
+        for report in sorted(diagnosis.sessions, key=lambda report: min(found.rank for found in report.findings)):
             yield ""
-            yield from self._block(report.user, report.findings)
+            yield from self._block(report.user, report.findings[:1] if brief and _is_well(report) else report.findings)
         yield ""
         yield summary(diagnosis.all_findings())
 
@@ -72,6 +74,10 @@ class Page:
         if self._colourful:
             lines[0] = lines[0].replace(label, f"\x1b[{COLOURS[kind]}m{label}\x1b[0m", 1)
         return lines
+
+
+def _is_well(report: SessionReport) -> bool:
+    return all(found.level == "ok" for found in report.findings)
 
 
 def summary(findings: Iterable[Finding]) -> str:

@@ -175,6 +175,7 @@ def _report(home: Home, view: SessionView, held: ManagerView, manager_fix: str) 
         "record": lambda: record.check(home, session, managed=managed),
         "messages": lambda: mail.check(session, view),
         "process": lambda: process.check(session, view),
+        "phone": lambda: state.check_phone(view),
     }
     facts: dict[str, Any] = dict.fromkeys(SESSION_FACTS) | {"user": view.user, "exit_code": view.exit_code}
     findings: list[Finding] = []

@@ -15,14 +15,14 @@ from wasess.control.client import Client
 from wasess.core.reasons import BY_CODE, WORKER_STUCK
 from wasess.doctor.checks.entries import OWN_FILES, Entry, entries, entry
 from wasess.doctor.checks.record import good_backup
-from wasess.doctor.leftovers import leftovers, names_elsewhere
+from wasess.doctor.leftovers import is_free, leftovers, names_elsewhere
 from wasess.doctor.processes import glance
-from wasess.errors import Locked, StoreError, WasessError
+from wasess.errors import StoreError, WasessError
 from wasess.store.atomic import write_atomic
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, OTHERS
 from wasess.store.lock import read_holder
 from wasess.store.records import RECORD_NAME
-from wasess.store.sessions import ALIVE_NAME, HOME_LOCK_NAME, KEPT_NAME, REALM_NAME
+from wasess.store.sessions import ALIVE_NAME, HOME_LOCK_NAME, KEPT_NAME, REALM_NAME, SESSION_LOCK_NAME
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def repair_files(home: Home, user: str = "") -> list[Repair]:
             done += _modes(folder, OWN_FILES, session.user)
     done += _litter(home.path)
     for session in sessions:
-        done += _record(session)
+        done += _record(home, session)
     return done
 
 
@@ -190,12 +190,9 @@ def _cleared(path: Path) -> Repair:
 
 def _without_manager(home: Path, socket: Path) -> Repair:
     """Remove the socket while no manager can begin: a new one puts its own there."""
-    lock = home / HOME_LOCK_NAME
     done = _("{path}: socket removed, its manager is gone").format(path=socket)
-    if not lock.exists():
-        return _tried("STALE_SOCKET", done, socket.unlink)
     try:
-        with _held(lock) as descriptor:
+        with _held(home / HOME_LOCK_NAME) as descriptor:
             if descriptor is None:
                 return Repair("skipped", "STALE_SOCKET", _("{path}: a manager has just begun").format(path=socket))
             return _tried("STALE_SOCKET", done, socket.unlink)
@@ -205,8 +202,8 @@ def _without_manager(home: Path, socket: Path) -> Repair:
 
 @contextmanager
 def _held(path: Path) -> Iterator[int | None]:
-    """A descriptor of the lock file, with the lock on it; None while somebody else has it. Writes nothing."""
-    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    """A descriptor of the lock file (made, if need be), with the lock on it; None while somebody else has it. Writes no name into it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, FILE_MODE)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,21 +218,22 @@ def _held(path: Path) -> Iterator[int | None]:
 # --- the record ----------------------------------------------------------------------------------------------------------
 
 
-def _record(session: Session) -> Iterator[Repair]:
-    """Put the previous version of a damaged record in its place."""
+def _record(home: Home, session: Session) -> Iterator[Repair]:
+    """Put the previous version of a damaged record in its place, while neither a manager nor a process of the session writes there."""
+    said = {"user": session.user, "name": RECORD_NAME}
     try:
-        good = good_backup(session.folder)
-        if good is None:
+        if good_backup(session.folder) is None:
             return
-        with session.lock("diagnose"):
+        with _held(session.folder / SESSION_LOCK_NAME) as descriptor:
             good = good_backup(session.folder)
-            if good is not None:
-                write_atomic(session.folder / RECORD_NAME, good)
-    except Locked:
-        sentence = _("{user}: its process is running; the next change writes the record anew").format(user=session.user)
-        yield Repair("skipped", "RECORD_DAMAGED", sentence, session.user)
+            if descriptor is None or good is None or not is_free(home.path / HOME_LOCK_NAME):
+                sentence = _("{user}: a process keeps it, and writes {name} anew with the next change").format(**said)
+                yield Repair("skipped", "RECORD_DAMAGED", sentence, session.user)
+                return
+            write_atomic(session.folder / RECORD_NAME, good)
     except (StoreError, OSError) as error:
-        yield Repair("failed", "RECORD_DAMAGED", _("{user}: {problem}").format(user=session.user, problem=error), session.user)
+        yield Repair("failed", "RECORD_DAMAGED", _("{user}: {problem}").format(problem=error, **said), session.user)
     else:
-        sentence = _("{user}: the previous version of {name} is back in its place").format(user=session.user, name=RECORD_NAME)
-        yield Repair("repaired", "RECORD_DAMAGED", sentence, session.user)
+        yield Repair(
+            "repaired", "RECORD_DAMAGED", _("{user}: the previous version of {name} is back in its place").format(**said), session.user
+        )

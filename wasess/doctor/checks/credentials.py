@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from wasess.core.reasons import DATABASE_DAMAGED
+from wasess.core.reasons import DATABASE_DAMAGED, UNLINKED_HERE
 from wasess.doctor.findings import Finding, Part, ok
 from wasess.doctor.times import size
 from wasess.errors import DeviceDamaged, Locked, UnsafeHome, WasessError
@@ -40,7 +40,8 @@ def check(session: Session, view: SessionView) -> Part:
     except (Unchecked, Locked) as error:
         return Part(facts | {"device_db": "unchecked"}, (*_linked(facts, view.user), _unchecked(error, view.user)))
     if problem or bad:
-        return Part(facts | {"device_db": "damaged"}, (_damaged(problem or ", ".join(bad), view),))
+        said = view.reason == DATABASE_DAMAGED
+        return Part(facts | {"device_db": "damaged"}, () if said else (_damaged(problem or ", ".join(bad), view),))
     facts["device_db"] = "intact"
     return Part(facts, _linked(facts, view.user))
 
@@ -63,7 +64,7 @@ def _problem(session: Session, view: SessionView) -> str:
 
 
 def _missing(session: Session, view: SessionView) -> tuple[Finding, ...]:
-    if view.record is None or view.record.jid is None:
+    if view.record is None or view.record.jid is None or view.reason in {DATABASE_DAMAGED, UNLINKED_HERE}:
         return ()
     said = _("device.db is missing, and this session was linked")
     kept = _newest_kept(session.folder)

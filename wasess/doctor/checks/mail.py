@@ -54,9 +54,8 @@ def _counted(live: Live | None, found: Depth, user: str) -> Finding:
         count = many.format(count=found.frames) if found.counted else _("{size} are not dealt with yet").format(size=size(found.unread))
         return ok("MESSAGES", f"{count} ({spooled})", user)
     now = time.time()
-    said = _("last message in {received}, last reply out {sent}; {waiting} waiting for the bot ({spool})").format(
-        received=_ago(live.received_at, now), sent=_ago(live.sent_at, now), waiting=live.waiting, spool=spooled
-    )
+    waiting = plural("{count} message waits for the bot", "{count} messages wait for the bot", live.waiting).format(count=live.waiting)
+    said = f"{_traffic(live, now)}; {waiting} ({spooled})"
     if live.waiting < MANY:
         return ok("MESSAGES", said, user)
     return Finding(
@@ -64,5 +63,10 @@ def _counted(live: Live | None, found: Depth, user: str) -> Finding:
     )
 
 
-def _ago(at: float | None, now: float) -> str:
-    return _("{ago} ago").format(ago=span(now - at)) if at else _("none since the manager started")
+def _traffic(live: Live, now: float) -> str:
+    if not live.received_at and not live.sent_at:
+        return _("no message since the manager started")
+    said = _("last message {ago} ago").format(ago=span(now - live.received_at)) if live.received_at else _("no message came in yet")
+    if not live.sent_at:
+        return _("{said}, no reply went out yet").format(said=said)
+    return _("{said}, last reply {ago} ago").format(said=said, ago=span(now - live.sent_at))

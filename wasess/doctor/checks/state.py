@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import reasons
 from wasess.core.states import State
+from wasess.core.verdict import Limits, Sight, judge
 from wasess.core.warnings import PROBATION, phone_warning, probation
 from wasess.doctor.findings import Finding, Level, Part, command, ok
 from wasess.doctor.times import moment, span
@@ -58,8 +59,12 @@ def check(home: Home, session: Session, view: SessionView, manager_fix: str) -> 
         findings.append(Finding("RIVAL", "warning", sentence, f"wasess reconnect {view.user}", view.user))
     if view.reason in FOUR_PHONES:
         findings.append(Finding("LINKED_DEVICES", "note", _(LIMIT), f"wasess connect {view.user}", view.user))
-    phone = _phone(view, now)
-    return Part(facts | phone.facts, (*findings, *phone.findings))
+    return Part(facts, (*findings, *_unproven(view, now)))
+
+
+def check_phone(view: SessionView) -> Part:
+    """How long the phone has been silent, and whether the pairing is so young that WhatsApp may still take it back."""
+    return _phone(view, time.time())
 
 
 def level_of(view: SessionView) -> Level:
@@ -93,7 +98,7 @@ def _state(view: SessionView, fix: str, now: float) -> Finding:
     words = _(view.reason.sentence)
     said = words if view.state is not State.ONLINE or view.reason == reasons.ONLINE else f"{_(reasons.ONLINE.sentence)}; {words}"
     if view.detail:
-        said = _("{sentence} ({detail})").format(sentence=said, detail=view.detail)
+        said = _("{sentence} ({detail})").format(sentence=said, detail=view.detail.rstrip(". "))
     if view.since:
         said = _("{sentence}, since {moment} ({span})").format(sentence=said, moment=moment(view.since), span=span(now - view.since))
     if view.live and view.live.proven_at and view.state is State.ONLINE:
@@ -107,6 +112,18 @@ def _state(view: SessionView, fix: str, now: float) -> Finding:
         return ok(view.code, said, view.user)
     action = _COMMAND.sub(r"\1", _(view.reason.action)).format(user=view.user)
     return Finding(view.code, level, f"{said}. {action}".rstrip(". ") if action else said, fix, view.user)
+
+
+def _unproven(view: SessionView, now: float) -> list[Finding]:
+    """As `wasess verify` judges: one that calls itself online, and of which WhatsApp was not heard for too long."""
+    if view.state is not State.ONLINE or view.live is None:
+        return []
+    verdict = judge(Sight(view.state, view.code, view.exit_code, view.live), None, now, Limits())
+    if verdict.healthy:
+        return []
+    reason = reasons.BY_CODE[verdict.code]
+    sentence = _("{sentence} (for {span})").format(sentence=_(reason.sentence), span=span(verdict.age or 0.0))
+    return [Finding(reason.code, "warning", sentence, f"wasess reconnect {view.user}", view.user)]
 
 
 def _phone(view: SessionView, now: float) -> Part:
