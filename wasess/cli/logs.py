@@ -76,7 +76,7 @@ def logs(
 def _say_there_is_none(home: Path, *, waiting: bool) -> None:
     none = _("no log yet in {home}").format(home=home)
     sys.stderr.write(f"{none}\n")
-    sys.stderr.write(f"  {_('waiting for: wasess serve')}\n" if waiting else f"  {_('next:')} wasess serve\n")
+    sys.stderr.write((_("  waiting for: {hint}") if waiting else _("  next: {hint}")).format(hint="wasess serve") + "\n")
     sys.stderr.flush()
 
 
