@@ -79,7 +79,7 @@ def diagnose(
         repairs = _repaired(target, seen)
         diagnosis = examine(target, seen)
     if bundle:
-        _pack(bundle, target, diagnosis, repairs)
+        _pack(bundle, target, diagnosis)
     return emit(_result(diagnosis, repairs, bundle), as_json=json)
 
 
@@ -124,10 +124,10 @@ def _repaired(home: Home, seen: Circumstances) -> list[Repair]:
     return done + repair_stuck(home, stuck(look_for_sessions(home, seen.user)))
 
 
-def _pack(path: Path, home: Home, diagnosis: Diagnosis, repairs: list[Repair]) -> None:
+def _pack(path: Path, home: Home, diagnosis: Diagnosis) -> None:
     from wasess.doctor.bundle import pack  # noqa: PLC0415 - only for those who want it
 
-    pack(path, home, diagnosis, "\n".join(Page().lines(diagnosis, repairs)))
+    pack(path, home, diagnosis, lambda public: "\n".join(Page().lines(public)))
 
 
 def _result(diagnosis: Diagnosis, repairs: list[Repair], bundle: Path | None) -> Result:

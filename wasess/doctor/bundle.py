@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wasess.doctor.checks.entries import OWN_FILES, OWN_FOLDERS
 from wasess.doctor.examination import document
 from wasess.doctor.redaction import Redactor
 from wasess.errors import StoreError, UsageError, WasessError
@@ -25,7 +26,7 @@ from wasess.store.manager_log import read_log
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from wasess.doctor.examination import Diagnosis
     from wasess.store.sessions import Home, Session
@@ -63,9 +64,9 @@ def require_new(path: Path) -> None:
         raise UsageError(_("{path} is there already; nothing was written").format(path=path), hint=f"rm {path}")
 
 
-def pack(path: Path, home: Home, diagnosis: Diagnosis, page: str) -> None:
-    """Write the archive (0600). Raises `UsageError` when there is such a file, and `StoreError` when it can't be written."""
-    content = {name: text.encode() for name, text in files(home, diagnosis, page).items()}
+def pack(path: Path, home: Home, diagnosis: Diagnosis, show: Callable[[Diagnosis], str]) -> None:
+    """Write the archive (0600). ``show``: makes the page of a diagnosis. Raises `UsageError` when there is such a file, and `StoreError` when it can't be written."""
+    content = {name: text.encode() for name, text in files(home, diagnosis, show).items()}
     packed = _zipped(content) if path.name.endswith(ZIP) else _tarred(content)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
@@ -83,15 +84,16 @@ def pack(path: Path, home: Home, diagnosis: Diagnosis, page: str) -> None:
         raise _unwritable(path, error) from error
 
 
-def files(home: Home, diagnosis: Diagnosis, page: str) -> dict[str, str]:
+def files(home: Home, diagnosis: Diagnosis, show: Callable[[Diagnosis], str]) -> dict[str, str]:
     """What is in the archive: texts by their names."""
     sessions = _sessions(home)
     entries = _log(home)
     redactor = redactor_for(home, sessions, diagnosis, entries)
+    public = redactor.diagnosis(diagnosis)
     found = {
         "README.txt": CONTENTS,
-        "page.txt": redactor.text(page) + "\n",
-        "diagnosis.json": _json(redactor.value(document(diagnosis))),
+        "page.txt": show(public) + "\n",
+        "diagnosis.json": _json(document(public)),
         "settings.json": _json(_settings(redactor, os.environ)),
     }
     shown = {report.user for report in diagnosis.sessions}
@@ -111,6 +113,7 @@ def redactor_for(home: Home, sessions: list[Session], diagnosis: Diagnosis, entr
     known = {text: place for text, place in _surroundings(home, diagnosis) if len(text) > 1}
     for session in sessions:
         known |= _identity(session)
+    known |= {name: "[file]" for folder in (home.path, *(session.folder for session in sessions)) for name in _strange(folder)}
     return Redactor(sorted(filter(None, named)), known)
 
 
@@ -123,6 +126,14 @@ def _surroundings(home: Home, diagnosis: Diagnosis) -> Iterator[tuple[str, str]]
             yield holder["host"], "[host]"
     for name in {_login(), os.environ.get("USER", ""), os.environ.get("LOGNAME", "")}:
         yield name, "[login]"
+
+
+def _strange(folder: Path) -> Iterator[str]:
+    """The names that are not ours to choose."""
+    with suppress(OSError):
+        for found in folder.iterdir():
+            if found.name not in OWN_FILES | OWN_FOLDERS and not found.name.startswith(".") and not found.is_dir():
+                yield found.name
 
 
 def _resolved(path: Path) -> Path:

@@ -117,8 +117,12 @@ def _of_live(live: Live) -> SessionView:
 def _of_disk(session: Session, manager: ManagerView) -> SessionView | None:
     """What the disk says of a session that the manager does not keep, or may be about to; None for an empty folder without a past."""
     view = SessionView(session.user, State.NEW, reasons.NEVER_STARTED.code, 0, paused_at=session.paused_at())
+    unreadable: Exception | None = None
     try:
         view = replace(view, record=session.record.peek())
+    except (WasessError, OSError) as error:
+        unreadable = error
+    try:
         holder = session.lock_holder()
         found = _credentials(session, busy=holder is not None)
     except (WasessError, OSError) as error:
@@ -127,6 +131,8 @@ def _of_disk(session: Session, manager: ManagerView) -> SessionView | None:
         view = replace(view, linked=found.device is not None, phone=found.device.phone if found.device else "")
         if lost := session.lost_credentials(found, view.record):
             return _settled(view, reasons.DATABASE_DAMAGED, lost)
+    if unreadable:
+        return _unreadable(view, unreadable)
     if holder and holder.purpose in PAIRING_PURPOSES:
         return _settled(view, reasons.PAIRING, str(holder), holder.since)
     if found is not None and found.device is None:

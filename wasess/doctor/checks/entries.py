@@ -107,7 +107,7 @@ def _faults(folder: Path, found: list[Entry], user: str) -> Iterator[Finding]:
             sentence = _("{name} has a second name (hard link) elsewhere").format(name=item.path.name)
             fix = f"{command('cp', '-p', item.path, f'{item.path}.copy')} && {command('mv', f'{item.path}.copy', item.path)}"
             yield Finding("FILE_HARD_LINKED", "error", sentence, fix, user)
-    yield from _modes(folder, ours, user)
+    yield from _modes(folder, [item for item in ours if item.path.name in OWN_FILES or item.path.name.startswith(".")], user)
     if strange := [item.path.name for item in found if item.path.name not in OWN_FILES and not item.path.name.startswith(".")]:
         sentence = _("not a file of wasess: {names}").format(names=_listed(strange))
         yield Finding("STRANGE_FILES", "note", sentence, command("ls", "-la", folder), user)
