@@ -13,11 +13,16 @@ from test_before import JID, link
 
 from wasess.cli.app import run
 from wasess.cli.list import _percent, sessions_of
+from wasess.core.live import Live, ManagerInfo
 from wasess.core.outages import DAY, Outage
+from wasess.core.states import State
+from wasess.doctor.census import ManagerView
+from wasess.store.lock import Holder
 from wasess.store.records import SessionRecord
 from wasess.store.sessions import Home
 
 NOW = 1_700_000_000.0
+NOBODY = ManagerView()
 UNKNOWN = {"day": None, "week": None, "month": None}
 
 
@@ -38,11 +43,11 @@ def test_linked_new_and_damaged_sessions_side_by_side(tmp_path, capsys):
     (home.path / "carol" / "device.db").write_bytes(b"no database" * 100)
     (home.path / "carol" / "device.db").chmod(0o600)
     assert run(["list", "--home", str(home.path)]) == 0
-    assert capsys.readouterr().out == "alice\tyes\t49***67\tonline\t-\nbob\tno\t-\t-\t-\ncarol\tcan't be read\t-\t-\t-\n"
+    assert capsys.readouterr().out == "alice\tyes\t49***67\tstopped\t-\ncarol\tcan't be read\t-\twaiting\t-\n"
     assert run(["list", "--home", str(home.path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [row["linked"] for row in document["data"]["sessions"]] == [True, False, None]
-    assert document["data"]["sessions"][2]["error"]["code"] == "DEVICE_DAMAGED"
+    assert [row["linked"] for row in document["data"]["sessions"]] == [True, None]
+    assert document["data"]["sessions"][1]["error"]["code"] == "DEVICE_DAMAGED"
     assert "491701234567" not in json.dumps(document)
 
 
@@ -59,8 +64,15 @@ def write(home, user, state, *outages, paired_at=NOW - 100 * DAY, phone_seen_at=
     session.record.note(outages=outages, phone_seen_at=phone_seen_at)
 
 
-def row_of(home, now=NOW):
-    (row,) = sessions_of(home, now).data["sessions"]
+def kept(user, state):
+    """A manager that keeps this session."""
+    info = ManagerInfo(7, "0", "sandbox", NOW, ready=True, kept=1, online=1)
+    live = Live(user, state, "ONLINE" if state is State.ONLINE else "STARTING", "", NOW, None, 0, 0, NOW, 8, 0, None, None, 0)
+    return ManagerView(Holder(7, "here", "boot", "serve", NOW), info, {user: live})
+
+
+def row_of(home, now=NOW, manager=NOBODY):
+    (row,) = sessions_of(home, manager, now).data["sessions"]
     return row
 
 
@@ -72,13 +84,12 @@ def test_a_stopped_session_is_away_since_then(home):
     assert row["last_outage"] == {"start": NOW - DAY / 4, "end": None, "code": "STOPPED", "attempts": 0, "recovered": 0}
     assert row["phone_seen_at"] == NOW - DAY
     assert row["on_probation"] is False
-    assert sessions_of(home, NOW).table[1][-1] == "96.4 %"
+    assert sessions_of(home, NOBODY, NOW).table[1][-1] == "96.4 %"
 
 
 def test_an_online_session_is_up_while_a_manager_runs(home):
     write(home, "alice", "online", Outage(NOW - DAY, NOW - DAY / 2, "NETWORK_DOWN"))
-    with home.lock("serve"):
-        row = row_of(home)
+    row = row_of(home, manager=kept("alice", State.ONLINE))
     assert row["uptime"] == pytest.approx({"day": 0.5, "week": 1 - 0.5 / 7, "month": 1 - 0.5 / 30})
     assert row["last_outage"]["code"] == "NETWORK_DOWN"
 
@@ -104,8 +115,7 @@ def test_uptime_begins_with_the_pairing(home):
 
 def test_nothing_is_known_of_a_session_that_was_never_up(home):
     write(home, "alice", "new")
-    with home.lock("serve"):
-        row = row_of(home)
+    row = row_of(home, manager=kept("alice", State.CONNECTING))
     assert row["uptime"] == UNKNOWN
     assert row["outages"] == {"day": 0, "week": 0, "month": 0}
     assert row["last_outage"] is None
@@ -135,8 +145,8 @@ def test_the_table_stays_readable_at_80_columns(home):
     lines = on_a_terminal("list", "--home", str(home.path), columns=80)
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["USER", "LINKED", "PHONE", "STATE", "UP", "7", "DAYS"]
-    assert lines[1].split() == ["alice", "yes", "49***67", "online", "-"]
-    assert lines[2].split()[1:] == ["yes", "49***67", "logged_out", "0.0", "%"]
+    assert lines[1].split() == ["alice", "yes", "49***67", "stopped", "-"]
+    assert lines[2].split()[1:] == ["yes", "49***67", "stopped", "0.0", "%"]
 
 
 def on_a_terminal(*arguments, columns):

@@ -1,4 +1,4 @@
-"""`wasess list`: the sessions of a home, from what is on the disk."""
+"""`wasess list`: the sessions of a home and how they are."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from wasess.cli.result import Result
 from wasess.core.outages import DAY, MONTH, WEEK, count, open_outage, uptime
 from wasess.core.states import State
 from wasess.core.warnings import probation
+from wasess.doctor.census import ManagerView, census, manager_of
 from wasess.errors import WasessError
 from wasess.store.past import settled
 from wasess.store.sessions import Home
-from wasess.words import _
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from wasess.core.outages import Ledger
+    from wasess.doctor.census import SessionView
     from wasess.store.records import SessionRecord
-    from wasess.store.sessions import Session
 
-HEADINGS = ("USER", "LINKED", "PHONE", "STATE", "UP 7 DAYS")
+HEADINGS = (mark("USER"), mark("LINKED"), mark("PHONE"), mark("STATE"), mark("UP 7 DAYS"))
 WINDOWS = {"day": DAY, "week": WEEK, "month": MONTH}
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -35,49 +36,58 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def list_sessions(*, home: HomeOption = HOME, json: JsonOption = False) -> int:
     """List the sessions and how they are.
 
-    Reads the disk only. While no manager runs, STATE is what the last one knew.
-
     UP 7 DAYS is the share of the last seven days (or since it was paired) that a session was online; a time without a manager counts
     as away, and - means that it is not known.
     """
-    return emit(sessions_of(Home(home).open(create=False), time.time()), as_json=json)
+    opened = Home(home).open(create=False)
+    return emit(sessions_of(opened, manager_of(opened), time.time()), as_json=json)
 
 
-def sessions_of(home: Home, now: float) -> Result:
+def sessions_of(home: Home, manager: ManagerView, now: float) -> Result:
     """Everything known about the sessions of a home at ``now`` (Unix time)."""
-    manager = home.lock_holder()
-    last_alive = now if manager else min(home.last_alive(), now)
-    rows = [_row(session, now, last_alive) for session in home.sessions()]
-    data = {"home": str(home.path), "manager": manager.pid if manager else None, "sessions": rows}
+    last_alive = now if manager.holder else min(home.last_alive(), now)
+    rows = [_row(home, view, now, last_alive) for view in census(home, manager)]
+    data = {"home": str(home.path), "manager": manager.holder.pid if manager.holder else None, "sessions": rows}
     if not rows:
         return Result(data, (_("no sessions in {home}").format(home=home.path),), hint="wasess connect USER")
-    return Result(data, table=(HEADINGS, *map(_cells, rows)), hint="" if manager else "wasess serve")
+    return Result(data, table=(HEADINGS, *map(_cells, rows)), hint="" if manager.holder else "wasess serve")
 
 
-def _row(session: Session, now: float, last_alive: float) -> dict[str, Any]:
+def _row(home: Home, view: SessionView, now: float, last_alive: float) -> dict[str, Any]:
     """One session; what can't be read is an ``error`` of that row, not of the command. ``last_alive``: now, when a manager runs."""
-    row: dict[str, Any] = {"user": session.user, "linked": None, "phone": None, "state": None, "reason": None, "error": None}
-    row |= {"uptime": dict.fromkeys(WINDOWS), "outages": dict.fromkeys(WINDOWS), "last_outage": None}
-    row |= {"phone_seen_at": None, "on_probation": None}
+    row: dict[str, Any] = {
+        "user": view.user,
+        "linked": view.linked,
+        "phone": shortened(view.phone) if view.phone else None,
+        "state": view.state,
+        "code": view.code,
+        "exit_code": view.exit_code,
+        "paused_at": view.paused_at,
+        "error": _error(view.problem),
+        "uptime": dict.fromkeys(WINDOWS),
+        "outages": dict.fromkeys(WINDOWS),
+        "last_outage": None,
+        "phone_seen_at": None,
+        "on_probation": None,
+    }
     try:
-        device = session.device()
-        row |= {"linked": device is not None, "phone": shortened(device.phone) if device else None}
-        record, ledger = session.record.read()
-        row |= _history(record, ledger, now, last_alive) if record else {}
+        record, ledger = home.session(view.user).record.read()
     except WasessError as error:
-        row["error"] = {"code": error.code, "message": str(error), "hint": error.hint}
-    return row
+        return row | {"error": row["error"] or _error(error)}
+    return row | (_history(view, record, ledger, now, last_alive) if record else {})
 
 
-def _history(record: SessionRecord, ledger: Ledger, now: float, last_alive: float) -> dict[str, Any]:
+def _error(problem: WasessError | None) -> dict[str, str] | None:
+    return {"code": problem.code, "message": str(problem), "hint": problem.hint} if problem else None
+
+
+def _history(view: SessionView, record: SessionRecord, ledger: Ledger, now: float, last_alive: float) -> dict[str, Any]:
     if 0 < last_alive < now:
         ledger = settled(record, ledger, last_alive)
     # A session that has not been up yet is neither online nor away.
-    known = open_outage(ledger) is not None or (last_alive >= now and record.state == State.ONLINE)
+    known = open_outage(ledger) is not None or view.state is State.ONLINE
     since = record.paired_at or record.created_at
     return {
-        "state": record.state,
-        "reason": record.reason_code,
         "uptime": {name: uptime(ledger, since, now, window) if known else None for name, window in WINDOWS.items()},
         "outages": {name: count(ledger, now, window) for name, window in WINDOWS.items()},
         "last_outage": asdict(ledger[-1]) if ledger else None,
@@ -87,7 +97,7 @@ def _history(record: SessionRecord, ledger: Ledger, now: float, last_alive: floa
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return row["user"], _word(row["linked"]), row["phone"] or "-", row["state"] or "-", _percent(row["uptime"]["week"])
+    return row["user"], _word(row["linked"]), row["phone"] or "-", row["state"], _percent(row["uptime"]["week"])
 
 
 def _percent(share: float | None) -> str:

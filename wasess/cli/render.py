@@ -13,7 +13,12 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
     from wasess.cli.result import Failure, Result
+
+NAME_WIDTH = 20
 
 
 def colourful(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
@@ -65,14 +70,36 @@ def _document(envelope: Mapping[str, object]) -> None:
 
 def _table(table: tuple[tuple[str, ...], ...]) -> None:
     """A table with rich on a terminal; tab-separated lines without headings in a pipe."""
-    headings, *rows = table
-    if not sys.stdout.isatty():
-        sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
+    if sys.stdout.isatty():
+        _console().print(grid((), table))
         return
-    from rich.console import Console  # noqa: PLC0415 - 60 ms that only a table on a terminal needs
-    from rich.table import Table  # noqa: PLC0415 - as above
+    sys.stdout.writelines("\t".join(row) + "\n" for row in table[1:])
 
-    grid = Table(*map(_, headings), box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        grid.add_row(*row)
-    Console(no_color=not colourful(sys.stdout), highlight=False, markup=False).print(grid)
+
+def grid(lines: tuple[str, ...], table: tuple[tuple[str, ...], ...]) -> RenderableType:
+    """Lines and a table (first row: headings) for a console: names of usual length stay whole, all else is wrapped at its words."""
+    from rich.console import Group  # noqa: PLC0415 - 60 ms that only a table on a terminal needs
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    headings = table[0] if table else ()
+    for number, heading in enumerate(headings):
+        longest = max((len(row[number]) for row in table[1:]), default=0)
+        shown.add_column(_(heading), min_width=min(longest, NAME_WIDTH) if number == 0 else None, overflow="fold")
+    for row in table[1:]:
+        shown.add_row(*map(Text, row))
+    return Group(*map(Text, lines), *([shown] if table else []))
+
+
+def drawn() -> Live:
+    """A place on the terminal that is drawn anew, as a context manager."""
+    from rich.live import Live  # noqa: PLC0415 - as above
+
+    return Live(console=_console(), auto_refresh=False, transient=False)
+
+
+def _console() -> Console:
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    return Console(no_color=not colourful(sys.stdout), highlight=False, markup=False)
