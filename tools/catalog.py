@@ -124,7 +124,7 @@ def _in_tables() -> Iterator[tuple[str, Key]]:
         for node in ast.parse(path.read_text()).body:
             names = [one.id for one in getattr(node, "targets", []) if isinstance(one, ast.Name)]
             if isinstance(node, ast.Assign) and "HEADINGS" in names:
-                yield from ((_place(path), heading) for heading in ast.literal_eval(node.value))
+                yield from ((_place(path), one.value) for one in getattr(node.value, "elts", []) if isinstance(one, ast.Constant))
 
 
 def _in_help() -> Iterator[tuple[str, Key]]:
@@ -161,9 +161,19 @@ def load() -> dict[Key, Message]:
         return {message.id: message for message in read_po(file, locale="es") if message.id}
 
 
+class Steady(Catalog):
+    """Without dates and the version of Babel: the same messages always make the same files."""
+
+    @property
+    def mime_headers(self) -> list[tuple[str, str]]:
+        """The header's fields."""
+        fields = {"Language": "es", "MIME-Version": "1.0", "Content-Type": "text/plain; charset=utf-8", "Content-Transfer-Encoding": "8bit"}
+        return [*fields.items(), ("Plural-Forms", self.plural_forms)]
+
+
 def catalogue(found: dict[Key, set[str]], translations: dict[Key, Any]) -> Catalog:
     """What is said, in Spanish as far as it is known."""
-    made = Catalog("es", project="wasess", header_comment=HEADER, charset="utf-8", fuzzy=False)
+    made = Steady("es", header_comment=HEADER, fuzzy=False)
     for key in sorted(found, key=str):
         empty = "" if isinstance(key, str) else ("", "")
         made.add(key, translations.get(key, empty), locations=[(place, None) for place in sorted(found[key])])
@@ -181,16 +191,14 @@ def write(translations: dict[Key, Any]) -> None:
 def _as_po(made: Catalog) -> bytes:
     written = io.BytesIO()
     write_po(written, made, width=140, include_lineno=False)
-    unstable = re.compile(
-        rb'"(?:POT-Creation-Date|PO-Revision-Date|Last-Translator|Language-Team|Report-Msgid-Bugs-To|Generated-By)[^"]*"\n'
-    )
-    return unstable.sub(b"", written.getvalue())
+    return written.getvalue()
 
 
 def compiled() -> bytes:
     """What the .po compiles to."""
-    with PO.open("rb") as file:
-        made = read_po(file, locale="es")
+    made = Steady("es")
+    for key, message in load().items():
+        made[key] = message
     written = io.BytesIO()
     write_mo(written, made)
     return written.getvalue()
