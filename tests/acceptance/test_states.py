@@ -84,7 +84,7 @@ async def test_every_state_that_a_manager_keeps(tmp_path: Path):
         street = Street(house)
         serve = await street.prepare()
         expected = {found.name: Said(found.state, found.code, found.exit_code) for found in SITUATIONS}
-        await require_agreement(house, expected)
+        await require_agreement(house, expected, retrying=("unreachable", "reachable-again"))
         for found in SITUATIONS:
             assert street.truly_online(found.name) == (found.state == "online"), f"{found.name}: the server sees it otherwise"
             assert bool(house.box.state.device(found.name)) == (found.name not in {"logged-out-here", "unlinked"})
