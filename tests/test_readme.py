@@ -26,17 +26,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+READMES = {"en": (ROOT / "README.md").read_text(), "es": (ROOT / "README.es.md").read_text()}
+README = READMES["en"]
+LANGUAGES = pytest.mark.parametrize("spoken", ["en", "es"])
+HEADINGS = {
+    "Commands": "Comandos",
+    "Exit codes": "Códigos de salida",
+    "Files": "Archivos",
+    "How a session is kept": "Cómo se mantiene una sesión",
+}
 WASESS = Path(sys.executable).parent / "wasess"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, spoken: str = "en") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", READMES[spoken], re.MULTILINE | re.DOTALL)
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the first table under a heading, without its head."""
-    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+def rows(heading: str, spoken: str = "en") -> list[list[str]]:
+    """The cells of the first table under a heading, named in English, without its head."""
+    said = heading if spoken == "en" else HEADINGS[heading]
+    section = READMES[spoken].split(f"\n## {said}\n", 1)[1].split("\n## ", 1)[0]
     table = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row] for row in table[2:]]
 
@@ -164,24 +173,49 @@ def test_the_table_of_settings() -> None:
     assert all(f"`{option.envvar}`" in README for option in options if option.opts[0] in told)
 
 
-def test_the_table_of_commands() -> None:
+@LANGUAGES
+def test_the_table_of_commands(spoken: str) -> None:
     def listed(*group: str) -> dict[str, str]:
-        environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+        environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", "WASESS_LANG": spoken}
         done = subprocess.run([WASESS, *group, "--help"], env=environment, capture_output=True, text=True, check=True)
-        lines = done.stdout.split("Commands:\n", 1)[1].splitlines()
-        pairs = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines if line.strip()]
+        lines = re.split(r"^(?:Commands|Comandos):\n", done.stdout, maxsplit=1, flags=re.MULTILINE)[1]
+        whole = re.sub(r"\n {3,}", " ", lines).splitlines()
+        pairs = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in whole if line.strip()]
         return {" ".join(["wasess", *group, name]): text for name, text in pairs}
 
     product = listed() | listed("sandbox")
     del product["wasess sandbox"]
     told = {
-        " ".join(word for word in row[0].strip("`").split() if not word.isupper() and "..." not in word): row[1] for row in rows("Commands")
+        " ".join(word for word in row[0].strip("`").split() if not word.isupper() and "..." not in word and "[" not in word): row[1]
+        for row in rows("Commands", spoken)
     }
-    first_sentences = {"wasess connect": "Link a session to a phone", "wasess sandbox serve": "Run a stand-in until Ctrl+C"}
+    first_sentences = {
+        "wasess connect": {"en": "Link a session to a phone", "es": "Vincular una sesión a un teléfono"}[spoken],
+        "wasess sandbox serve": {"en": "Run a stand-in until Ctrl+C", "es": "Ejecutar un simulador hasta Ctrl+C"}[spoken],
+    }
     assert told.keys() == product.keys()
     for command, text in told.items():
         wanted = first_sentences.get(command, product[command])
         assert text.rstrip(".").startswith(wanted.rstrip(".")), command
+
+
+def test_both_languages_name_the_same_things() -> None:
+    assert blocks("console", "es") == blocks("console")
+    assert blocks("python", "es") == blocks("python")
+    assert blocks("toml", "es") == blocks("toml")
+    for heading in HEADINGS:
+        assert [row[0] for row in rows(heading, "es")] == [row[0] for row in rows(heading)], heading
+    assert [row[1] for row in rows("How a session is kept", "es")] == [row[1] for row in rows("How a session is kept")]
+    marks = r"^(#+) "
+    assert re.findall(marks, READMES["es"], re.MULTILINE) == re.findall(marks, README, re.MULTILINE)
+
+
+@LANGUAGES
+def test_links_lead_somewhere(spoken: str) -> None:
+    titles = re.findall(r"^#+ (.+)$", READMES[spoken], re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+    for target in re.findall(r"\]\(([^)]+)\)", READMES[spoken]):
+        assert target.startswith("https://") or target.lstrip("#") in anchors or (ROOT / target).exists(), target
 
 
 def test_the_table_of_exit_codes() -> None:
