@@ -62,7 +62,10 @@ def verify(
     With --nagios the exit code is 0 (OK), 1 (WARNING: degraded, heals by itself), 2 (CRITICAL) or 3 (UNKNOWN: can't look). A ping that
     is not taken is told on stderr, and does not change the exit code: the switch will raise the alarm.
     """
-    _require_one_meaning(users, every=every, formats=(json, quiet, nagios))
+    if users and every:
+        raise UsageError(_("name sessions, or say --all, not both"), hint="wasess verify --all")
+    if quiet and nagios:
+        raise UsageError(_("--quiet and --nagios exclude each other"), hint="wasess verify --help")
     limits = Limits(seconds(max_age, "--max-age"), seconds(grace, "--grace"))
     switch = _switch(ping)
     checkup = _checkup(Home(home), users or (), limits)
@@ -78,13 +81,6 @@ def verify(
         return emit(_result(checkup), as_json=True)
     sys.stderr.writelines(f"{finding.line}\n" for finding in checkup.unhealthy)
     return checkup.exit_code
-
-
-def _require_one_meaning(users: list[str] | None, *, every: bool, formats: Collection[bool]) -> None:
-    if users and every:
-        raise UsageError(_("name sessions, or say --all, not both"), hint="wasess verify --all")
-    if sum(formats) > 1:
-        raise UsageError(_("--json, --quiet and --nagios exclude each other"), hint="wasess verify --help")
 
 
 def _checkup(home: Home, users: Collection[str], limits: Limits) -> Checkup:
