@@ -126,7 +126,20 @@ WHERE = {(event, position): where for event, positions, where in LEADS for posit
 
 # What ends a worker, and how.
 KILLS = {"stuck"}
-STOPS = {"stop", "reconnect", "dial 429", "logout 401", "logout 403", "logout 406", "logout here", "ban", "replaced", "outdated", "refused", "too large"}
+STOPS = {
+    "stop",
+    "reconnect",
+    "dial 429",
+    "logout 401",
+    "logout 403",
+    "logout 406",
+    "logout here",
+    "ban",
+    "replaced",
+    "outdated",
+    "refused",
+    "too large",
+}
 STOPS |= {"database lost", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
 
 
