@@ -36,8 +36,8 @@ class Notice:
     """One thing that happened. Times are Unix seconds.
 
     ``event`` is a stable word: ``manager_starting``, ``sessions_found``, ``restoring``, ``restored``, ``reconnect_on``, ``manager_ready``,
-    ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``removed``, ``log_gap`` (in the log file alone),
-    ``manager_stopping``, ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
+    ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``paused``, ``renamed``, ``removed``,
+    ``log_gap`` (in the log file alone), ``manager_stopping``, ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
     """
 
     at: float
