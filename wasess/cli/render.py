@@ -52,19 +52,25 @@ def complain(failure: Failure, *, as_json: bool) -> int:
         return failure.exit_code
     word = _("error:")
     label = f"\x1b[31m{word}\x1b[0m" if colourful(sys.stderr) else word
-    sys.stderr.write(f"{label} {failure.message}\n")
+    sys.stderr.write(f"{label} {harmless(failure.message)}\n")
     _suggest(failure.hint)
     return failure.exit_code
+
+
+def harmless(text: str) -> str:
+    """The text without what could steer a terminal: it may quote what somebody typed, or a file's name."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def _suggest(hint: str) -> None:
     """The next thing to do, if there is one."""
     if hint:
-        sys.stderr.write(_("  next: {hint}").format(hint=hint) + "\n")
+        sys.stderr.write(_("  next: {hint}").format(hint=harmless(hint)) + "\n")
 
 
 def _document(envelope: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps(envelope, ensure_ascii=False) + "\n")
+    text = json.dumps(envelope, ensure_ascii=False)
+    sys.stdout.write("".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text) + "\n")
     sys.stdout.flush()
 
 
