@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from documents import SHARED, STREAMS, commands, complaints, schemas
 from jsonschema import Draft202012Validator
 
+import wasess
 from wasess import errors
 from wasess.cli.result import Failure, Result, failure_envelope, success_envelope
 from wasess.core import health, reasons
@@ -19,6 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORDS = schemas()["envelope"]["$defs"]
+
+
+def every_error() -> Iterator[type[errors.WasessError]]:
+    """Those of `wasess.errors`, and those that modules add for themselves."""
+    for found in pkgutil.walk_packages(wasess.__path__, "wasess."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    return tree(errors.WasessError)
 
 
 def tree(error: type[errors.WasessError]) -> Iterator[type[errors.WasessError]]:
@@ -65,8 +76,8 @@ def test_a_schema_is_one_and_strict(name):
 def test_the_enums_are_the_codes_own_sets():
     assert set(WORDS["state"]["enum"]) == {state.value for state in State}
     assert set(WORDS["reason_code"]["enum"]) == {reason.code for reason in reasons.ALL}
-    assert set(WORDS["error_code"]["enum"]) == {error.code for error in tree(errors.WasessError)}
-    codes = {error.exit_code for error in tree(errors.WasessError)} | set(WORDS["session_exit_code"]["enum"])
+    assert set(WORDS["error_code"]["enum"]) == {error.code for error in every_error()}
+    codes = {error.exit_code for error in every_error()} | set(WORDS["session_exit_code"]["enum"])
     assert set(WORDS["exit_code"]["enum"]) == codes
     assert set(WORDS["session_exit_code"]["enum"]) == {health.exit_code(state, code) for state in State for code in (*reasons.BY_CODE, "?")}
     assert set(WORDS["level"]["enum"]) == {"debug", *(reason.level for reason in reasons.ALL)}
