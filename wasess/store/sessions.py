@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wasess.errors import BadUserId, NotLinked, UnsafeHome, UsageError
+from wasess.errors import BadUserId, NotLinked, UsageError
 from wasess.store.atomic import sync_folder
 from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, RollbackNeeded, protect_device, read_credentials
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
@@ -320,14 +320,7 @@ class Session:
 
     def _guarded(self) -> bool:
         """Check the folder; return whether it exists."""
-        if not guard_folder(self.folder, tighten=False):
-            return False
-        if self.folder.resolve() != self._home.path.resolve() / self.user:
-            raise UnsafeHome(
-                _("{folder} leads out of the home {home}; nothing was changed.").format(folder=self.folder, home=self._home.path),
-                hint=f"wasess diagnose {self.user}",
-            )
-        return True
+        return guard_folder(self.folder, tighten=False)
 
     def _exclusively(self, purpose: str, wait: float = 0) -> AbstractContextManager[object]:
         """Hold the session's lock for a ``with`` block, unless this process holds it already."""
