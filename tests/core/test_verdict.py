@@ -70,6 +70,7 @@ def test_a_quiet_session_is_asked_often_enough_to_be_called_healthy():
         (State.CONNECTING, reasons.STARTING, 3),
         (State.CONNECTING, reasons.NETWORK_DOWN, 3),
         (State.NEW, reasons.NEVER_STARTED, 4),
+        (State.WAITING, reasons.STARTING, 3),
         (State.WAITING, reasons.NETWORK_DOWN, 3),
         (State.WAITING, reasons.CLOCK_WRONG, 3),
         (State.RECOVERING, reasons.CONNECTION_LOST, 3),
