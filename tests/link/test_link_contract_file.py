@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +47,7 @@ def test_the_session_is_the_user_of_the_proxy(write):
     ("content", "says"),
     [
         ("{", "not JSON"),
+        ("[" * 50_000, "not JSON"),
         ("[]", "must be a JSON object"),
         ({**GOOD, "proxy": 7}, "proxy must be a text"),
         ({key: GOOD[key] for key in ("ca_file", "root_key")}, "proxy is missing"),
@@ -70,3 +73,10 @@ def test_what_is_wrong_is_said(write, content, says):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(SandboxError, match=r"nowhere\.json can't be read: No such file"):
         Contract.load(tmp_path / "nowhere.json")
+
+
+def test_waits_for_nobody_at_a_pipe_and_ends_at_a_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(SandboxError, match="not JSON"):
+            Contract.load(path)

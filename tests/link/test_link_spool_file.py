@@ -131,3 +131,9 @@ def test_room_costs_little(path):
     print(f"an append: {spent / count * 1e6:.1f} us, a bare write: {plain / count * 1e6:.1f} us")  # noqa: T201 - a measurement
     assert spent < 10 * plain + 1
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_waits_for_nobody_at_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "spool.log")
+    with pytest.raises(OSError, match="No such device"):
+        SpoolFile(str(tmp_path / "spool.log"))

@@ -270,3 +270,33 @@ def test_a_container_that_has_got_another_name_is_no_other_host(path):
         mine = json.loads(path.read_text())
     path.write_text(json.dumps({**mine, "host": "container-1"}) + "\n")
     assert last_host(path) == ""
+
+
+def test_waits_for_nobody_at_a_pipe(path):
+    os.mkfifo(path)
+    assert holder(path) is None
+    assert not last_host(path)
+    with pytest.raises(UnsafeHome, match="is not a file"):
+        FileLock.acquire(path, "serve")
+
+
+def test_refuses_a_folder_in_its_place(path):
+    path.mkdir()
+    assert holder(path) is None
+    with pytest.raises(UnsafeHome, match="is not a file"):
+        FileLock.acquire(path, "serve")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"", b"?", b"[" * 4000, b"[]", b'{"pid": 1e400, "host": "", "boot_id": "", "purpose": "serve", "since": 0}'),
+        *(b'{"pid": 7, "host": "", "boot_id": "", "purpose": "serve", "since": %s}' % since for since in (b"NaN", b"1e300", b"-Infinity")),
+        *(b'{"pid": %s, "host": "", "boot_id": "", "purpose": "serve", "since": 0}' % pid for pid in (b"-5", b"0", b"1e30")),
+        b'{"pid": 7, "host": "", "boot_id": "", "purpose": "", "since": 0}',
+    ],
+)
+def test_a_text_that_makes_no_sense_names_nobody(path, text):
+    assert read_holder(text) == Holder(0, "", "", "", 0.0)
+    path.write_bytes(text)
+    assert not last_host(path)

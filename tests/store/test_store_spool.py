@@ -262,3 +262,13 @@ def test_every_kill_of_the_writer_costs_at_most_the_frame_in_its_hands(spool, tm
         assert len(numbers) in {written[life], written[life] + 1}
     assert len(found) == 20
     print(f"{torn} of 20 kills tore a frame")  # noqa: T201 - shown with -rP
+
+
+@pytest.mark.parametrize("position", [b"[" * 4000, b'{"inode": 1}', b"\xff", b'{"inode": 1, "head": "", "position": 1e400}', None])
+def test_begins_anew_when_the_position_makes_no_sense(spool, position):
+    append(spool, frame(1, b"first"))
+    if position is None:
+        os.mkfifo(spool.with_name("spool.pos"))
+    else:
+        spool.with_name("spool.pos").write_bytes(position)
+    assert [found.payload for found in SpoolReader(spool.parent).read_new()] == [b"first"]

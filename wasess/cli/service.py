@@ -136,7 +136,7 @@ def _differs(path: Path, text: str, *, force: bool) -> bool:
     """Whether it has to be written. A link, a masked unit for one, is never as it should be."""
     if not os.path.lexists(path):
         return True
-    if not path.is_symlink() and path.read_bytes() == text.encode():
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == text.encode():
         return False
     if force:
         return True

@@ -76,7 +76,7 @@ def is_free(path: Path) -> bool:
 def names_elsewhere(text: bytes) -> bool:
     """Whether a lock's text tells of another machine: a trace that is worth keeping (`Session.rival`)."""
     holder = read_holder(text)
-    with suppress(ValueError, AttributeError):
+    with suppress(ValueError, AttributeError, RecursionError):
         if json.loads(text.partition(b"\n")[0]).get("elsewhere"):
             return True
     return bool(holder.pid) and holder.host != os.uname().nodename

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from wasess.errors import SandboxError
+from wasess.store.guard import beginning
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT_KEY_SIZE = 32
+LARGEST = 2**16
 HINT = mark("Start a stand-in with `wasess sandbox serve`, or correct the file.")
 
 
@@ -40,12 +42,12 @@ class Contract:
     def load(cls, path: Path) -> Contract:
         """Read the contract at ``path``. Raises `errors.SandboxError`, saying what is wrong with which key."""
         try:
-            fields = json.loads(path.read_bytes())
+            fields = json.loads(beginning(path, LARGEST))
         except OSError as error:
             raise SandboxError(
                 _("The sandbox contract {path} can't be read: {problem}.").format(path=path, problem=error.strerror), hint=_(HINT)
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SandboxError(
                 _("The sandbox contract {path} is not JSON: {error}.").format(path=path, error=error), hint=_(HINT)
             ) from error

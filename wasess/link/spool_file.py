@@ -33,7 +33,9 @@ class SpoolFile:
 
     def __init__(self, path: str) -> None:
         """Open it for appending; made with 0600 when it is not there."""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o600)  # never waits for somebody who reads, should it be a named pipe
+        os.set_blocking(self._descriptor, True)
         self._fallocate = ctypes.CDLL(None, use_errno=True).fallocate
         self._fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
         self._end = os.fstat(self._descriptor).st_size

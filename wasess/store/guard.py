@@ -91,6 +91,15 @@ def read_guarded(path: Path) -> bytes | None:
         return None if descriptor is None else read_range(descriptor, os.fstat(descriptor).st_size)
 
 
+def beginning(path: str | os.PathLike[str], length: int = 4096) -> bytes:
+    """The first bytes of whatever is at ``path``: nothing is checked, and nobody is waited for, as at a named pipe. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, length)
+    finally:
+        os.close(descriptor)
+
+
 def read_range(descriptor: int, length: int, offset: int = 0) -> bytes:
     """Return ``length`` bytes from ``offset``, fewer only at the end of the file."""
     parts = []

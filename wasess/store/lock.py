@@ -10,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from wasess.errors import Locked, UnsafeHome
+from wasess.store.guard import beginning
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.s
 RETRY_EVERY = 0.02
 PROBES_END_WITHIN = 1.0
 SIGNS_WITHIN = 0.5
+LARGEST_PID = 2**22  # proc(5), pid_max
 
 _held: set[FileLock] = set()
 
@@ -50,6 +53,9 @@ class Holder(NamedTuple):
         return _("process {pid} on {host} ({purpose}, since {since})").format(
             pid=self.pid, host=self.host, purpose=_(self.purpose), since=since
         )
+
+
+NOBODY_KNOWN = Holder(0, "", "", "", 0.0)
 
 
 class FileLock:
@@ -109,13 +115,13 @@ class FileLock:
 
 
 def holder(path: str | os.PathLike[str]) -> Holder | None:
-    """Tell who holds the lock at ``path`` now; None when nobody does."""
+    """Tell who holds the lock at ``path`` now; None when nobody does, or nobody can: it is no file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        return read_holder(os.pread(descriptor, 4096, 0)) if _held_exclusively(descriptor) else None
+        return read_holder(os.pread(descriptor, 4096, 0)) if _is_file(descriptor) and _held_exclusively(descriptor) else None
     finally:
         os.close(descriptor)
 
@@ -126,8 +132,7 @@ def last_host(path: str | os.PathLike[str]) -> str:
     A folder that was copied or moved brings its lock file along.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not loaded in the worker for this
-            return _elsewhere(file.read(4096))
+        return _elsewhere(beginning(path))
     except OSError:
         return ""
 
@@ -136,9 +141,11 @@ def read_holder(text: bytes) -> Holder:
     """Read what `FileLock.acquire` wrote: one line of JSON. Text that can't be read gives a holder without a pid."""
     try:
         fields: dict[str, Any] = json.loads(text.partition(b"\n")[0])
-        return Holder(int(fields["pid"]), str(fields["host"]), str(fields["boot_id"]), str(fields["purpose"]), float(fields["since"]))
-    except (ValueError, TypeError, KeyError):
-        return Holder(0, "", "", "", 0.0)
+        found = Holder(int(fields["pid"]), str(fields["host"]), str(fields["boot_id"]), str(fields["purpose"]), float(fields["since"]))
+        time.localtime(found.since)
+    except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError):
+        return NOBODY_KNOWN
+    return found if 0 < found.pid <= LARGEST_PID and found.purpose else NOBODY_KNOWN
 
 
 def filesystem_type(mountinfo: str, device: int) -> str:
@@ -153,13 +160,18 @@ def filesystem_type(mountinfo: str, device: int) -> str:
 
 def _open(name: str) -> int:
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if os.path.islink(name):  # noqa: PTH114 - pathlib is not loaded in the worker for this
             raise UnsafeHome(
                 _("{name} is a symbolic link; nothing was changed.").format(name=name), hint=_("Remove the link and try again.")
             ) from error
+        if isinstance(error, IsADirectoryError):
+            raise _no_file(name) from error
         raise
+    if not _is_file(descriptor):
+        os.close(descriptor)
+        raise _no_file(name)
     kind = filesystem_type(_mountinfo(), os.fstat(descriptor).st_dev)
     if kind in NETWORK_FILESYSTEMS:
         os.close(descriptor)
@@ -170,6 +182,16 @@ def _open(name: str) -> int:
             hint=_("Use a home on a local disk: --home FOLDER or WASESS_HOME."),
         )
     return descriptor
+
+
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def _no_file(name: str) -> UnsafeHome:
+    return UnsafeHome(
+        _("{path} {what}; nothing was changed.").format(path=name, what=_("is not a file")), hint=_("Remove it and try again.")
+    )
 
 
 def _mountinfo() -> str:
@@ -222,7 +244,7 @@ def _elsewhere(text: bytes) -> str:
         return found.host
     try:
         remembered = json.loads(text.partition(b"\n")[0]).get("elsewhere", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
     return remembered if isinstance(remembered, str) and remembered != me else ""
 

@@ -90,7 +90,7 @@ def decode(content: bytes) -> Tables:
             tables = MIGRATIONS[number](tables)
         msgspec.convert(tables, _Checked, str_keys=True)
         _require_every_field(tables)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
     return dict(tables)
 

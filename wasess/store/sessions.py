@@ -125,7 +125,7 @@ class Home:
     def note_alive(self) -> None:
         """Leave a sign that a manager runs; an unfit file system is no reason to stop."""
         with suppress(OSError):
-            os.close(os.open(self.path / ALIVE_NAME, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE))
+            os.close(os.open(self.path / ALIVE_NAME, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, FILE_MODE))
             os.utime(self.path / ALIVE_NAME, follow_symlinks=False)
 
     def last_alive(self) -> float:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.store.atomic import write_atomic
 from wasess.store.frame import HEADER_SIZE, MAGIC, parse
-from wasess.store.guard import open_guarded, read_range
+from wasess.store.guard import beginning, open_guarded, read_range
 from wasess.store.lock import FileLock
 from wasess.words import mark
 
@@ -176,9 +176,9 @@ def _identify(descriptor: int) -> _Identity:
 def _stored_position(path: Path, identity: _Identity, size: int) -> int:
     """Return the position for this very file; 0 (everything comes again) when there is none that fits."""
     try:
-        place = json.loads(path.read_bytes())
+        place = json.loads(beginning(path))
         if (place["inode"], place["head"]) == identity and 0 <= int(place["position"]) <= size:
             return int(place["position"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
         pass
     return 0
