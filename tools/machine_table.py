@@ -15,6 +15,7 @@ from wasess.core.machine import step
 from wasess.core.message import Message
 from wasess.core.snapshot import Snapshot, Timer
 from wasess.core.states import State
+from wasess.doctor.census import STATES as UNKEPT
 
 if TYPE_CHECKING:
     from wasess.core.commands import Command
@@ -235,6 +236,7 @@ def _plain(action: str) -> str:
 
 
 _STATES = {
+    **UNKEPT,
     reasons.NEVER_STARTED: State.NEW,
     reasons.ONLINE: State.ONLINE,
     reasons.STOPPED: State.STOPPED,

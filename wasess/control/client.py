@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from wasess import errors
 from wasess.control.glance import got
+from wasess.core import reasons
 from wasess.core.live import Live, ManagerInfo, Outcome
 from wasess.words import _
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 ANSWERS_WITHIN = 5.0
 COMMANDS_END_WITHIN = 120.0
 LONGEST_ANSWER = 16 * 2**20
+
+Told = TypeVar("Told", Live, Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,8 @@ class Client:
         try:
             status, body = got(self._home, "/v1/sessions", timeout, LONGEST_ANSWER)
             if status == 200:
-                return msgspec.json.decode(body, type=Report)
+                report = msgspec.json.decode(body, type=Report)
+                return replace(report, sessions=[_known(live) for live in report.sessions])
         except (OSError, msgspec.DecodeError) as error:
             raise self._silent(error) from error
         raise _refusal(status, body)
@@ -55,7 +59,7 @@ class Client:
         try:
             response = self._request(connection, "POST", "/v1/reconnect", {"users": sorted(users), "timeout": timeout})
             while line := response.readline(LONGEST_ANSWER):
-                yield msgspec.json.decode(line, type=Outcome)
+                yield _known(msgspec.json.decode(line, type=Outcome))
         except (OSError, HTTPException, msgspec.DecodeError) as error:
             raise self._silent(error) from error
         finally:
@@ -89,6 +93,13 @@ class Client:
         return errors.ManagerNotRunning(
             _("no manager answers in {home} ({error})").format(home=self._home, error=error), hint="wasess serve"
         )
+
+
+def _known(told: Told) -> Told:
+    """The same with a code of `core.reasons`: a manager that another version of wasess has started may have others."""
+    if told.code in reasons.BY_CODE:
+        return told
+    return replace(told, code=reasons.OTHER_VERSION.code, detail=told.code)
 
 
 def _refusal(status: int, body: bytes) -> errors.WasessError:

@@ -30,6 +30,9 @@ NOT_KEPT = Reason("NOT_KEPT", "the running manager does not keep this session", 
 MANAGER_SILENT = Reason(
     "MANAGER_SILENT", "the manager holds this home and does not answer", "Restart `wasess serve`; look at its log first.", level="error"
 )
+OTHER_VERSION = Reason(
+    "OTHER_VERSION", "the running manager is of another version, and says what this one does not know", "Restart `wasess serve`."
+)
 PAUSED_BY_OPERATOR = Reason("PAUSED_BY_OPERATOR", "paused by an operator", "Let it go on: `wasess resume {user}`.")
 RECONNECTING = Reason("RECONNECTING", "an operator asked for a new connection; starting afresh")
 PAIRING = Reason("PAIRING", "a pairing is under way", "Scan the code that `wasess connect {user}` shows.")
