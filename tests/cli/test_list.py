@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 import termios
@@ -146,11 +145,12 @@ def test_the_table_stays_readable_at_80_columns(home):
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == ["USER", "LINKED", "PHONE", "STATE", "UP", "7", "DAYS"]
     assert lines[1].split() == ["alice", "yes", "49***67", "stopped", "-"]
-    assert lines[2].split()[1:] == ["yes", "49***67", "stopped", "0.0", "%"]
+    assert lines[2] == "x" * 64
+    assert lines[3].split() == ["yes", "49***67", "stopped", "0.0", "%"]
 
 
 def on_a_terminal(*arguments, columns):
-    """Run `wasess` on a terminal of that width; return its lines, without escape codes."""
+    """Run `wasess` on a terminal of that width; return its lines."""
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, columns))
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1"}
@@ -166,5 +166,4 @@ def on_a_terminal(*arguments, columns):
     except OSError:  # a terminal whose other side is closed
         pass
     os.close(ours)
-    plain = re.sub(r"\x1b\[\d+m|\r", "", said.decode())
-    return [line.rstrip() for line in plain.splitlines()]
+    return [line.rstrip() for line in said.decode().splitlines()]

@@ -38,4 +38,4 @@ def completion(
     if shell not in SHELLS:
         raise UsageError(_("wasess knows no shell {shell!r}").format(shell=shell), hint="wasess completion bash")
     text = script(shell)
-    return emit(Result({"shell": shell, "script": text}, (text,)), as_json=json)
+    return emit(Result({"shell": shell, "script": text}, text=(text,)), as_json=json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
@@ -13,7 +12,7 @@ import typer
 
 from wasess.cli.findings_page import UNWRAPPED, Page
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption
-from wasess.cli.render import colourful, emit
+from wasess.cli.render import colourful, emit, window_width
 from wasess.cli.result import Result
 from wasess.doctor import probe
 from wasess.doctor.checks.home import realm_of
@@ -136,10 +135,8 @@ def _result(diagnosis: Diagnosis, repairs: list[Repair], bundle: Path | None) ->
         "repairs": [asdict(repair) for repair in repairs],
         "bundle": str(bundle.absolute()) if bundle else None,
     }
-    on_terminal = sys.stdout.isatty()
-    width = min(shutil.get_terminal_size().columns, WIDEST) if on_terminal else UNWRAPPED
-    lines = list(Page(width, colourful=colourful(sys.stdout)).lines(diagnosis, repairs))
-    if bundle:
-        lines.append(_("written: {path}").format(path=bundle))
+    width = window_width(sys.stdout)
+    page = tuple(Page(min(width, WIDEST) or UNWRAPPED, colourful=colourful(sys.stdout)).lines(diagnosis, repairs))
+    lines = (_("written: {path}").format(path=bundle),) if bundle else ()
     hint = next((found.fix for found in diagnosis.all_findings() if found.level in {"error", "warning"}), "")
-    return Result(data, tuple(lines), hint=hint, exit_code=diagnosis.exit_code)
+    return Result(data, lines, hint=hint, exit_code=diagnosis.exit_code, text=page)

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from wasess.cli.render import fitted
 from wasess.control.client import Client
 from wasess.core import reasons
 from wasess.doctor.census import manager_of
@@ -60,7 +61,7 @@ def require_consent(question: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(_("this asks first, and there is nobody to ask; nothing was changed"), hint=_("say it with --yes"))
-    sys.stderr.write(f"{question} [{_('y')}/N] ")
+    sys.stderr.write("\n".join(fitted(f"{question} [{_('y')}/N]", sys.stderr)) + " ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().casefold() not in {_("y"), _("yes"), "y", "yes"}:
         raise UsageError(_("nothing was changed"))

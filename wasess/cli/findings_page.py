@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING
 
+from wasess.cli.layout import wrapped
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
@@ -63,14 +63,7 @@ class Page:
     def _entry(self, kind: str, sentence: str) -> list[str]:
         label = _(LABELS[kind])
         first = f"  {label}".ljust(self._indent)
-        lines = textwrap.wrap(
-            sentence,
-            self._width,
-            initial_indent=first,
-            subsequent_indent=" " * self._indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        lines = wrapped(sentence, self._width, first, " " * self._indent)
         if self._colourful:
             lines[0] = lines[0].replace(label, f"\x1b[{COLOURS[kind]}m{label}\x1b[0m", 1)
         return lines

@@ -14,6 +14,7 @@ import typer
 
 from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, HomeOption, complete_user
+from wasess.cli.render import mention
 from wasess.store.manager_log import LogReader, log_path
 from wasess.store.sessions import Home
 from wasess.words import _
@@ -64,7 +65,7 @@ def logs(
             found = deque(told(reader.entries()), last)
             _show(found, _as_json if json else _as_text)
             if about and not found and not follow:
-                sys.stderr.write(_("nothing was told about {user}").format(user=about) + "\n")
+                mention(_("nothing was told about {user}").format(user=about))
             while follow:
                 time.sleep(LOOKS_EVERY)
                 _show(told(reader.entries()), _as_json if json else _as_text)
@@ -74,10 +75,8 @@ def logs(
 
 
 def _say_there_is_none(home: Path, *, waiting: bool) -> None:
-    none = _("no log yet in {home}").format(home=home)
-    sys.stderr.write(f"{none}\n")
-    sys.stderr.write((_("  waiting for: {hint}") if waiting else _("  next: {hint}")).format(hint="wasess serve") + "\n")
-    sys.stderr.flush()
+    mention(_("no log yet in {home}").format(home=home))
+    mention((_("  waiting for: {hint}") if waiting else _("  next: {hint}")).format(hint="wasess serve"))
 
 
 def _wanted(entries: Iterable[Entry], user: str, oldest: float, *, also_without_line: bool) -> Iterable[Entry]:

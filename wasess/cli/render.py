@@ -7,23 +7,27 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from wasess.cli.layout import laid_out, wrapped
 from wasess.cli.result import failure_envelope, success_envelope
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.console import Console, RenderableType
-    from rich.live import Live
+    from collections.abc import Iterator, Mapping
 
     from wasess.cli.result import Failure, Result
 
-NAME_WIDTH = 20
+USUAL_WIDTH = 80  # of a terminal that does not know its own
+HOME, ERASE_LINE, ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def colourful(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether escape codes are welcome there: a terminal that is not dumb, and no NO_COLOR."""
-    return stream.isatty() and environment.get("TERM", "dumb") != "dumb" and not environment.get("NO_COLOR")
+    return can_redraw(stream, environment) and not environment.get("NO_COLOR")
+
+
+def can_redraw(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the cursor can be moved there."""
+    return stream.isatty() and environment.get("TERM", "dumb") != "dumb"
 
 
 def emit(result: Result, *, as_json: bool) -> int:
@@ -31,18 +35,50 @@ def emit(result: Result, *, as_json: bool) -> int:
     if as_json:
         _document(success_envelope(result))
         return result.exit_code
-    sys.stdout.writelines(f"{line}\n" for line in result.lines)
-    if result.table:
-        _table(result.table)
+    sys.stdout.writelines(f"{line}\n" for line in shown(result))
     sys.stdout.flush()
     _suggest(result.hint)
     return result.exit_code
 
 
+def shown(result: Result) -> Iterator[str]:
+    """The lines for people: fit for the window on a terminal; sentences whole and rows with tabs, without headings, in a pipe."""
+    yield from result.text
+    width = window_width(sys.stdout)
+    for line in result.lines:
+        yield from wrapped(line, width, rest="  ") if width else [line]
+    if not width:
+        yield from map("\t".join, result.table[1:])
+    elif result.table:
+        headings, *rows = laid_out((tuple(map(_, result.table[0])), *result.table[1:]), width)
+        yield from (f"\x1b[1m{line}\x1b[0m" for line in headings) if colourful(sys.stdout) else headings
+        yield from (line for row in rows for line in row)
+
+
+def redraw(result: Result) -> None:
+    """Put a result onto the terminal in place of whatever is there."""
+    rows = os.get_terminal_size(sys.stdout.fileno()).lines
+    lines = list(shown(result))
+    if len(lines) >= rows > 1:
+        left_out = len(lines) - (rows - 2)
+        lines[rows - 2 :] = [_("… {count} more lines; enlarge the window").format(count=left_out)]
+    sys.stdout.write(HOME + "".join(f"{ERASE_LINE}{line}\n" for line in lines) + ERASE_BELOW)
+    sys.stdout.flush()
+
+
+def make_room() -> None:
+    """Scroll away what stands on the terminal, so that `redraw` overwrites nothing."""
+    sys.stdout.write("\n" * os.get_terminal_size(sys.stdout.fileno()).lines)
+
+
 def tell(line: str) -> None:
     """Print a line of a result as soon as it is known."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    _print(line, sys.stdout)
+
+
+def mention(line: str) -> None:
+    """Print a line that is no part of the result."""
+    _print(line, sys.stderr)
 
 
 def complain(failure: Failure, *, as_json: bool) -> int:
@@ -52,7 +88,8 @@ def complain(failure: Failure, *, as_json: bool) -> int:
         return failure.exit_code
     word = _("error:")
     label = f"\x1b[31m{word}\x1b[0m" if colourful(sys.stderr) else word
-    sys.stderr.write(f"{label} {harmless(failure.message)}\n")
+    first, *others = fitted(f"{word} {harmless(failure.message)}", sys.stderr)
+    sys.stderr.writelines(f"{line}\n" for line in (first.replace(word, label, 1), *others))
     _suggest(failure.hint)
     return failure.exit_code
 
@@ -62,10 +99,21 @@ def harmless(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
+def window_width(stream: TextIO) -> int:
+    """The columns of the terminal that a stream goes to; 0 for anything else."""
+    return (os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH) if stream.isatty() else 0
+
+
+def fitted(text: str, stream: TextIO) -> list[str]:
+    """The lines of a text; a terminal gets them broken between words."""
+    width = window_width(stream)
+    return [part for line in text.split("\n") for part in (wrapped(line, width, rest="  ") if width else [line])]
+
+
 def _suggest(hint: str) -> None:
     """The next thing to do, if there is one."""
     if hint:
-        sys.stderr.write(_("  next: {hint}").format(hint=harmless(hint)) + "\n")
+        _print(_("  next: {hint}").format(hint=harmless(hint)), sys.stderr)
 
 
 def _document(envelope: Mapping[str, object]) -> None:
@@ -74,38 +122,6 @@ def _document(envelope: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _table(table: tuple[tuple[str, ...], ...]) -> None:
-    """A table with rich on a terminal; tab-separated lines without headings in a pipe."""
-    if sys.stdout.isatty():
-        _console().print(grid((), table))
-        return
-    sys.stdout.writelines("\t".join(row) + "\n" for row in table[1:])
-
-
-def grid(lines: tuple[str, ...], table: tuple[tuple[str, ...], ...]) -> RenderableType:
-    """Lines and a table (first row: headings) for a console: names of usual length stay whole, all else is wrapped at its words."""
-    from rich.console import Group  # noqa: PLC0415 - 60 ms that only a table on a terminal needs
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    shown = Table(box=None, header_style="bold", pad_edge=False)
-    headings = table[0] if table else ()
-    for number, heading in enumerate(headings):
-        longest = max((len(row[number]) for row in table[1:]), default=0)
-        shown.add_column(_(heading), min_width=min(longest, NAME_WIDTH) if number == 0 else None, overflow="fold")
-    for row in table[1:]:
-        shown.add_row(*map(Text, row))
-    return Group(*map(Text, lines), *([shown] if table else []))
-
-
-def drawn() -> Live:
-    """A place on the terminal that is drawn anew, as a context manager."""
-    from rich.live import Live  # noqa: PLC0415 - as above
-
-    return Live(console=_console(), auto_refresh=False, transient=False)
-
-
-def _console() -> Console:
-    from rich.console import Console  # noqa: PLC0415 - as above
-
-    return Console(no_color=not colourful(sys.stdout), highlight=False, markup=False)
+def _print(text: str, stream: TextIO) -> None:
+    stream.writelines(f"{line}\n" for line in fitted(text, stream))
+    stream.flush()

@@ -17,13 +17,17 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A good end. ``lines`` and ``table`` (first row: headings) are for people, ``data`` for ``--json``, ``hint`` is the next thing to do."""
+    """A good end. ``data`` is for ``--json``, the rest for people.
+
+    ``lines`` are sentences, ``table`` begins with headings, ``hint`` is the next thing to do; ``text`` is printed as it is.
+    """
 
     data: Mapping[str, Any]
     lines: tuple[str, ...] = ()
     table: tuple[tuple[str, ...], ...] = ()
     hint: str = ""
     exit_code: int = 0
+    text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def state(*, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = Fals
     """Show what the stand-in knows and has seen."""
     facts = _ask(Contract.load(sandbox), "state")
     data = facts if isinstance(facts, dict) else {"facts": facts}
-    return emit(Result(data, (json_format.dumps(facts, indent=1, ensure_ascii=False),)), as_json=json)
+    return emit(Result(data, text=(json_format.dumps(facts, indent=1, ensure_ascii=False),)), as_json=json)
 
 
 def _simple(verb: str, user: str, contract_file: Path, sentence: str, *, as_json: bool) -> int:
@@ -165,7 +165,7 @@ async def _run(stand_in: Any, *, as_json: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, over.set)
     async with stand_in:
         contract = str(stand_in.contract_path.absolute())
-        emit(Result({"contract": contract}, (contract,), hint=f"export WASESS_SANDBOX={contract}"), as_json=as_json)
+        emit(Result({"contract": contract}, text=(contract,), hint=f"export WASESS_SANDBOX={contract}"), as_json=as_json)
         await over.wait()
 
 

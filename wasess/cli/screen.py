@@ -10,7 +10,8 @@ import os
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wasess.cli import code_view
-from wasess.cli.render import colourful
+from wasess.cli.layout import wrapped
+from wasess.cli.render import can_redraw, colourful
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Screen(Protocol):
 
 def screen_on(stream: TextIO, environment: Mapping[str, str]) -> Screen:
     """The screen that fits a stream."""
-    if stream.isatty() and environment.get("TERM", "dumb") != "dumb":
+    if can_redraw(stream, environment):
         return TerminalScreen(stream.fileno(), colour=colourful(stream, environment))
     return PlainScreen(stream)
 
@@ -76,7 +77,8 @@ class TerminalScreen:
     def say(self, sentence: str) -> None:
         """Print a line on the normal screen."""
         self.close()
-        self._write(f"{sentence}\r\n")
+        width = os.get_terminal_size(self._descriptor).columns
+        self._write("".join(f"{line}\r\n" for line in wrapped(sentence, max(width, 1), rest="  ")))
 
     def close(self) -> None:
         """Erase the code and give the normal screen back."""

@@ -100,7 +100,7 @@ def service(
             raise UsageError(_("--install writes all units at once"), hint="wasess service --install")
         return emit(_installed(plan, folder, ping, force=force, elsewhere=directory is not None), as_json=json)
     text = _printed(plan, what)
-    return emit(Result({"what": what, "text": text}, tuple(text.splitlines())), as_json=json)
+    return emit(Result({"what": what, "text": text}, text=tuple(text.splitlines())), as_json=json)
 
 
 def _printed(plan: units.Plan, what: str) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from wasess.cli.errand import existing
+from wasess.cli.layout import NOTHING
 from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument
-from wasess.cli.render import drawn, emit, grid
+from wasess.cli.render import can_redraw, emit, make_room, redraw
 from wasess.cli.result import Result
+from wasess.core import reasons
 from wasess.doctor.census import census, manager_of
 from wasess.doctor.times import moment, span
 from wasess.store.sessions import Home
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from wasess.doctor.census import ManagerView, SessionView
 
 HEADINGS = (mark("USER"), mark("STATE"), mark("SINCE"), mark("HEARD"), mark("NEXT TRY"), mark("RESTARTS"), mark("REASON"))
+SAID_ALREADY = {reasons.ONLINE.code, reasons.STARTING.code, reasons.NO_MANAGER.code}  # by the state, or by the line above the table
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -107,22 +109,24 @@ def _cells(view: SessionView, now: float) -> tuple[str, ...]:
     return (
         view.user,
         view.state,
-        span(now - view.since) if view.since else "-",
-        span(now - live.proven_at) if live and live.proven_at else "-",
-        span(view.next_try_at - now) if view.next_try_at else "-",
-        str(live.restarts) if live else "-",
-        _(view.reason.sentence),
+        span(now - view.since) if view.since else NOTHING,
+        span(now - live.proven_at) if live and live.proven_at else NOTHING,
+        span(view.next_try_at - now) if view.next_try_at else NOTHING,
+        str(live.restarts) if live else NOTHING,
+        NOTHING if view.code in SAID_ALREADY else _(view.reason.sentence),
     )
 
 
 def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool) -> int:
     """Until Ctrl+C, which the command line turns into its exit code."""
-    in_place = sys.stdout.isatty() and not as_json
-    with drawn() if in_place else nullcontext() as screen:
-        while True:
-            seen = _seen(home, users)
-            if screen is None:
-                emit(Result(seen.data, (moment(time.time()), *seen.lines), seen.table), as_json=as_json)
-            else:
-                screen.update(grid((moment(time.time()), *seen.lines), seen.table), refresh=True)
-            time.sleep(interval)
+    in_place = can_redraw(sys.stdout) and not as_json
+    if in_place:
+        make_room()
+    while True:
+        seen = _seen(home, users)
+        now = Result(seen.data, (moment(time.time()), *seen.lines), seen.table)
+        if in_place:
+            redraw(now)
+        else:
+            emit(now, as_json=as_json)
+        time.sleep(interval)

@@ -10,7 +10,7 @@ import typer
 from wasess.cli.checkup import Checkup, as_data, examined
 from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, UsersArgument
-from wasess.cli.render import emit
+from wasess.cli.render import emit, mention
 from wasess.cli.result import Result
 from wasess.core.verdict import Limits
 from wasess.errors import StoreError, UsageError, WasessError
@@ -79,7 +79,8 @@ def verify(
         raise checkup.problem
     if json:
         return emit(_result(checkup), as_json=True)
-    sys.stderr.writelines(f"{finding.line}\n" for finding in checkup.unhealthy)
+    for finding in checkup.unhealthy:
+        mention(finding.line)
     return checkup.exit_code
 
 
@@ -124,4 +125,4 @@ def _tell(switch: Switch, *, healthy: bool, quiet: bool) -> None:
         switch.tell(healthy=healthy)
     except WasessError as error:
         if not quiet:
-            sys.stderr.write(f"{error}\n")
+            mention(str(error))
