@@ -115,6 +115,16 @@ def test_a_bug_is_one_line_that_says_how_to_see_more():
     assert "WASESS_DEBUG=1" in failure.hint
 
 
+def test_what_the_system_refuses_is_said_with_the_file(tmp_path):
+    (tmp_path / "a folder").mkdir()
+    with pytest.raises(OSError, match="exist") as caught:
+        (tmp_path / "a folder").mkdir()
+    failure = failure_of(caught.value)
+    assert (failure.code, failure.exit_code) == ("STORE", 1)
+    assert failure.message == f"{tmp_path}/a folder: File exists"
+    assert failure.hint == f"ls -ld '{tmp_path}/a folder'"
+
+
 @pytest.mark.parametrize("platform", ["win32", "darwin"])
 def test_another_platform_is_refused(platform):
     with pytest.raises(errors.UnsupportedPlatform):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from typing import Any
 
@@ -114,3 +115,16 @@ def test_an_empty_variable_is_none():
     (option,) = [option for words, key, option in ALL if (words, key) == (("list",), "home")]
     assert variable_of(option, {"WASESS_HOME": ""}) == ""
     assert variable_of(option, {"WASESS_HOME": "x"}) == "WASESS_HOME"
+
+
+@pytest.mark.parametrize(
+    ("words", "key"), [(words, key) for words, key, option in ALL if option.type.name.startswith(("float", "integer"))]
+)
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "-1", "1e400", "9e99"])
+def test_a_number_that_is_none_is_refused_with_what_is_allowed(capsys, monkeypatch, words, key, number):
+    (option,) = [option for own, found, option in ALL if (own, found) == (words, key)]
+    monkeypatch.setenv(option.envvar, number)
+    assert run(["config", *words]) == 2
+    said = capsys.readouterr().err
+    assert option.envvar in said
+    assert re.search(r"is not in the range (\d+<=|[\d.]+<=)?x[<>]=\d+\.|is not a valid integer", said), said

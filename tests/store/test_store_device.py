@@ -128,6 +128,23 @@ def test_keys_of_another_length_are_damage(alice, path, lengths):
         alice.device()
 
 
+@pytest.mark.parametrize("jid", ["NULL", "''", "x'00ff'"])
+def test_a_device_without_a_name_is_damage(alice, path, jid):
+    build(path, row())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute(f"UPDATE whatsmeow_device SET jid = {jid}")  # noqa: S608 - constants of this test
+    with pytest.raises(DeviceDamaged, match=r"does not say which device|can't be read"):
+        alice.device()
+
+
+def test_names_of_another_type_are_read_as_text(alice, path):
+    build(path, row())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE whatsmeow_device SET lid = 7, platform = x'41', push_name = 8")
+    device = alice.device()
+    assert (device.lid, device.platform, device.push_name) == ("7", "A", "8")
+
+
 def test_two_devices_are_damage(alice, path):
     build(path, row(), row("4930:1@s.whatsapp.net"))
     with pytest.raises(DeviceDamaged, match="more than one device"):

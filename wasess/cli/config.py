@@ -115,7 +115,7 @@ def _of_command(root: Any, words: Words, command: Any, environ: Mapping[str, str
     for key, option in options_of(command).items():
         value, source = option.consume_value(context, {})
         context.set_parameter_source(option.name, source)
-        value = option.type_cast_value(context, value)
+        value = option.process_value(context, value)
         kind, name = origin(context, option, environ)
         yield Setting(" ".join(words), key, _masked(option, key, value), kind, name, str(option.envvar))
 

@@ -18,7 +18,7 @@ import typer
 from wasess.assembly import Realm, realm
 from wasess.cli.before import Before, shortened
 from wasess.cli.code_files import CodeFiles
-from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, UserArgument
+from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, UserArgument, in_range
 from wasess.cli.pairing_run import PairingRun
 from wasess.cli.render import emit
 from wasess.cli.result import Result
@@ -27,7 +27,7 @@ from wasess.core.reasons import NEVER_STARTED
 from wasess.core.states import State
 from wasess.errors import Degraded, Interrupted, UsageError, WasessError
 from wasess.store.records import Change, SessionRecord
-from wasess.store.sessions import Home
+from wasess.store.sessions import Home, parse_user_id
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def connect(
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the QR code to this picture, too; it is removed at the end.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Give up when no phone has accepted by then.")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=86_400, callback=in_range, metavar="SECONDS", help="Give up when no phone has accepted by then.")
+    ] = TIMEOUT,
     force: Annotated[bool, typer.Option("--force", help="Link again although it is linked; the old credentials are kept aside.")] = False,
     home: HomeOption = HOME,
     sandbox: SandboxOption = None,
@@ -74,7 +76,7 @@ def connect(
 
     Shows QR codes on the terminal until the phone has scanned one. Codes go to stderr, the result to stdout.
     """
-    request = Request(user, phone_digits(phone), png, timeout, force)
+    request = Request(parse_user_id(user), phone_digits(phone), png, timeout, force)
     if phone and png:
         raise UsageError(
             _("--phone and --png exclude each other: a code to type is no picture"), hint=f"wasess connect {user} --phone NUMBER"

@@ -139,6 +139,8 @@ class FileDefaults(dict[str, Any]):
             raise self._wrong(where, sentence)
         if isinstance(value, float) and not isfinite(value):
             raise self._wrong(where, sentence)
+        if isinstance(value, str) and not value.isprintable():
+            raise self._wrong(where, _("a text without control characters"))
         if isinstance(value, str) and value and (option.metavar or "").startswith(PATHS):
             return os.path.join(os.path.dirname(self.file.path), os.path.expanduser(value))  # noqa: PTH111, PTH118, PTH120 - a bot, as in bot.py:reply, is no path
         return value

@@ -41,8 +41,8 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def diagnose(
     *,
     user: Annotated[
-        str, typer.Argument(metavar="[USER]", help="Look at this session; at all, when none is named.", show_default=False)
-    ] = "",
+        str | None, typer.Argument(metavar="[USER]", help="Look at this session; at all, when none is named.", show_default=False)
+    ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Repair what is safe to repair, then look again.")] = False,
     bundle: Annotated[
         Path | None,
@@ -67,7 +67,7 @@ def diagnose(
     The exit code is the worst of the sessions', and 1 when the home itself can't be used; 4 for a USER that does not exist.
     """
     target = Home(home)
-    seen = _circumstances(target, parse_user_id(user) if user else "", sandbox, offline=offline, reserve=disk_reserve * MEBIBYTE)
+    seen = _circumstances(target, "" if user is None else parse_user_id(user), sandbox, offline=offline, reserve=disk_reserve * MEBIBYTE)
     if bundle:
         from wasess.doctor.bundle import require_new  # noqa: PLC0415 - only for those who want one
 

@@ -35,8 +35,9 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 def logs(
     *,
     user: Annotated[
-        str, typer.Argument(metavar="[USER]", help="Only what is about this session.", show_default=False, autocompletion=complete_user)
-    ] = "",
+        str | None,
+        typer.Argument(metavar="[USER]", help="Only what is about this session.", show_default=False, autocompletion=complete_user),
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is told from now on, until Ctrl+C.")] = False,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, metavar="N", help="Show the last N lines.", show_default="100; all with --since")
@@ -54,7 +55,7 @@ def logs(
     The log is in the home, in .log/serve.ndjson and older files beside it: 8 MiB at most. Times are those of this machine's time zone.
     """
     opened = Home(home).open(create=False)
-    about = opened.session(user).user if user else ""
+    about = "" if user is None else opened.session(user).user
     oldest = time.time() - seconds(since, "--since") if since else 0.0
     if not log_path(opened.path).exists():
         _say_there_is_none(opened.path, waiting=follow)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +17,15 @@ def complete_user(ctx: typer.Context, incomplete: str) -> list[str]:
 
     home = Home(Path(ctx.params.get("home") or DEFAULT_HOME)).open(create=False)
     return [session.user for session in home.sessions() if session.user.startswith(incomplete)]
+
+
+def in_range(context: typer.Context, option: typer.CallbackParam, value: float) -> float:
+    """The ``callback`` of each option that takes a float between ``min`` and ``max``: nan is neither too small nor too large for typer."""
+    if isnan(value):
+        limits: Any = option.type
+        sentence = f"{value} is not in the range {limits.min}<=x<={limits.max}."  # typer's own words
+        raise typer.BadParameter(sentence, ctx=context, param=option)
+    return value
 
 
 HomeOption = Annotated[

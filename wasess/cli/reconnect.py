@@ -9,7 +9,7 @@ import typer
 
 from wasess.cli.brief import briefly
 from wasess.cli.errand import answering_manager, existing
-from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, SandboxOption, UsersArgument
+from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, SandboxOption, UsersArgument, in_range
 from wasess.cli.render import emit, tell
 from wasess.cli.result import Result
 from wasess.control.client import Client
@@ -34,7 +34,9 @@ def reconnect(
     *,
     users: UsersArgument = None,
     every: AllOption = False,
-    timeout: Annotated[float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Give up on a session after so long.")] = TIMEOUT,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=3600, callback=in_range, metavar="SECONDS", help="Give up on a session after so long.")
+    ] = TIMEOUT,
     home: HomeOption = HOME,
     sandbox: SandboxOption = None,
     json: JsonOption = False,

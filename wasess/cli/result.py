@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasess.cli.language import in_our_words
-from wasess.errors import Interrupted, UsageError, WasessError
+from wasess.errors import Interrupted, StoreError, UsageError, WasessError
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -60,8 +62,17 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(Interrupted.code, _("interrupted"), Interrupted.exit_code)
     if hasattr(error, "format_message"):  # typer's own usage errors; their class has moved between typer's releases
         return Failure(UsageError.code, in_our_words(error.format_message()), UsageError.exit_code, hint=_help_of(error))
+    if isinstance(error, OSError) and error.filename is not None:
+        return _of_system(error)
     sentence = _("unexpected error: {kind}: {detail}").format(kind=type(error).__name__, detail=error)
     return Failure(WasessError.code, sentence, WasessError.exit_code, hint=_("run again with WASESS_DEBUG=1 for the traceback"))
+
+
+def _of_system(error: OSError) -> Failure:
+    """What the operating system refused, and with which file."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else str(error.filename)
+    sentence = _("{path}: {problem}").format(path=path, problem=error.strerror)
+    return Failure(StoreError.code, sentence, StoreError.exit_code, hint=f"ls -ld {shlex.quote(path)}")
 
 
 def _help_of(error: BaseException) -> str:

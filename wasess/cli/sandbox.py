@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from wasess.cli.options import JsonOption, UserArgument  # noqa: TC001 - typer reads the annotations when it runs
+from wasess.cli.options import JsonOption, UserArgument, in_range
 from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.errors import SandboxError, UsageError
@@ -63,7 +63,9 @@ def scan(
     text: Annotated[str, typer.Option(metavar="TEXT", help="Scan this text of a code instead of what `wasess connect USER` shows.")] = "",
     png: Annotated[Path | None, typer.Option(metavar="FILE", help="Scan this picture instead.")] = None,
     phone: PhoneOption = "",
-    timeout: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Wait so long for a code to be shown.")] = 30,
+    timeout: Annotated[
+        float, typer.Option(min=0, max=3600, callback=in_range, metavar="SECONDS", help="Wait so long for a code to be shown.")
+    ] = 30,
     sandbox: ContractOption = DEFAULT_CONTRACT,
     json: JsonOption = False,
 ) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wasess.assembly import log_file, manager
-from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption
+from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
 from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.delivery.function import validate_bot
@@ -54,13 +54,25 @@ def serve(
         int, typer.Option(envvar="WASESS_MAX_PARALLEL", min=1, metavar="N", help="Let so many sessions dial at a time.")
     ] = DEFAULT_MAX_PARALLEL,
     dials_per_second: Annotated[
-        float, typer.Option(envvar="WASESS_DIALS_PER_SECOND", min=0.1, metavar="N", help="Start at most so many logins a second.")
+        float,
+        typer.Option(
+            envvar="WASESS_DIALS_PER_SECOND",
+            min=0.1,
+            max=1000,
+            callback=in_range,
+            metavar="N",
+            help="Start at most so many logins a second.",
+        ),
     ] = DEFAULT_DIALS_PER_SECOND,
     worker_memory: Annotated[
-        int, typer.Option(envvar="WASESS_WORKER_MEMORY", min=32, metavar="MIB", help="Replace a session's process that needs more memory.")
+        int,
+        typer.Option(
+            envvar="WASESS_WORKER_MEMORY", min=32, max=2**20, metavar="MIB", help="Replace a session's process that needs more memory."
+        ),
     ] = DEFAULT_WORKER_MEMORY,
     worker_files: Annotated[
-        int, typer.Option(envvar="WASESS_WORKER_FILES", min=64, metavar="N", help="Let a session's process have so many files open.")
+        int,
+        typer.Option(envvar="WASESS_WORKER_FILES", min=64, max=2**20, metavar="N", help="Let a session's process have so many files open."),
     ] = DEFAULT_WORKER_FILES,
     disk_reserve: Annotated[
         int,

@@ -11,7 +11,7 @@ import typer
 
 from wasess.cli.errand import existing
 from wasess.cli.layout import NOTHING
-from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument
+from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument, in_range
 from wasess.cli.render import can_redraw, emit, make_room, redraw
 from wasess.cli.result import Result
 from wasess.core import reasons
@@ -36,7 +36,9 @@ def status(
     *,
     users: UsersArgument = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl+C.")] = False,
-    interval: Annotated[float, typer.Option(min=0.2, max=3600, metavar="SECONDS", help="With --watch, look so often.")] = 2.0,
+    interval: Annotated[
+        float, typer.Option(min=0.2, max=3600, callback=in_range, metavar="SECONDS", help="With --watch, look so often.")
+    ] = 2.0,
     home: HomeOption = HOME,
     json: JsonOption = False,
 ) -> int:

@@ -119,21 +119,23 @@ def _credentials(path: Path, connection: sqlite3.Connection) -> Credentials:
     return Credentials(None if unlinked else device, unlinked, protected, made=True)
 
 
-def _rows(connection: sqlite3.Connection, columns: set[str]) -> list[tuple[str, str, str, str, int]]:
+def _rows(connection: sqlite3.Connection, columns: set[str]) -> list[tuple[object, str, str, str, int]]:
     # Databases from before LIDs are brought up to date by the library the next time it runs.
-    lid = "coalesce(lid, '')" if "lid" in columns else "''"
+    lid, platform, name = (f"CAST(coalesce({name}, '') AS TEXT)" if name in columns else "''" for name in ("lid", "platform", "push_name"))
     keys_fit = f"length(noise_key) = {KEY_LENGTH} AND length(identity_key) = {KEY_LENGTH}"
     return connection.execute(
-        f"SELECT jid, {lid}, platform, push_name, {keys_fit} FROM whatsmeow_device LIMIT 2"  # noqa: S608 - constants of this module
+        f"SELECT jid, {lid}, {platform}, {name}, {keys_fit} FROM whatsmeow_device LIMIT 2"  # noqa: S608 - constants of this module
     ).fetchall()
 
 
-def _only_device(path: Path, rows: list[tuple[str, str, str, str, int]]) -> Device | None:
+def _only_device(path: Path, rows: list[tuple[object, str, str, str, int]]) -> Device | None:
     if not rows:
         return None
     if len(rows) > 1:
         raise _damaged(path, _("holds more than one device, and wasess keeps one in a file"))
     jid, lid, platform, push_name, keys_fit = rows[0]
+    if not isinstance(jid, str) or not jid:
+        raise _damaged(path, _("does not say which device it holds"))
     if not keys_fit:
         raise _damaged(path, _("holds keys that are not {length} bytes long").format(length=KEY_LENGTH))
     return Device(jid, lid, re.split(r"[.:@]", jid)[0], platform, push_name)
