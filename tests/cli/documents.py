@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from typer.main import get_command
 
 import wasess
+from wasess import errors
 from wasess.cli.app import COMMANDS, app
 from wasess.cli.defaults import leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FOLDER = Path(wasess.__file__).with_name("schemas")
 SHARED = {"envelope"}
@@ -31,6 +37,20 @@ def commands() -> dict[str, Any]:
     table = get_command(app)
     found = (leaf for name in COMMANDS for leaf in leaves(table.get_command(None, name), (name,)))
     return {"-".join(words): command for words, command in found}
+
+
+def every_error() -> Iterator[type[errors.WasessError]]:
+    """Those of `wasess.errors`, and those that modules add for themselves."""
+    for found in pkgutil.walk_packages(wasess.__path__, "wasess."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+    return _tree(errors.WasessError)
+
+
+def _tree(error: type[errors.WasessError]) -> Iterator[type[errors.WasessError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from _tree(kind)
 
 
 @cache

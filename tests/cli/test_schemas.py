@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from documents import SHARED, STREAMS, commands, complaints, schemas
+from documents import SHARED, STREAMS, commands, complaints, every_error, schemas
 from jsonschema import Draft202012Validator
 
-import wasess
-from wasess import errors
 from wasess.cli.result import Failure, Result, failure_envelope, success_envelope
 from wasess.core import health, reasons
 from wasess.core.states import State
@@ -22,20 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORDS = schemas()["envelope"]["$defs"]
-
-
-def every_error() -> Iterator[type[errors.WasessError]]:
-    """Those of `wasess.errors`, and those that modules add for themselves."""
-    for found in pkgutil.walk_packages(wasess.__path__, "wasess."):
-        if not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
-    return tree(errors.WasessError)
-
-
-def tree(error: type[errors.WasessError]) -> Iterator[type[errors.WasessError]]:
-    yield error
-    for kind in error.__subclasses__():
-        yield from tree(kind)
 
 
 def objects(schema: Any) -> Iterator[dict[str, Any]]:

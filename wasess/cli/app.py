@@ -19,7 +19,7 @@ from wasess.cli.language import dress, in_paragraphs, require_language, separate
 from wasess.cli.render import complain
 from wasess.cli.result import failure_of
 from wasess.cli.settings_file import SettingsFile, json_by_environment
-from wasess.errors import UnsupportedPlatform
+from wasess.errors import Interrupted, UnsupportedPlatform
 from wasess.words import _
 
 # Each command is the module of its name, imported when the command is called: `wasess --help` loads none of them.
@@ -141,6 +141,8 @@ def _run(lang: str | None, arguments: list[str], file: SettingsFile, language_fr
             return complete(table, defaults)
         require_language(lang)
         code = table.main(arguments or ["--help"], prog_name="wasess", standalone_mode=False, default_map=defaults)
+        if code == Interrupted.exit_code:  # what typer makes of Ctrl+C
+            raise KeyboardInterrupt  # noqa: TRY301 - to be said as all else is
     except (BrokenPipeError, SystemExit):  # typer makes a SystemExit of a broken pipe, and of nothing else here
         _drop_output()
         return 0

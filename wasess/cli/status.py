@@ -120,15 +120,17 @@ def _cells(view: SessionView, now: float) -> tuple[str, ...]:
 
 
 def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool) -> int:
-    """Until Ctrl+C, which the command line turns into its exit code."""
     in_place = can_redraw(sys.stdout) and not as_json
     if in_place:
         make_room()
-    while True:
-        seen = _seen(home, users)
-        now = Result(seen.data, (moment(time.time()), *seen.lines), seen.table)
-        if in_place:
-            redraw(now)
-        else:
-            emit(now, as_json=as_json)
-        time.sleep(interval)
+    try:
+        while True:
+            seen = _seen(home, users)
+            now = Result(seen.data, (moment(time.time()), *seen.lines), seen.table)
+            if in_place:
+                redraw(now)
+            else:
+                emit(now, as_json=as_json)
+            time.sleep(interval)
+    except KeyboardInterrupt:  # the way to end it
+        return 0
