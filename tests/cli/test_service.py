@@ -237,8 +237,10 @@ def test_the_options_reach_the_unit(folder, capsys):
         (["--run-as", "anna\nExecStartPre=x"], "no name of an account"),
         (["--user", "--run-as", "anna"], "runs as yourself"),
         (["timer", "--install", "--directory", "x"], "all units at once"),
-        (["--install", "--directory", "x", "--ping", "ftp://x"], "no address to ping"),
-        (["--install", "--directory", "x", "--ping", 'https://x"\nWASESS_BOT=y'], "no address to ping"),
+        (["--install", "--directory", "x", "--ping", "ftp://x"], "--ping wants an address"),
+        (["--install", "--directory", "x", "--ping", "https://"], "--ping wants an address"),
+        (["--install", "--directory", "x", "--ping", "https://x/a'b"], "--ping wants an address"),
+        (["--install", "--directory", "x", "--ping", 'https://x"\nWASESS_BOT=y'], "--ping wants an address"),
     ],
 )
 def test_a_wrong_command_line_writes_nothing(folder, capsys, arguments, says):

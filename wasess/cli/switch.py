@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from http import HTTPStatus
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -22,10 +23,10 @@ AGAIN_AFTER = 1.0
 
 
 class Switch:
-    """One address. Raises `UsageError` for anything but an http or https one."""
+    """One address. Raises `UsageError`, see `require_address`."""
 
     def __init__(self, url: str) -> None:
-        self._address = _parsed(url)
+        self._address = require_address(url)
 
     def __str__(self) -> str:
         """As much of the address as may be shown."""
@@ -45,7 +46,8 @@ class Switch:
         raise NetworkDown(_("{address} did not take the ping: {problem}").format(address=self, problem=problem))
 
 
-def _parsed(url: str) -> SplitResult:
+def require_address(url: str) -> SplitResult:
+    """The parts of an address. Raises `UsageError`, without it, for anything but an http or https one."""
     with suppress(ValueError):
         found = urlsplit(url)
         named = found.scheme in {"http", "https"} and found.hostname and found.username is None and found.port != 0
@@ -55,6 +57,15 @@ def _parsed(url: str) -> SplitResult:
 
 
 def _get(opener: OpenerDirector, url: str) -> tuple[str, bool]:
+    """As `_asked`, within 10 s in any case: no timeout of a socket ends the search for a name, or an answer that comes byte by byte."""
+    answers: list[tuple[str, bool]] = []
+    asking = Thread(target=lambda: answers.append(_asked(opener, url)), daemon=True)
+    asking.start()
+    asking.join(WITHIN)
+    return answers[0] if answers else (_plain(TimeoutError()), True)
+
+
+def _asked(opener: OpenerDirector, url: str) -> tuple[str, bool]:
     """What went wrong (empty: nothing), in words without the address, and whether it may go better in a moment."""
     from http.client import HTTPException  # noqa: PLC0415 - 35 ms that only a ping needs
     from urllib.error import HTTPError, URLError  # noqa: PLC0415 - as above
@@ -67,7 +78,7 @@ def _get(opener: OpenerDirector, url: str) -> tuple[str, bool]:
         return f"HTTP {error.code}", error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
     except URLError as error:
         return _plain(error.reason), True
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a name that no machine can have
         return _plain(error), True
 
 

@@ -157,9 +157,9 @@ def files(plan: Plan) -> dict[str, str]:
 
 
 def ping_file(url: str) -> str:
-    """Return the file of `PING`, for the owner's eyes only."""
+    """Return the file of `PING`, for the owner's eyes only. Raises `errors.UsageError` for an address that it can't hold."""
     if not url.startswith(("https://", "http://")) or set(url) & set("\"'\\ \t\r\n"):
-        raise UsageError(_("{url!r} is no address to ping").format(url=url), hint="--ping https://…")
+        raise UsageError(_("--ping wants an address that begins with https:// or http://"), hint="--ping https://…")
     return f'WASESS_PING="{url}"\n'
 
 
