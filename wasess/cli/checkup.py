@@ -31,6 +31,7 @@ NOT_THE_COMMAND_ALONE = frozenset(
     {
         *(reasons.CLOCK_WRONG.code, reasons.DATABASE_DAMAGED.code, reasons.MANAGER_SILENT.code, reasons.REPLACED_FOR_GOOD.code),
         *(reasons.LOGGED_OUT_EARLY.code, reasons.ACCOUNT_LOCKED.code, reasons.ACCOUNT_BANNED.code, reasons.OUTDATED.code),
+        reasons.OTHER_VERSION.code,
     }
 )
 
