@@ -12,7 +12,7 @@ from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, UsersArgument
 from wasess.cli.render import emit, mention
 from wasess.cli.result import Result
-from wasess.core.verdict import Limits
+from wasess.core.verdict import MAX_AGE, Limits
 from wasess.errors import StoreError, UsageError, WasessError
 from wasess.store.sessions import Home
 from wasess.words import _
@@ -62,35 +62,44 @@ def verify(
     With --nagios the exit code is 0 (OK), 1 (WARNING: degraded, heals by itself), 2 (CRITICAL) or 3 (UNKNOWN: can't look). A ping that
     is not taken is told on stderr, and does not change the exit code: the switch will raise the alarm.
     """
-    if users and every:
-        raise UsageError(_("name sessions, or say --all, not both"), hint="wasess verify --all")
     if quiet and nagios:
         raise UsageError(_("--quiet and --nagios exclude each other"), hint="wasess verify --help")
-    limits = Limits(seconds(max_age, "--max-age"), seconds(grace, "--grace"))
-    switch = _switch(ping)
-    checkup = _checkup(Home(home), users or (), limits)
+    try:
+        limits = Limits(seconds(max_age, "--max-age"), seconds(grace, "--grace"))
+        switch = _switch(ping)
+        checkup = _checkup(Home(home), users or (), limits, every=every)
+    except UsageError as error:
+        if nagios:  # to a monitoring system, its 2 would be the worst there is
+            return _said_to_nagios(Checkup(problem=error), MAX_AGE)
+        raise
     if switch:
         _tell(switch, healthy=not checkup.exit_code, quiet=quiet)
     if nagios:
         return _said_to_nagios(checkup, limits.max_age)
     if quiet:
         return checkup.exit_code
-    if checkup.problem:
-        raise checkup.problem
-    if json:
-        return emit(_result(checkup), as_json=True)
-    for finding in checkup.unhealthy:
-        mention(finding.line)
-    return checkup.exit_code
+    return _said(checkup, as_json=json)
 
 
-def _checkup(home: Home, users: Collection[str], limits: Limits) -> Checkup:
-    """What is found; what keeps us from looking is a finding, too. Raises `UsageError` for a name that can't be one."""
+def _checkup(home: Home, users: Collection[str], limits: Limits, *, every: bool) -> Checkup:
+    """What is found; what keeps us from looking is a finding, too. Raises `UsageError` for a name that can't be one, or is too much."""
+    if users and every:
+        raise UsageError(_("name sessions, or say --all, not both"), hint="wasess verify --all")
     named = {home.session(user).user for user in users}
     try:
         return examined(home, named, limits)
     except (WasessError, OSError) as error:
         return Checkup(problem=StoreError(str(error), hint="wasess diagnose"))
+
+
+def _said(checkup: Checkup, *, as_json: bool) -> int:
+    if checkup.problem:
+        raise checkup.problem
+    if as_json:
+        return emit(_result(checkup), as_json=True)
+    for finding in checkup.unhealthy:
+        mention(finding.line)
+    return checkup.exit_code
 
 
 def _result(checkup: Checkup) -> Result:
