@@ -93,3 +93,9 @@ def test_a_value_that_is_wrong_in_the_environment_is_named(capsys, monkeypatch):
     monkeypatch.setenv("WASESS_MAX_PARALLEL", "none")
     assert run(["config"]) == 2
     assert "WASESS_MAX_PARALLEL" in capsys.readouterr().err
+
+
+def test_no_value_steers_a_terminal(capsys, monkeypatch, folder):
+    monkeypatch.setenv("WASESS_BOT", "a\x1b[2J\nb")
+    assert run(["config", "serve"]) == 0
+    assert "\tbot\ta\\x1b[2J\\nb\tenvironment" in capsys.readouterr().out

@@ -132,6 +132,7 @@ WRONG = {
     "no TOML": ("home = \n", "is not valid TOML: Invalid value (at line 1, column 8)"),
     "no UTF-8": (b"# one\n# \xff\n", "is not UTF-8 (at line 2)"),
     "too deep": ("x = " + "[" * 20000 + "\n", "is not valid TOML: "),
+    "a key of too many parts": ("a." * 50000 + "b = 1\n", "is not valid TOML: "),
     "a number too long": ("x = " + "9" * 5000 + "\n", "is not valid TOML: "),
     "too large": ("#" * (LARGEST + 1), "is too large for a file of settings"),
 }

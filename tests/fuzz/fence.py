@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.link", "os.symlink", "os.truncate", "os.chown", "os.utime"}
 _SECOND_PATH = {"os.rename", "os.link", "os.symlink"}
+_FOLLOWING = {"open", "os.chmod", "os.truncate", "os.utime"}
 _PROGRAMS = {"os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "subprocess.Popen", "os.kill", "os.killpg"}
-# Descriptors of what was opened inside, and where nothing can be lost.
-_HARMLESS = ("/proc/self/fd/", "/dev/null", "/dev/full", "/dev/zero")
+_HARMLESS = frozenset({"/dev/null", "/dev/full", "/dev/zero"})
 
 _inside: str | None = None
 _built = False
@@ -49,12 +49,11 @@ def _guard(event: str, arguments: tuple[Any, ...]) -> None:
         raise ConnectionRefusedError(errno.ECONNREFUSED, "the fence: no network")
     if event in _CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING):
         for path in arguments[1 if event == "os.symlink" else 0 : 2 if event in _SECOND_PATH else 1]:
-            _require_inside(path)
+            if isinstance(path, (str, bytes, os.PathLike)):  # else it is a descriptor
+                _require_inside(os.fsdecode(path), follow=event in _FOLLOWING)
 
 
-def _require_inside(path: object) -> None:
-    if not isinstance(path, (str, bytes, os.PathLike)):  # a descriptor
-        return
-    plain = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - whether a link leads outside is seen by what has changed there
-    if not f"{plain}/".startswith((f"{_inside}/", *_HARMLESS)):
-        raise PermissionError(errno.EACCES, "the fence: outside of the test's folder", plain)
+def _require_inside(path: str, *, follow: bool) -> None:
+    real = os.path.realpath(path if follow else os.path.split(os.path.abspath(path))[0])  # noqa: PTH100 - may be no text
+    if not f"{real}/".startswith(f"{_inside}/") and real not in _HARMLESS:
+        raise PermissionError(errno.EACCES, "the fence: outside of the test's folder", path)

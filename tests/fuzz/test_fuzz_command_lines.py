@@ -6,10 +6,9 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from hypothesis import strategies as st
 from strange_text import arguments as strange
-from tryout import judge_json, try_all
+from tryout import LIMIT, judge_json, try_all
 from typer.main import get_command
 
 from wasess.cli.app import COMMANDS, app
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from tryout import Place, Said
 
-pytestmark = pytest.mark.timeout(300, method="thread")
+pytestmark = LIMIT
 
 Words = tuple[str, ...]
 VariablesOf = dict[str, str]

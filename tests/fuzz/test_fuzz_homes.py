@@ -6,16 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from fuzzed_home import EVERY_DAMAGE, Broken, Damage, healthy
+from damage_values import DAMAGES
+from fuzzed_home import Broken, Damage, healthy
 from hypothesis import strategies as st
-from tryout import changes, files, judge_json, try_all
+from tryout import LIMIT, changes, files, judge_json, try_all
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tryout import Files, Place
 
-pytestmark = pytest.mark.timeout(300, method="thread")
+pytestmark = LIMIT
 
 LOOKING = [
     *("list", "status", "status alice", "verify --all", "verify alice", "verify --all --nagios", "diagnose --offline"),
@@ -82,7 +83,7 @@ def _moved(found: Files) -> dict[bytes, object]:
     return {name: value for name, value in below.items() if name not in changing}
 
 
-CASES = st.tuples(EVERY_DAMAGE, st.sampled_from(LOOKING * 2 + list(MAY_CHANGE) * 3), st.booleans())
+CASES = st.tuples(DAMAGES, st.sampled_from(LOOKING * 2 + list(MAY_CHANGE) * 3), st.booleans())
 
 
 def test_damaged_homes(place: Place, model: Path):

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import strategies as st
 from strange_text import arguments as strange
-from tryout import changes, files, judge_json, try_all
+from tryout import LIMIT, changes, files, judge_json, try_all
 
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
     from tryout import Place
 
-pytestmark = pytest.mark.timeout(300, method="thread")
+pytestmark = LIMIT
 
 RULE = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?")
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from fence import fenced
 from hypothesis import HealthCheck, example, given, settings
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 TIMES = int(os.environ.get("WASESS_FUZZ_TIMES", "1"))
 # Inputs by what is tried.
 SHARES = {"command lines": 300, "variables": 60, "user ids": 150, "settings": 200, "homes": 250}
+LIMIT = pytest.mark.timeout(300 * TIMES, method="thread")
 EXIT_CODES = frozenset({*range(11), 130})  # README.md, Exit codes
 SLOWEST_ANSWER = 5.0
 HANGS_AFTER = 8.0
@@ -180,14 +182,14 @@ def _look(folder: bytes, below: bytes, found: Files) -> None:
         for entry in entries:
             status, name = entry.stat(follow_symlinks=False), below + entry.name
             found[name] = status.st_mode, _digest(entry.path, status)
-            if stat.S_ISDIR(status.st_mode):
+            if stat.S_ISDIR(status.st_mode) and os.access(entry.path, os.R_OK | os.X_OK):
                 _look(entry.path, name + b"/", found)
 
 
 def _digest(path: bytes, status: os.stat_result) -> str:
     if stat.S_ISLNK(status.st_mode):
         return repr(os.readlink(path))  # noqa: PTH115 - names that are no text
-    if stat.S_ISREG(status.st_mode):
+    if stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK):
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             return hashlib.sha256(file.read()).hexdigest()
     return ""

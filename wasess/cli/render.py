@@ -45,12 +45,13 @@ def shown(result: Result) -> Iterator[str]:
     """The lines for people: fit for the window on a terminal; sentences whole and rows with tabs, without headings, in a pipe."""
     yield from result.text
     width = window_width(sys.stdout)
-    for line in result.lines:
+    for line in map(harmless, result.lines):
         yield from wrapped(line, width, rest="  ") if width else [line]
+    cells = [tuple(harmless(cell).replace("\n", "\\n") for cell in row) for row in result.table[1:]]
     if not width:
-        yield from map("\t".join, result.table[1:])
+        yield from map("\t".join, cells)
     elif result.table:
-        headings, *rows = laid_out((tuple(map(_, result.table[0])), *result.table[1:]), width)
+        headings, *rows = laid_out((tuple(map(_, result.table[0])), *cells), width)
         yield from (f"\x1b[1m{line}\x1b[0m" for line in headings) if colourful(sys.stdout) else headings
         yield from (line for row in rows for line in row)
 
@@ -113,7 +114,7 @@ def fitted(text: str, stream: TextIO) -> list[str]:
 def _suggest(hint: str) -> None:
     """The next thing to do, if there is one."""
     if hint:
-        _print(_("  next: {hint}").format(hint=harmless(hint)), sys.stderr)
+        _print(_("  next: {hint}").format(hint=hint), sys.stderr)
 
 
 def _document(envelope: Mapping[str, object]) -> None:
@@ -123,5 +124,5 @@ def _document(envelope: Mapping[str, object]) -> None:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    stream.writelines(f"{line}\n" for line in fitted(text, stream))
+    stream.writelines(f"{line}\n" for line in fitted(harmless(text), stream))
     stream.flush()

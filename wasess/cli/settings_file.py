@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 NAME = "wasess.toml"
 OPTION = "--config"
 VARIABLE = "WASESS_CONFIG"
-LARGEST = 2**20
+LARGEST = 2**18
+DEEPEST = 100
 OTHERS_WRITE = 0o022
 YES = frozenset({"1", "true", "t", "yes", "y", "on"})  # typer's own words
 
@@ -137,6 +138,9 @@ def _parsed(path: str, content: bytes) -> Table:
     import tomllib  # noqa: PLC0415 - only who has a file of settings needs it
 
     hint = f"${{EDITOR:-vi}} {path}"
+    unlimited = UsageError(_("{file} is not valid TOML: {problem}").format(file=path, problem=_("too deep or too long")), hint=hint)
+    if any(line.partition(b"=")[0].count(b".") > DEEPEST for line in content.splitlines()):
+        raise unlimited  # for a key of 32,000 parts tomllib takes half a minute
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
@@ -145,9 +149,7 @@ def _parsed(path: str, content: bytes) -> Table:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_("{file} is not valid TOML: {problem}").format(file=path, problem=error), hint=hint) from error
     except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
-        raise UsageError(
-            _("{file} is not valid TOML: {problem}").format(file=path, problem=_("too deep or too long")), hint=hint
-        ) from error
+        raise unlimited from error
 
 
 def _tidy(table: Table, path: str, name: str = "") -> Table:
