@@ -6,13 +6,13 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from documents import only_document
 from stand_in_manager import live, managed
 from test_verify import home, linked, verify
+from watchman import watching
 
 from wasess.cli import switch
 from wasess.cli.app import run
@@ -23,55 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["home", "verify"]  # fixtures
 
 SECRET = "b7e1c0de-5ec2"
-
-
-class Watchman:
-    """The other end of the switch. ``heard``: the paths that were asked for; ``answers``: status and fields of the next ones, then 200."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-        self.agents: set[str] = set()
-        self.answers: list[tuple[int, dict[str, str]]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def run(self) -> None:
-        self._server.serve_forever(0.01)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def _handler(self) -> Any:
-        watchman = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                watchman.heard.append(self.path)
-                watchman.agents.add(self.headers["User-Agent"])
-                status, fields = watchman.answers.pop(0) if watchman.answers else (200, {})
-                self.send_response(status)
-                for name, value in fields.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        return Handler
-
-
-@contextmanager
-def watching() -> Iterator[Watchman]:
-    watchman = Watchman()
-    thread = threading.Thread(target=watchman.run)
-    thread.start()
-    try:
-        yield watchman
-    finally:
-        watchman.close()
-        thread.join()
 
 
 @pytest.fixture
