@@ -36,6 +36,7 @@ MAY_CHANGE = {
     "resume carol": [rb"home/carol/paused gone"],
     "rename alice bob": [rb"home/alice/lock (new|content)"],
     "rename alice dave": [rb"home/alice/lock (new|content)", rb"home/alice(/.*)? gone", rb"home/dave(/.*)? new"],
+    "remove alice --yes": [rb"home/alice(/.*)? gone", rb"home/alice/.* content", rb"home/alice/lock new"],
     "diagnose --fix --offline": REPAIRS,
     "diagnose alice --fix --offline": REPAIRS,
 }
@@ -84,6 +85,20 @@ def _moved(found: Files) -> dict[bytes, object]:
 
 
 CASES = st.tuples(DAMAGES, st.sampled_from(LOOKING * 2 + list(MAY_CHANGE) * 3), st.booleans())
+KNOWN = [
+    ([Damage("alice/lock", "pipe", 0o600)], "status", True),
+    ([Damage(".lock", "pipe", 0o600)], "list", False),
+    ([Damage("alice/spool.pos", "pipe", 0o600)], "diagnose --offline", True),
+    (
+        [Damage("alice/lock", "held", b'{"pid": 7, "host": "h", "boot_id": "b", "purpose": "serve", "since": 1e300}\n')],
+        "pause alice",
+        False,
+    ),
+    ([Damage("alice/lock", "twin")], "rename alice dave", False),
+    ([Damage("alice/lock", "twin")], "diagnose alice --fix --offline", False),
+    ([Damage("alice/device.db", "database", "UPDATE whatsmeow_device SET jid = NULL")], "list", False),
+    ([Damage("alice/session.json", "write", b'{"schema": 2, "record": ' + b"[" * 50_000)], "list", False),
+]
 
 
 def test_damaged_homes(place: Place, model: Path):
@@ -91,4 +106,4 @@ def test_damaged_homes(place: Place, model: Path):
         damages, command, as_json = case
         try_out(place, model, damages, command, as_json=as_json)
 
-    try_all("homes", CASES, broken)
+    try_all("homes", CASES, broken, KNOWN)

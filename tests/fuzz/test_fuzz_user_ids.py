@@ -63,4 +63,4 @@ def test_user_ids(place: Place):
         assert (said.code == 2) == (not good or (command, user) == ("rename alice", "alice")), said
         assert changes(before, files(place.desk)).keys() <= {b"home/alice/lock"}
 
-    try_all("user ids", st.tuples(COMMANDS, USER_IDS), named)
+    try_all("user ids", st.tuples(COMMANDS, USER_IDS), named, [("diagnose --offline", ""), ("logs", ""), ("connect", "A")])

@@ -79,7 +79,7 @@ class Place:
             around.enter_context(_environment(self._variables(environment or {})))
             around.enter_context(self._redirected())
             around.enter_context(fenced(self.root))
-            around.enter_context(_in_time(arguments, self._stacks))
+            around.enter_context(in_time(arguments, self._stacks))
             code = run(list(arguments))
         said = Said(arguments, code, *(path.read_bytes().decode() for path in self._streams))
         judge(said)
@@ -208,7 +208,7 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _in_time(arguments: Sequence[str], stacks: int) -> Iterator[None]:
+def in_time(arguments: Sequence[str], stacks: int) -> Iterator[None]:
     """Raise `Hangs` with the stack when it lasts too long; end the process when it can't be interrupted."""
     where: list[str] = []
 

@@ -280,6 +280,14 @@ def test_waits_for_nobody_at_a_pipe(path):
         FileLock.acquire(path, "serve")
 
 
+def test_refuses_a_file_with_a_second_name(path):
+    path.write_text("something of somebody")
+    path.with_name("second").hardlink_to(path)
+    with pytest.raises(UnsafeHome, match="hard link"):
+        FileLock.acquire(path, "serve")
+    assert path.read_text() == "something of somebody"
+
+
 def test_refuses_a_folder_in_its_place(path):
     path.mkdir()
     assert holder(path) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasess.cli.layout import wrapped
+from wasess.cli.render import harmless
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Page:
         repaired = [line for repair in repairs for line in self._entry(repair.outcome, repair.sentence)]
         if repaired:
             yield from (self._heading(_("repairs")), *repaired, "")
-        yield from self._block(_("home {path}").format(path=diagnosis.home["path"]), diagnosis.findings)
+        yield from self._block(_("home {path}").format(path=harmless(str(diagnosis.home["path"]))), diagnosis.findings)
         brief = len(diagnosis.sessions) > FEW
         for report in sorted(diagnosis.sessions, key=lambda report: min(found.rank for found in report.findings)):
             yield ""
@@ -55,7 +56,7 @@ class Page:
         for found in findings:
             yield from self._entry(found.level, found.sentence)
             if found.fix:
-                yield f"{' ' * self._indent}-> {found.fix}"
+                yield f"{' ' * self._indent}-> {harmless(found.fix)}"
 
     def _heading(self, text: str) -> str:
         return f"\x1b[1m{text}\x1b[0m" if self._colourful else text
@@ -63,7 +64,7 @@ class Page:
     def _entry(self, kind: str, sentence: str) -> list[str]:
         label = _(LABELS[kind])
         first = f"  {label}".ljust(self._indent)
-        lines = wrapped(sentence, self._width, first, " " * self._indent)
+        lines = wrapped(harmless(sentence), self._width, first, " " * self._indent)
         if self._colourful:
             lines[0] = lines[0].replace(label, f"\x1b[{COLOURS[kind]}m{label}\x1b[0m", 1)
         return lines

@@ -48,11 +48,12 @@ def leftovers(home: Path) -> Leftovers:
 
 
 def free_text(path: Path) -> bytes:
-    """What stands in a lock file that nobody holds; empty when it is held, or is no file."""
+    """What stands in a lock file that nobody holds; empty when it is held, is no file, or has another name elsewhere."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode) and _free(descriptor):
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and _free(descriptor):
                 return os.pread(descriptor, 4096, 0)
         finally:
             os.close(descriptor)

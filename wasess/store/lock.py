@@ -167,11 +167,14 @@ def _open(name: str) -> int:
                 _("{name} is a symbolic link; nothing was changed.").format(name=name), hint=_("Remove the link and try again.")
             ) from error
         if isinstance(error, IsADirectoryError):
-            raise _no_file(name) from error
+            raise _refusal(name, _("is not a file")) from error
         raise
-    if not _is_file(descriptor):
+    fault = (
+        _("is not a file") if not _is_file(descriptor) else _("has a second name (hard link) elsewhere") if _is_shared(descriptor) else ""
+    )
+    if fault:
         os.close(descriptor)
-        raise _no_file(name)
+        raise _refusal(name, fault)
     kind = filesystem_type(_mountinfo(), os.fstat(descriptor).st_dev)
     if kind in NETWORK_FILESYSTEMS:
         os.close(descriptor)
@@ -188,10 +191,13 @@ def _is_file(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def _no_file(name: str) -> UnsafeHome:
-    return UnsafeHome(
-        _("{path} {what}; nothing was changed.").format(path=name, what=_("is not a file")), hint=_("Remove it and try again.")
-    )
+def _is_shared(descriptor: int) -> bool:
+    """Whether what is written here would stand under another name, too."""
+    return os.fstat(descriptor).st_nlink > 1
+
+
+def _refusal(name: str, what: str) -> UnsafeHome:
+    return UnsafeHome(_("{path} {what}; nothing was changed.").format(path=name, what=what), hint=_("Remove it and try again."))
 
 
 def _mountinfo() -> str:
