@@ -15,6 +15,7 @@ from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument, in_r
 from wasess.cli.render import can_redraw, emit, make_room, redraw
 from wasess.cli.result import Result
 from wasess.core import reasons
+from wasess.core.states import State
 from wasess.doctor.census import census, manager_of
 from wasess.doctor.times import moment, span
 from wasess.store.sessions import Home
@@ -101,7 +102,7 @@ def _manager_line(manager: ManagerView, views: list[SessionView], now: float) ->
         return _("{holder} holds this home and does not answer").format(holder=manager.holder)
     info = manager.info
     said = plural("{online} of {count} session online", "{online} of {count} sessions online", len(views))
-    online = sum(view.code == "ONLINE" for view in views)
+    online = sum(view.state is State.ONLINE for view in views)
     line = _("process {pid}, up {span}: {online}")
     return line.format(pid=info.pid, span=span(now - info.started_at), online=said.format(online=online, count=len(views)))
 
