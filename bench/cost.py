@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import time
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.figure import BenchFailed
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """``milliseconds`` from the start to the end; ``mebibytes``: the peak of the RSS (the kernel's, wait4(2))."""
+    """``milliseconds`` from the start to the end; ``mebibytes``: the peak of the RSS, never less than the 9 of `launcher`."""
 
     milliseconds: float
     mebibytes: float
@@ -20,15 +22,16 @@ class Cost:
 
 def cost_of(command: list[str], code: int = 0) -> Cost:
     """Run a command whose output nobody reads. Raises `BenchFailed` when it ends with another code."""
-    began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        said = process.stderr.read() if process.stderr else b""
-        _, status, used = os.wait4(process.pid, 0)
-        passed = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != code:
-        raise BenchFailed(f"{' '.join(command)} ended with {process.returncode}: {said.decode(errors='replace')[:300]}")
-    return Cost(passed * 1000, used.ru_maxrss / 1024)
+    launched = subprocess.run(
+        [sys.executable, "-I", "-S", str(LAUNCHER), *command], stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    said = launched.stderr.decode(errors="replace")[-300:]
+    if launched.returncode:
+        raise BenchFailed(f"{' '.join(command)} could not be started: {said}")
+    seconds, kibibytes, ended = launched.stdout.split()
+    if int(ended) != code:
+        raise BenchFailed(f"{' '.join(command)} ended with {int(ended)}: {said}")
+    return Cost(float(seconds) * 1000, int(kibibytes) / 1024)
 
 
 def costs(commands: dict[str, tuple[list[str], int]], runs: int) -> dict[str, list[Cost]]:

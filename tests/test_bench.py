@@ -24,9 +24,14 @@ SMALLEST = {
     "soak": ("--sessions", "2", "--minutes", "0.15", "--faults-per-minute", "60", "--seed", "1"),
     "supervisor": ("--sessions", "1", "--seconds", "0.3"),
     "untouched": ("--minutes", "0.05"),
+    "verify": ("--sessions", "2", "--runs", "1"),
 }
 # Figures without which the run has shown nothing.
-PROOFS = {"fleet": ["fleet of 3: dials after the return"], "soak": ["soak: faults", "soak: messages"]}
+PROOFS = {
+    "fleet": ["fleet of 3: dials after the return"],
+    "soak": ["soak: faults", "soak: messages"],
+    "verify": ["verify --all, 2 sessions and a manager: RSS", "verify --all, 2 sessions and no manager"],
+}
 
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="workers let nobody but root look into their memory maps")
 
@@ -141,3 +146,43 @@ def test_every_fault_is_one_of_the_sandbox(module):
     for trouble in module("troubles").TROUBLES:
         for words in filter(None, (trouble.waits, trouble.strikes)):
             assert strikes(parse_fault(words.split())) == (words == trouble.strikes)
+
+
+def test_the_cost_of_a_command_is_its_own_however_large_the_bench_is(module):
+    cost_of = module("cost").cost_of
+    ballast = bytearray(300 << 20)  # in the test, as a bench has it after linking hundreds of sessions
+    small = cost_of([sys.executable, "-S", "-c", "pass"])
+    large = cost_of([sys.executable, "-S", "-c", "import time; held = bytearray(100 << 20); time.sleep(0.3)"])
+    assert len(ballast) == 300 << 20
+    assert 1 < small.mebibytes < 60
+    assert small.mebibytes + 90 < large.mebibytes < small.mebibytes + 150
+    assert large.milliseconds >= 300
+
+
+def test_the_time_of_the_launcher_is_not_the_commands(module):
+    """It starts a Python itself: a command that does nothing is over long before one would be."""
+    cost_of = module("cost").cost_of
+    nothing = min(cost_of(["true"]).milliseconds for _ in range(9))
+    assert nothing < min(cost_of([sys.executable, "-I", "-S", "-c", "pass"]).milliseconds for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (["sh", "-c", "echo the reason >&2; exit 3"], 0, "ended with 3: the reason"),
+        (["true"], 8, "ended with 0"),
+        (["sh", "-c", "kill -9 $$"], 0, "ended with -9"),
+        (["no-such-command"], 0, "could not be started"),
+    ],
+)
+def test_a_command_that_ends_otherwise_is_no_figure(module, command, code, says):
+    with pytest.raises(module("figure").BenchFailed, match=says):
+        module("cost").cost_of(command, code)
+
+
+def test_the_commands_are_run_in_turn(module, tmp_path):
+    log = tmp_path / "log"
+    commands = {name: (["sh", "-c", f"echo {name} >>{log}; exit {code}"], code) for name, code in (("a", 0), ("b", 8))}
+    found = module("cost").costs(commands, 3)
+    assert {name: len(costs) for name, costs in found.items()} == {"a": 3, "b": 3}
+    assert log.read_text().split() == ["a", "b"] * 3
