@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,23 @@ async def test_what_the_manager_raises_is_raised_by_the_client(home: Path, error
         await answered(home, call, Manager(refuses=error("the sentence", hint="the hint")))
     assert raised.value.hint == "the hint"
     assert type(raised.value) is error
+
+
+class Newer(Manager):
+    """Of a version that knows a code more."""
+
+    def lives(self) -> list[Live]:
+        return [replace(ALICE, code="QUANTUM_NOISE", state=State.WAITING)]
+
+    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+        yield replace(WELL, ok=False, code="QUANTUM_NOISE", state=State.WAITING)
+
+
+async def test_what_another_version_says_keeps_its_state_and_is_named(home: Path):
+    report = await answered(home, lambda client: client.report(), Newer())
+    [outcome] = await answered(home, lambda client: list(client.reconnect(["alice"], 1.0)), Newer())
+    for found in (*report.sessions, outcome):
+        assert (found.code, found.detail, found.state) == ("OTHER_VERSION", "QUANTUM_NOISE", State.WAITING)
 
 
 async def test_a_bug_in_the_manager_is_an_answer_too(home: Path):
