@@ -152,6 +152,7 @@ class Newer(Manager):
         return [replace(ALICE, code="QUANTUM_NOISE", state=State.WAITING)]
 
     async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+        self._note("reconnect", *users, timeout)
         yield replace(WELL, ok=False, code="QUANTUM_NOISE", state=State.WAITING)
 
 
