@@ -112,7 +112,7 @@ class Broken:
         path, happen = self.path / damage.target, getattr(self, damage.what)
         if path.parent.resolve() != path.parent or (damage.what in INSIDE and (path.is_symlink() or not path.is_file())):
             return
-        with suppress(OSError), fenced(self.path.parent):
+        with suppress(OSError, ValueError, RecursionError), fenced(self.path.parent):
             happen(path, damage.data)
 
     # --- to a file, see INSIDE ---------------------------------------------------------------------------------------

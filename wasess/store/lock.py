@@ -169,9 +169,7 @@ def _open(name: str) -> int:
         if isinstance(error, IsADirectoryError):
             raise _refusal(name, _("is not a file")) from error
         raise
-    fault = (
-        _("is not a file") if not _is_file(descriptor) else _("has a second name (hard link) elsewhere") if _is_shared(descriptor) else ""
-    )
+    fault = _fault(os.fstat(descriptor))
     if fault:
         os.close(descriptor)
         raise _refusal(name, fault)
@@ -191,9 +189,11 @@ def _is_file(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def _is_shared(descriptor: int) -> bool:
-    """Whether what is written here would stand under another name, too."""
-    return os.fstat(descriptor).st_nlink > 1
+def _fault(status: os.stat_result) -> str:
+    """What keeps this from being a lock; empty when nothing does."""
+    if not stat.S_ISREG(status.st_mode):
+        return _("is not a file")
+    return _("has a second name (hard link) elsewhere") if status.st_nlink > 1 else ""
 
 
 def _refusal(name: str, what: str) -> UnsafeHome:
