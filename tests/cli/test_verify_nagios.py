@@ -72,6 +72,15 @@ def test_all_is_well(home, verify):
     assert found.units["oldest_proof"] == "s"
 
 
+def test_a_session_that_is_just_starting_is_well_and_not_online(home, verify):
+    linked(home, "alice", "bob")
+    with managed(home, live("alice"), live("bob", State.CONNECTING, reasons.STARTING)) as manager:
+        manager.ready = False
+        found = checked(verify)
+    assert (found.status, found.text) == ("OK", "1 of 2 sessions online")
+    assert (found.figures["online"], found.figures["unhealthy"]) == ("1", "0")
+
+
 def test_no_sessions_are_well(home, verify):
     found = checked(verify)
     assert (found.status, found.text, found.figures) == ("OK", "no sessions", {"online": "0", "unhealthy": "0"})
