@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wasess.supervisor.report import DETAILS
+from wasess.core.reasons import DETAILS
 from wasess.words import _, again, language, mark, plural, speak, spoken, told
 
 
@@ -76,6 +76,8 @@ def test_a_sentence_nobody_has_translated_is_said_as_it_is():
         ("no connection is open", "no hay ninguna conexión abierta"),
         ("stopped by a signal, silent for 12 s", "parado por una señal, callado desde hace 12 s"),
         ("silent for 30 s", "callado desde hace 30 s"),
+        ("reason 401", "motivo 401"),
+        ("code 101", "código 101"),
         ("held by the process of 7 {braces}", "en manos de the process of 7 {braces}"),
         ("the library's own words", "the library's own words"),
         ("", ""),

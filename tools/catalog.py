@@ -8,7 +8,7 @@
 To translate what is new: ``--missing > new.json``, fill in the values, ``--fill new.json``. A translation keeps the ``{placeholders}``
 and the `` `commands` `` of its original; it may leave out a placeholder only where `MAY_DROP` says so.
 
-Messages are: the constants in ``_("…")``, ``plural("…", "…", n)`` and ``mark("…")``; the sentences and actions of ``core.reasons``; the
+Messages are: the constants in ``_("…")``, ``plural("…", "…", n)`` and ``mark("…")``; the sentences, actions and details of ``core.reasons``; the
 ``HEADINGS`` of tables; the rows of the drill; the help texts of all commands, arguments and options; the table of commands.
 """
 
@@ -109,6 +109,8 @@ def _in_reasons() -> Iterator[tuple[str, Key]]:
     for reason in reasons.ALL:
         yield "wasess/core/reasons.py", reason.sentence
         yield "wasess/core/reasons.py", reason.action
+    for detail in reasons.DETAILS:
+        yield "wasess/core/reasons.py", detail
 
 
 def _in_rows() -> Iterator[tuple[str, Key]]:

@@ -173,6 +173,12 @@ class House:
             _adopt_orphans(wanted=False)
             await self.box.__aexit__()
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """That of the commands: this home and this sandbox, and no other setting."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("WASESS_")}
+        return ours | {"WASESS_HOME": str(self.home.path), "WASESS_SANDBOX": str(self.box.contract_path)}
+
     async def link(self, *users: str) -> None:
         """Link sessions as `wasess connect` does, all at once and without a screen."""
         self.home.open(create=True).claim_realm("sandbox")
@@ -200,12 +206,10 @@ class House:
 
     async def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Running:
         """Any wasess command."""
-        ours = {name: value for name, value in os.environ.items() if not name.startswith("WASESS_")}
-        ours |= {"WASESS_HOME": str(self.home.path), "WASESS_SANDBOX": str(self.box.contract_path), **(environment or {})}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "wasess", *arguments),
             cwd=self.folder,
-            env=ours,
+            env=self.environment | (environment or {}),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -17,7 +17,7 @@ from wasess.core import health, reasons
 from wasess.core.states import State
 from wasess.errors import UsageError
 from wasess.store.sessions import Home
-from wasess.words import _
+from wasess.words import _, again
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -109,5 +109,5 @@ def sentence_of(outcome: Outcome) -> str:
     reason = reasons.BY_CODE[outcome.code]
     said = f"{outcome.user}: {_(reason.sentence)}"
     if outcome.detail:
-        said += f" ({outcome.detail})"
+        said += f" ({again(outcome.detail, reasons.DETAILS)})"
     return f"{said}. {_(reason.action).format(user=outcome.user)}".rstrip()

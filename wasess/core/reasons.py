@@ -157,6 +157,20 @@ PARTINGS = frozenset({LOGGED_OUT, LOGGED_OUT_EARLY, ACCOUNT_LOCKED, ACCOUNT_BANN
 ALL = tuple(found for found in globals().values() if isinstance(found, Reason))
 BY_CODE = {reason.code: reason for reason in ALL}
 
+# What the machine and the supervisor say in a report's detail, in English; the library's own words are nobody's to translate.
+DETAILS = (
+    "what was sent is not even acknowledged",
+    "no connection is open",
+    "stopped by a signal, silent for {seconds} s",
+    "silent for {seconds} s",
+    "held by an unknown client",
+    "held by {holder}",
+    "code {code}",
+    "reason {reason}",
+    "no code",
+    "{used} MiB of {limit}",
+)
+
 _LOGOUTS = {403: ACCOUNT_LOCKED, 406: ACCOUNT_BANNED}
 _TOO_MANY = re.compile(r"\b429\b|Too Many Requests", re.IGNORECASE)
 _BAD_TIME = "certificate has expired or is not yet valid"

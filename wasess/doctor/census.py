@@ -14,6 +14,7 @@ from wasess.control.client import Client
 from wasess.core import health, reasons
 from wasess.core.states import State
 from wasess.errors import DeviceDamaged, Locked, ManagerNotRunning, StoreError, WasessError
+from wasess.words import again
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -75,8 +76,8 @@ class SessionView:
 
 def manager_of(home: Home) -> ManagerView:
     """Find out who manages a home, and hear it. A manager that has just taken the home gets a moment to listen."""
-    holder = home.lock_holder()
     patience_ends = time.monotonic() + LISTENS_WITHIN  # the holder's own time may lie in the future: clocks are set back
+    holder = home.lock_holder()
     while holder is not None:
         try:
             report = Client(home.path).report()
@@ -112,7 +113,7 @@ def _view(session: Session, manager: ManagerView, *, quick: bool) -> SessionView
 
 def _of_live(live: Live) -> SessionView:
     code = health.exit_code(live.state, live.code)
-    return SessionView(live.user, live.state, live.code, code, live.detail, live.since, live.next_try_at, live=live)
+    return SessionView(live.user, live.state, live.code, code, again(live.detail, reasons.DETAILS), live.since, live.next_try_at, live=live)
 
 
 def _of_disk(session: Session, manager: ManagerView) -> SessionView | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from wasess.control.client import Client
-from wasess.core.reasons import BY_CODE, WORKER_STUCK
+from wasess.core.reasons import BY_CODE, DETAILS, WORKER_STUCK
 from wasess.doctor.checks.entries import OWN_FILES, Entry, entries, entry
 from wasess.doctor.checks.record import good_backup
 from wasess.doctor.leftovers import is_free, leftovers, names_elsewhere
@@ -23,7 +23,7 @@ from wasess.store.guard import FILE_MODE, FOLDER_MODE, OTHERS
 from wasess.store.lock import read_holder
 from wasess.store.records import RECORD_NAME
 from wasess.store.sessions import ALIVE_NAME, HOME_LOCK_NAME, KEPT_NAME, REALM_NAME, SESSION_LOCK_NAME
-from wasess.words import _
+from wasess.words import _, again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ def repair_stuck(home: Home, users: list[str]) -> list[Repair]:
             sentence = _("{user}: its process was replaced; it is online after {seconds:.1f} s")
             done.append(Repair("repaired", "WORKER_STOPPED", sentence.format(user=outcome.user, seconds=outcome.seconds), outcome.user))
         else:
-            why = outcome.detail or _(BY_CODE[outcome.code].sentence)
+            why = again(outcome.detail, DETAILS) or _(BY_CODE[outcome.code].sentence)
             sentence = _("{user}: its process was to be replaced: {why}").format(user=outcome.user, why=why)
             done.append(Repair("failed", "WORKER_STOPPED", sentence, outcome.user))
     return done

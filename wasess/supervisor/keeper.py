@@ -367,10 +367,10 @@ class Keeper:
         wall_of = self._tools.clock.wall_of
         match command:
             case commands.Report(next_try_at=moment):
-                command = replace(command, detail=detail_of(command))
                 if command.reason is self.snapshot.reason:
                     self._detail = command.detail
-                self._teller.report(replace(command, next_try_at=None if moment is None else wall_of(moment)))
+                next_try_at = None if moment is None else wall_of(moment)
+                self._teller.report(replace(command, detail=detail_of(command), next_try_at=next_try_at))
             case commands.Record(at=at, resume_at=moment):
                 await self._journal.write(replace(command, at=wall_of(at), resume_at=None if moment is None else wall_of(moment)))
             case commands.BeginOutage(at=at) | commands.EndOutage(at=at):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from wasess.words import _, again, mark
+from wasess.core.reasons import DETAILS
+from wasess.words import _, again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,19 +17,6 @@ if TYPE_CHECKING:
     from wasess.core.commands import Report
     from wasess.core.reasons import Level
     from wasess.delivery.bot import Trouble
-
-# What `core` says in a report's detail. The library's own words are nobody's to translate.
-DETAILS = (
-    mark("what was sent is not even acknowledged"),
-    mark("no connection is open"),
-    mark("stopped by a signal, silent for {seconds} s"),
-    mark("silent for {seconds} s"),
-    mark("held by an unknown client"),
-    mark("held by {holder}"),
-    mark("code {code}"),
-    mark("no code"),
-    mark("{used} MiB of {limit}"),
-)
 
 
 @dataclass(frozen=True, slots=True)
