@@ -135,11 +135,12 @@ def test_a_wrong_command_line_is_unknown(home, verify, arguments, says):
     assert says in found.text
 
 
-def test_a_home_that_nobody_may_look_into_is_unknown(home, verify):
+def test_a_home_that_can_not_be_looked_into_is_unknown(home, verify):
     home.path.chmod(0o755)
-    found = checked(verify)
-    assert found.status == "UNKNOWN"
-    assert str(home.path) in found.text
+    for folder in (str(home.path), "x" * 300):
+        found = checked(verify, "--home", folder)
+        assert found.status == "UNKNOWN"
+        assert folder in found.text
 
 
 STATES = st.sampled_from(State)
