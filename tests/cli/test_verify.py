@@ -188,7 +188,7 @@ def test_a_home_that_nobody_may_look_into_is_a_problem_of_its_own(home, verify):
     code, out, err = verify()
     assert (code, out) == (1, "")
     assert err.startswith("error: ")
-    assert "  next: wasess diagnose" in err
+    assert f"  next: chmod 700 {home.path}" in err
     failed = only_document("verify", verify("--json")[1])
     assert (failed["ok"], failed["data"], failed["error"]["code"]) == (False, None, "STORE")
     assert verify("--quiet") == (1, "", "")

@@ -11,7 +11,7 @@ from wasess.cli.checkup import Checkup, as_data, examined
 from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, UsersArgument
 from wasess.cli.render import emit, mention
-from wasess.cli.result import Result
+from wasess.cli.result import Result, failure_of
 from wasess.core.verdict import MAX_AGE, Limits
 from wasess.errors import StoreError, UsageError, WasessError
 from wasess.store.sessions import Home
@@ -89,7 +89,8 @@ def _checkup(home: Home, users: Collection[str], limits: Limits, *, every: bool)
     try:
         return examined(home, named, limits)
     except (WasessError, OSError) as error:
-        return Checkup(problem=StoreError(str(error), hint="wasess diagnose"))
+        failure = failure_of(error)
+        return Checkup(problem=StoreError(failure.message, hint=failure.hint or "wasess diagnose"))
 
 
 def _said(checkup: Checkup, *, as_json: bool) -> int:
