@@ -135,3 +135,8 @@ def test_the_scripts(capsys, shell, part):
 def test_another_shell_is_a_usage_error(capsys):
     assert run(["completion", "tcsh"]) == 2
     assert "next: wasess completion bash" in capsys.readouterr().err
+
+
+def test_an_unknown_shell_is_told_nothing(folder):
+    told = answer(folder, "\x08", "wasess connect a")
+    assert (told.stdout, told.stderr, told.returncode) == ("", "", 1)

@@ -26,6 +26,8 @@ def complete(command: Any, default_map: Any) -> int:
     from typer._completion_classes import completion_init  # noqa: PLC0415 - for <TAB> alone
     from typer.completion import shell_complete  # noqa: PLC0415 - as above
 
+    if os.environ[COMPLETING].partition("_")[2] not in SHELLS:
+        return 1
     completion_init()
     try:
         return shell_complete(command, {"default_map": default_map}, PROGRAM, COMPLETING, os.environ[COMPLETING])

@@ -104,7 +104,7 @@ def record_alone(content: bytes) -> SessionRecord | None:
     """The record in a file of the present shape, whatever else stands in it. Raises `Unreadable` for any other file."""
     try:
         found = msgspec.json.decode(content, type=_Alone)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors; text that is no UTF-8 is another
         raise Unreadable(str(error)) from error
     if found.schema != SCHEMA:
         raise Unreadable(f"shape number {found.schema}")
