@@ -120,7 +120,11 @@ NAMES = st.one_of(st.sampled_from([name for name in VARIABLES if not ENDLESS.ful
 LINES = st.sampled_from(
     [["list"], ["config"], ["config", "--json"], ["verify"], ["status", "alice"], ["diagnose", "--offline"], ["pause", "bob"]]
 )
-KNOWN_VARIABLES = [(["config"], {"WASESS_BOT": "\x1f"}), (["diagnose", "--offline"], {"WASESS_HOME": "\x1f"}), (["list"], {"_WASESS_COMPLETE": "_\x08"})]
+KNOWN_VARIABLES = [
+    (["config"], {"WASESS_BOT": "\x1f"}),
+    (["diagnose", "--offline"], {"WASESS_HOME": "\x1f"}),
+    (["list"], {"_WASESS_COMPLETE": "_\x08"}),
+]
 SETTINGS = st.tuples(LINES | st.sampled_from(sorted(TREE)).map(list), st.dictionaries(NAMES, strange, min_size=1, max_size=6))
 
 

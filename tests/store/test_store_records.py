@@ -178,6 +178,14 @@ def test_the_previous_version_answers_for_a_damaged_file(file, folder):
     assert file.load() == RECORD
 
 
+@pytest.mark.parametrize("damage", [b"\xae", b"[" * 50_000, b"{}"])
+def test_a_peek_at_a_damaged_file_is_at_its_previous_version(file, folder, damage):
+    file.save(RECORD)
+    content = (folder / "session.json").read_bytes()
+    (folder / "session.json").write_bytes(content.replace(b'"record":{"1":{', b'"record":{"1":' + damage))
+    assert file.peek() == RECORD
+
+
 def test_the_first_version_has_a_copy_beside_it(file, folder):
     file.save(RECORD)
     content = (folder / "session.json").read_bytes()
