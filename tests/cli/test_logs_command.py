@@ -98,6 +98,13 @@ def test_no_line_can_steer_a_terminal(capsys, home):
     assert line == "2023-11-14 23:13:20  alice: \ufffd[2J\ufffdroot: all is well \ufffd"
 
 
+def test_no_json_can_steer_a_terminal(capsys, home):
+    tell(home, Notice(NOW, "failed", "it said \x9b2J\u202e"))
+    (line,) = logs(capsys, "--json")
+    assert line.isprintable()
+    assert json.loads(line)["line"] == "it said \x9b2J\u202e"
+
+
 @pytest.mark.parametrize("line", ['{"line": "no time"}', '{"ts": 5, "line": {"a": 1}}', '{"ts": "9999999", "line": "x"}', "[]", "{"])
 def test_lines_that_somebody_has_damaged(capsys, home, line):
     tell(home, Notice(NOW, "x", "first"))

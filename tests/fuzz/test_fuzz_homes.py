@@ -100,6 +100,7 @@ KNOWN = [
     ([Damage("alice/lock", "twin")], "rename alice dave", False),
     ([Damage("alice/lock", "twin")], "diagnose alice --fix --offline", False),
     ([Damage("alice/device.db", "database", "UPDATE whatsmeow_device SET jid = NULL")], "list", False),
+    ([Damage(".log/serve.ndjson", "append", b'{"": "\\u009b"}\n')], "logs", True),
     ([Damage("alice/session.json", "flip", [(0.3125, 128)])], "list", False),
     ([Damage("alice/session.json", "write", b'{"schema": 2, "record": ' + b"[" * 50_000)], "list", False),
 ]

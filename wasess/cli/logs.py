@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 import time
 from collections import deque
@@ -14,7 +13,7 @@ import typer
 
 from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, HomeOption, complete_user
-from wasess.cli.render import mention
+from wasess.cli.render import in_json, mention
 from wasess.store.manager_log import LogReader, log_path
 from wasess.store.sessions import Home
 from wasess.words import _
@@ -64,12 +63,12 @@ def logs(
             last = LAST if lines is None and not since else lines
             told = partial(_wanted, user=about, oldest=oldest, also_without_line=json)
             found = deque(told(reader.entries()), last)
-            _show(found, _as_json if json else _as_text)
+            _show(found, in_json if json else _as_text)
             if about and not found and not follow:
                 mention(_("nothing was told about {user}").format(user=about))
             while follow:
                 time.sleep(LOOKS_EVERY)
-                _show(told(reader.entries()), _as_json if json else _as_text)
+                _show(told(reader.entries()), in_json if json else _as_text)
     except KeyboardInterrupt:  # the way to end --follow
         return 0
     return 0
@@ -100,10 +99,6 @@ def _as_text(entry: Entry) -> str:
     at = datetime.fromtimestamp(_moment(entry)).astimezone()
     line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(entry["line"]))
     return f"{at:%Y-%m-%d %H:%M:%S}  {line}"
-
-
-def _as_json(entry: Entry) -> str:
-    return json_format.dumps(entry, ensure_ascii=False)
 
 
 def _moment(entry: Entry) -> float:

@@ -117,9 +117,14 @@ def _suggest(hint: str) -> None:
         _print(_("  next: {hint}").format(hint=hint), sys.stderr)
 
 
+def in_json(value: object) -> str:
+    """One line of JSON; readable, but without what could steer a terminal."""
+    text = json.dumps(value, ensure_ascii=False)
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
 def _document(envelope: Mapping[str, object]) -> None:
-    text = json.dumps(envelope, ensure_ascii=False)
-    sys.stdout.write("".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text) + "\n")
+    sys.stdout.write(f"{in_json(envelope)}\n")
     sys.stdout.flush()
 
 
