@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +78,18 @@ def test_the_lines_of_the_log_have_the_fields_of_a_notice():
     fields = set(fields_of(Notice(0.0, "state", "line")))
     assert set(schemas()["log-entry"]["properties"]) == fields
     assert set(schemas()["event"]["properties"]) == fields - {"line"}
+
+
+DOC = Path(__file__).parents[2] / "docs" / "json.md"
+
+
+def test_the_doc_names_every_schema_and_its_examples_are_documents():
+    text = DOC.read_text()
+    told = dict(re.findall(r"^\| \[(\S+)\.json\]\(\.\./wasess/schemas/\1\.json\) \| (.+) \|$", text, re.MULTILINE))
+    assert told == {name: schema["title"] for name, schema in schemas().items()}
+    examples = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+    assert [complaints("pause", example) for example in examples] == [[], []]
+    assert all(f"[{name}.json](../wasess/schemas/{name}.json) |" in text.partition("## Streams")[2] for name in STREAMS)
 
 
 BAD = failure_envelope(Failure("LOCKED", "in use", 9, retryable=True, hint="try again"))
