@@ -115,7 +115,10 @@ def examined(home: Home, users: Collection[str], limits: Limits) -> Checkup:
 def one_line(text: str) -> str:
     """What others wrote, fit for one line on a terminal: no control characters, not too long."""
     plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return plain if len(plain) <= LONGEST_DETAIL else plain[: LONGEST_DETAIL - 1] + "…"
+    if len(plain) <= LONGEST_DETAIL:
+        return plain
+    part = plain[: LONGEST_DETAIL - 2]
+    return f"{part.rpartition(' ')[0] or part} …"
 
 
 def as_data(finding: Finding) -> dict[str, Any]:

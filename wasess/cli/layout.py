@@ -7,13 +7,13 @@ import textwrap
 from itertools import zip_longest
 
 GAP = 2
-READABLE = 24  # a column of sentences that is narrower than this stands beneath its row
+READABLE = 32  # a column of sentences that is narrower than this stands beneath its row
 LONGEST_WORD = 24  # a longer one (a path) is broken where there is no room for it
 BENEATH = " " * 4
 NOTHING = "-"
 
-# What belongs together: a command, as long as it fits, for it is to be copied; a number and its unit.
-_WHOLE = re.compile(r"`[^`]+`|\bwasess(?: [^\s:;,()]+)+|(?<=\d) (?=[^\W\d_]|%)")
+# What belongs together: a command, as long as it fits, for it is to be copied; a number and its unit; a date and its time.
+_WHOLE = re.compile(r"`[^`]+`|\bwasess(?: [^\s:;,()]+)+|(?<=\d) (?=[^\W\d_]|%)|(?<=-\d\d) (?=\d\d:)")
 _GLUE = "\N{NO-BREAK SPACE}"
 
 Table = tuple[tuple[str, ...], ...]
@@ -49,28 +49,22 @@ def laid_out(table: Table, width: int) -> list[list[str]]:
 def _widths(columns: list[tuple[str, ...]], width: int) -> list[int]:
     """How wide each column is: as its widest cell, or as much narrower as it must be and can."""
     room = width - GAP * (len(columns) - 1)
-    least = [_least(cells) for cells in columns]
-    left = max(room - sum(least[1:]), len(columns[0][0]))
-    least[0] = max(len(name) for name in columns[0] if len(name) <= left)
-    widths = [least[0], *(max(map(len, cells)) for cells in columns[1:])]
-    while sum(widths) > room:
-        can = [number for number in range(len(widths)) if widths[number] > least[number]]
-        if not can:
-            break
-        widths[max(can, key=widths.__getitem__)] -= 1
+    words = [max(len(word) for cell in cells for word in _glued(cell).split(" ")) for cells in columns]
+    parts = [min(longest, LONGEST_WORD) for longest in words]
+    left = max(room - sum(parts[1:]), len(columns[0][0]))
+    words[0] = parts[0] = max(len(name) for name in columns[0] if len(name) <= left)
+    widths = [words[0], *(max(map(len, cells)) for cells in columns[1:])]
+    for least in (words, parts):
+        while sum(widths) > room and (can := [number for number in range(len(widths)) if widths[number] > least[number]]):
+            widths[max(can, key=widths.__getitem__)] -= 1
     return widths
-
-
-def _least(cells: tuple[str, ...]) -> int:
-    """The longest of what must not be broken."""
-    return min(max(len(word) for cell in cells for word in _glued(cell).split(" ")), LONGEST_WORD)
 
 
 def _row(cells: tuple[str, ...], widths: list[int], width: int) -> list[str]:
     name, *others = cells
     above = []
     if len(name) > widths[0]:
-        above, name = textwrap.wrap(name, width), ""
+        above, name = textwrap.wrap(name, width, break_on_hyphens=False), ""
     parts = [textwrap.wrap(_glued(cell), room, break_on_hyphens=False) for cell, room in zip((name, *others), widths, strict=True)]
     lines = (
         (part.replace(_GLUE, " ").ljust(room) for part, room in zip(line, widths, strict=True))
