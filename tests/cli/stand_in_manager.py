@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from wasess.cli.app import run
 from wasess.control.address import listening
 from wasess.control.server import serving
 from wasess.core import reasons
@@ -20,7 +21,7 @@ from wasess.core.states import State
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from wasess.store.sessions import Home
@@ -134,6 +135,16 @@ def said(document: object, status: str = "200 OK") -> bytes:
     """A document as a manager would send it."""
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return b"HTTP/1.0 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+
+
+def typist(command: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Types this command with the arguments it gets; returns the exit code, and what was printed on stdout and stderr."""
+
+    def typed(*arguments: str) -> tuple[int, str, str]:
+        code = run([command, *arguments])
+        return code, *capsys.readouterr()
+
+    return typed
 
 
 def changed(found: Live, **more: object) -> Live:

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import pytest
 from documents import lines, only_document
-from stand_in_manager import LONG_AGO, PID, babbling, files, held, live, managed
+from stand_in_manager import LONG_AGO, PID, babbling, files, held, live, managed, typist
 from test_verify import home, linked
 
-from wasess.cli.app import run
 from wasess.cli.status import status_of
 from wasess.core import reasons
 from wasess.core.live import ManagerInfo
@@ -33,13 +32,7 @@ ENDS_WITHIN = 20.0
 
 @pytest.fixture
 def status(capsys):
-    """Run it; return its exit code, and what it printed on stdout and stderr."""
-
-    def seen(*arguments):
-        code = run(["status", *arguments])
-        return code, *capsys.readouterr()
-
-    return seen
+    return typist("status", capsys)
 
 
 def kept(state, reason, **more):

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 from documents import only_document
-from stand_in_manager import PID, babbling, files, held, live, managed, mute, said
+from stand_in_manager import PID, babbling, files, held, live, managed, mute, said, typist
 from test_before import JID, link
 
 from wasess.cli.app import run
@@ -32,13 +32,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def verify(capsys):
-    """Run it; return its exit code, and what it printed on stdout and stderr."""
-
-    def verified(*arguments):
-        code = run(["verify", *arguments])
-        return code, *capsys.readouterr()
-
-    return verified
+    return typist("verify", capsys)
 
 
 def linked(home, *users, paired_ago=9000.0):

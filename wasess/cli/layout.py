@@ -21,8 +21,7 @@ Table = tuple[tuple[str, ...], ...]
 
 def wrapped(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
     """The lines of a text, each at most ``width`` wide unless a word is longer; ``first`` and ``rest`` stand before them."""
-    room = width - len(rest)
-    glued = _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE) if len(found[0]) <= room else found[0], text)
+    glued = _glued(text, width - len(rest))
     lines = textwrap.wrap(glued, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False)
     return [line.replace(_GLUE, " ") for line in lines] or [first.rstrip()]
 
@@ -49,7 +48,7 @@ def laid_out(table: Table, width: int) -> list[list[str]]:
 def _widths(columns: list[tuple[str, ...]], width: int) -> list[int]:
     """How wide each column is: as its widest cell, or as much narrower as it must be and can."""
     room = width - GAP * (len(columns) - 1)
-    words = [max(len(word) for cell in cells for word in _glued(cell).split(" ")) for cells in columns]
+    words = [max(len(word) for cell in cells for word in _glued(cell, READABLE).split(" ")) for cells in columns]
     parts = [min(longest, LONGEST_WORD) for longest in words]
     left = max(room - sum(parts[1:]), len(columns[0][0]))
     words[0] = parts[0] = max(len(name) for name in columns[0] if len(name) <= left)
@@ -65,7 +64,9 @@ def _row(cells: tuple[str, ...], widths: list[int], width: int) -> list[str]:
     above = []
     if len(name) > widths[0]:
         above, name = textwrap.wrap(name, width, break_on_hyphens=False), ""
-    parts = [textwrap.wrap(_glued(cell), room, break_on_hyphens=False) for cell, room in zip((name, *others), widths, strict=True)]
+    parts = [
+        textwrap.wrap(_glued(cell, READABLE), room, break_on_hyphens=False) for cell, room in zip((name, *others), widths, strict=True)
+    ]
     lines = (
         (part.replace(_GLUE, " ").ljust(room) for part, room in zip(line, widths, strict=True))
         for line in zip_longest(*parts, fillvalue="")
@@ -73,5 +74,6 @@ def _row(cells: tuple[str, ...], widths: list[int], width: int) -> list[str]:
     return above + [(" " * GAP).join(line).rstrip() for line in lines]
 
 
-def _glued(cell: str) -> str:
-    return _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE) if len(found[0]) <= READABLE else found[0], cell)
+def _glued(text: str, room: int) -> str:
+    """The text with what belongs together glued, unless that alone is wider than ``room``."""
+    return _WHOLE.sub(lambda found: found[0].replace(" ", _GLUE) if len(found[0]) <= room else found[0], text)

@@ -102,7 +102,12 @@ def harmless(text: str) -> str:
 
 def window_width(stream: TextIO) -> int:
     """The columns of the terminal that a stream goes to; 0 for anything else."""
-    return (os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH) if stream.isatty() else 0
+    return columns_of(stream.fileno()) if stream.isatty() else 0
+
+
+def columns_of(terminal: int) -> int:
+    """The columns of a terminal (a descriptor), also of one that does not know how many it has."""
+    return os.get_terminal_size(terminal).columns or USUAL_WIDTH
 
 
 def fitted(text: str, stream: TextIO) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wasess.cli import code_view
 from wasess.cli.layout import wrapped
-from wasess.cli.render import can_redraw, colourful
+from wasess.cli.render import can_redraw, colourful, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,8 +77,7 @@ class TerminalScreen:
     def say(self, sentence: str) -> None:
         """Print a line on the normal screen."""
         self.close()
-        width = os.get_terminal_size(self._descriptor).columns
-        self._write("".join(f"{line}\r\n" for line in wrapped(sentence, max(width, 1), rest="  ")))
+        self._write("".join(f"{line}\r\n" for line in wrapped(sentence, columns_of(self._descriptor), rest="  ")))
 
     def close(self) -> None:
         """Erase the code and give the normal screen back."""

@@ -13,7 +13,6 @@ from wasess.cli import units
 from wasess.cli.options import JsonOption  # noqa: TC001 - typer reads it at run time
 from wasess.cli.render import emit
 from wasess.cli.result import Result
-from wasess.cli.switch import require_address
 from wasess.errors import StoreError, UsageError
 from wasess.settings import DEFAULT_HOME
 from wasess.store.atomic import write_atomic
@@ -117,7 +116,6 @@ def _installed(plan: units.Plan, folder: Path, ping: str, *, force: bool, elsewh
         raise UsageError(_("only root can install units for the system"), hint=f"sudo {units.shell(plan.command)} service --install")
     wanted = {folder / name: (text, READABLE) for name, text in units.files(plan).items()}
     if ping:
-        require_address(ping)
         wanted[folder / units.PING] = (units.ping_file(ping), PRIVATE)
     try:
         written = [path for path, (text, _mode) in wanted.items() if _differs(path, text, force=force)]

@@ -138,18 +138,24 @@ def _parsed(path: str, content: bytes) -> Table:
     import tomllib  # noqa: PLC0415 - only who has a file of settings needs it
 
     hint = f"${{EDITOR:-vi}} {path}"
-    unlimited = UsageError(_("{file} is not valid TOML: {problem}").format(file=path, problem=_("too deep or too long")), hint=hint)
-    if any(line.partition(b"=")[0].count(b".") > DEEPEST for line in content.splitlines()):
-        raise unlimited  # for a key of 32,000 parts tomllib takes half a minute
     try:
+        _require_short_keys(content)
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UsageError(_("{file} is not UTF-8 (at line {line})").format(file=path, line=line), hint=hint) from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_("{file} is not valid TOML: {problem}").format(file=path, problem=error), hint=hint) from error
-    except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits
-        raise unlimited from error
+    except (RecursionError, ValueError) as error:  # nested too deeply; a number of thousands of digits, a key of as many parts
+        raise UsageError(
+            _("{file} is not valid TOML: {problem}").format(file=path, problem=_("too deep or too long")), hint=hint
+        ) from error
+
+
+def _require_short_keys(content: bytes) -> None:
+    """Raise ValueError for what tomllib would take too long for: half a minute for a key of 32,000 parts."""
+    if any(line.partition(b"=")[0].count(b".") > DEEPEST for line in content.splitlines()):
+        raise ValueError("a key of too many parts")
 
 
 def _tidy(table: Table, path: str, name: str = "") -> Table:

@@ -11,6 +11,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from wasess.cli.switch import require_address
 from wasess.errors import UsageError
 from wasess.words import _
 
@@ -158,7 +159,8 @@ def files(plan: Plan) -> dict[str, str]:
 
 def ping_file(url: str) -> str:
     """Return the file of `PING`, for the owner's eyes only. Raises `errors.UsageError` for an address that it can't hold."""
-    if not url.startswith(("https://", "http://")) or set(url) & set("\"'\\ \t\r\n"):
+    require_address(url)
+    if set(url) & set("\"'\\"):
         raise UsageError(_("--ping wants an address that begins with https:// or http://"), hint="--ping https://…")
     return f'WASESS_PING="{url}"\n'
 

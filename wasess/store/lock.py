@@ -169,11 +169,11 @@ def _open(name: str) -> int:
         if isinstance(error, IsADirectoryError):
             raise _refusal(name, _("is not a file")) from error
         raise
-    fault = _fault(os.fstat(descriptor))
-    if fault:
+    status = os.fstat(descriptor)
+    if fault := _fault(status):
         os.close(descriptor)
         raise _refusal(name, fault)
-    kind = filesystem_type(_mountinfo(), os.fstat(descriptor).st_dev)
+    kind = filesystem_type(_mountinfo(), status.st_dev)
     if kind in NETWORK_FILESYSTEMS:
         os.close(descriptor)
         raise UnsafeHome(
