@@ -74,8 +74,8 @@ class Terminal:
         return self.until(lambda: next((code for code in read_codes(self.screen, background) if code != other_than), ""), seconds)
 
     def until_text(self, text: str, seconds: float = 20) -> str:
-        """Look until a text stands on the screen; return all that stands there."""
-        return self.until(lambda: text in self.text() and self.text(), seconds)
+        """Look until a text stands on the screen, on whatever lines; return all that stands there."""
+        return self.until(lambda: text in self.said() and self.text(), seconds)
 
     def until_over(self, seconds: float = 30) -> int:
         """Look until the command has ended; return its exit code."""
@@ -87,6 +87,10 @@ class Terminal:
     def text(self) -> str:
         """What stands on the screen."""
         return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def said(self) -> str:
+        """The words on the screen; where a sentence is broken depends on the length of paths and ports in it."""
+        return " ".join(self.text().split())
 
     def scrolled_away(self) -> str:
         """What has left the screen at its top."""
