@@ -268,6 +268,7 @@ async def test_paused(house: House, language: str):
     await person.is_well()
 
 
+@pytest.mark.alone  # what others free or fill is in its figures
 async def test_disk_full(house: House, language: str, monkeypatch: pytest.MonkeyPatch):
     free = shutil.disk_usage(house.folder).free
     reserve = int(free * 0.75) // MIB  # full below it, and free again above 1.25 times as much

@@ -72,6 +72,14 @@ def test_cut_anywhere_gives_the_complete_frames(these, data):
     assert skipped == 0
 
 
+def test_a_frame_that_lacks_only_its_last_byte_takes_none_of_the_next_one():
+    whole = frame(9, b"ends with W"), frame(1, b"the next one")
+    frames, skipped = scan(whole[0][:-1] + whole[1])
+    assert contents(frames) == [(1, b"the next one")]
+    assert skipped == len(whole[0]) - 1
+    assert contents(scan(b"".join(whole))[0]) == [(9, b"ends with W"), (1, b"the next one")]
+
+
 @given(events, events, st.data())
 def test_a_torn_frame_costs_only_itself(before, after, data):
     torn = frame(9, data.draw(payloads))

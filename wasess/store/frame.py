@@ -31,9 +31,12 @@ def parse(data: bytes, start: int) -> tuple[int, int, bytes] | None:
         return None
     _, code, length, checksum = _HEADER.unpack_from(data, start)
     stored = data[start + HEADER_SIZE : start + HEADER_SIZE + length]
+    end = start + HEADER_SIZE + length
     if len(stored) < length or _checksum(code, stored) != checksum:
         return None
-    return int(code), start + HEADER_SIZE + len(stored), stored.replace(b"WS\x00", b"WS")
+    if data.startswith(MAGIC, end - 1):  # its last byte was torn off, and is completed by the first one of the next frame
+        return None
+    return int(code), end, stored.replace(b"WS\x00", b"WS")
 
 
 def _checksum(code: int, stored: bytes) -> int:
