@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ class Cost:
 
 def cost_of(command: list[str], code: int = 0) -> Cost:
     """Run a command whose output nobody reads. Raises `BenchFailed` when it ends with another code."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # compiled, as installed
     launched = subprocess.run(
-        [sys.executable, "-I", "-S", str(LAUNCHER), *command], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [sys.executable, "-I", "-S", str(LAUNCHER), *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     said = launched.stderr.decode(errors="replace")[-300:]
     if launched.returncode:
