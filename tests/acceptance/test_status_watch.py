@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.acceptance
 
+ENTER, LEAVE = b"\x1b[?1049h", b"\x1b[?1049l"  # the alternate screen, which the emulator does not know
 HEADINGS = ["USER", "STATE", "SINCE", "HEARD", "NEXT", "TRY", "RESTARTS", "REASON"]
 
 
@@ -84,12 +85,13 @@ def test_the_table_follows_the_sessions_in_place(home: Home, watch):
         seen = window.text()
         assert sum(line.startswith("USER") for line in seen.splitlines()) == 1
         assert "USER" not in window.scrolled_away()
-        assert "what was there before" in window.scrolled_away(), "and nothing was overwritten"
+        assert window.written.index(b"what was there before") < window.written.index(ENTER), "and nothing was overwritten"
     window.until_text("no manager is running")
     window.press_ctrl_c()
     assert window.until_over() == 0
     assert "Traceback" not in window.text()
-    assert row(window, "carol"), "the last table stays"
+    *_, last = window.written.partition(LEAVE)
+    assert b"carol" in last, "the last table stays"
     assert window.screen.cursor.y > max(number for number, line in enumerate(window.screen.display) if line.startswith(("alice", "carol")))
 
 
@@ -113,6 +115,16 @@ def test_a_window_that_is_too_small_says_so_and_fits_again_when_it_grows(home: H
     window.until(lambda: row(window, "user-29"))
     window.until(lambda: "enlarge" not in window.text())
     assert row(window, "alice")
+
+
+def test_a_terminal_is_itself_again_after_kill(home: Home, watch):
+    window = watch(home.path)
+    window.until(lambda: row(window, "bob"))
+    assert window.screen.cursor.hidden
+    window.process.terminate()
+    assert window.until_over() == 0
+    assert not window.screen.cursor.hidden
+    assert window.written.index(ENTER) < window.written.index(LEAVE)
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no colour"])

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from wasess.cli.result import Failure, Result
 
 USUAL_WIDTH = 80  # of a terminal that does not know its own
-HOME, ERASE_LINE, ERASE_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def colourful(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
@@ -54,22 +53,6 @@ def shown(result: Result) -> Iterator[str]:
         headings, *rows = laid_out((tuple(map(_, result.table[0])), *cells), width)
         yield from (f"\x1b[1m{line}\x1b[0m" for line in headings) if colourful(sys.stdout) else headings
         yield from (line for row in rows for line in row)
-
-
-def redraw(result: Result) -> None:
-    """Put a result onto the terminal in place of whatever is there."""
-    rows = os.get_terminal_size(sys.stdout.fileno()).lines
-    lines = list(shown(result))
-    if len(lines) >= rows > 1:
-        left_out = len(lines) - (rows - 2)
-        lines[rows - 2 :] = [_("… {count} more lines; enlarge the window").format(count=left_out)]
-    sys.stdout.write(HOME + "".join(f"{ERASE_LINE}{line}\n" for line in lines) + ERASE_BELOW)
-    sys.stdout.flush()
-
-
-def make_room() -> None:
-    """Scroll away what stands on the terminal, so that `redraw` overwrites nothing."""
-    sys.stdout.write("\n" * os.get_terminal_size(sys.stdout.fileno()).lines)
 
 
 def tell(line: str) -> None:

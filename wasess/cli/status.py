@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +15,7 @@ import typer
 from wasess.cli.errand import existing
 from wasess.cli.layout import NOTHING
 from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument, in_range
-from wasess.cli.render import can_redraw, emit, make_room, redraw
+from wasess.cli.render import can_redraw, emit
 from wasess.cli.result import Result
 from wasess.core import reasons
 from wasess.core.states import State
@@ -22,7 +25,7 @@ from wasess.store.sessions import Home
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from wasess.doctor.census import ManagerView, SessionView
 
@@ -47,7 +50,8 @@ def status(
 
     HEARD is when WhatsApp was last heard of. A manager that is healthy asks when a session was quiet for 15 minutes.
 
-    With --watch the table is redrawn in place on a terminal; in a pipe, and with --json, it is printed again each time.
+    With --watch the table is redrawn in place on a terminal, and the last one stays there; in a pipe, and with --json, it is printed
+    again each time.
     """
     opened = Home(home).open(create=False)
     chosen = [existing(opened, user).user for user in users or ()]
@@ -121,17 +125,32 @@ def _cells(view: SessionView, now: float) -> tuple[str, ...]:
 
 
 def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool) -> int:
-    in_place = can_redraw(sys.stdout) and not as_json
-    if in_place:
-        make_room()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is itself again then, too
+    seen = None
     try:
-        while True:
-            seen = _seen(home, users)
-            now = Result(seen.data, (moment(time.time()), *seen.lines), seen.table)
-            if in_place:
-                redraw(now)
-            else:
-                emit(now, as_json=as_json)
-            time.sleep(interval)
+        with _display(as_json=as_json) as show:
+            while True:
+                found = _seen(home, users)
+                seen = Result(found.data, (moment(time.time()), *found.lines), found.table)
+                show(seen)
+                time.sleep(interval)
     except KeyboardInterrupt:  # the way to end it
+        if seen and _can_be_redrawn(as_json=as_json):
+            emit(seen, as_json=False)
         return 0
+
+
+@contextmanager
+def _display(*, as_json: bool) -> Iterator[Callable[[Result], object]]:
+    """What shows the next table: in place of the last one, or after it."""
+    if _can_be_redrawn(as_json=as_json):
+        from wasess.cli.in_place import in_place  # noqa: PLC0415 - 60 ms that only a watcher needs
+
+        with in_place() as show:
+            yield show
+    else:
+        yield partial(emit, as_json=as_json)
+
+
+def _can_be_redrawn(*, as_json: bool) -> bool:
+    return can_redraw(sys.stdout) and not as_json
