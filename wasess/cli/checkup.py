@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from wasess.cli.durations import in_words
 from wasess.core import health, reasons
 from wasess.core.states import State
 from wasess.core.verdict import Sight, judge
 from wasess.doctor.census import census, manager_of
+from wasess.doctor.times import span
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Finding:
 
     @property
     def _in_brackets(self) -> str:
-        detail = in_words(self.age or 0) if self.code == reasons.UNPROVEN.code else one_line(self.detail)
+        detail = span(self.age or 0) if self.code == reasons.UNPROVEN.code else one_line(self.detail)
         return f" ({detail})" if detail else ""
 
 

@@ -1,9 +1,9 @@
-"""Spans of time as people type them, and as they read them."""
+"""Spans of time as people type them."""
 
 from __future__ import annotations
 
 from wasess.errors import UsageError
-from wasess.words import _, plural
+from wasess.words import _
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 LONGEST = 100 * 365 * UNITS["d"]
@@ -20,15 +20,3 @@ def seconds(text: str, option: str) -> float:
             _("{text!r} is no duration").format(text=text[:40]), hint=_("for example {option} 90s, 15m, 2h or 1d").format(option=option)
         )
     return float(number) * (unit or 1.0)
-
-
-def in_words(span: float) -> str:
-    """Rounded down to its largest unit: ``3 min``. A negative one (clocks are set back now and then) is none."""
-    whole = int(max(0.0, span))
-    if whole < 60:
-        return _("{count} s").format(count=whole)
-    if whole < 3600:
-        return _("{count} min").format(count=whole // 60)
-    if whole < 2 * 86_400:
-        return _("{count} h").format(count=whole // 3600)
-    return plural("{count} day", "{count} days", whole // 86_400).format(count=whole // 86_400)

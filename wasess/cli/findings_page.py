@@ -75,11 +75,14 @@ def _is_well(report: SessionReport) -> bool:
 
 
 def summary(findings: Iterable[Finding]) -> str:
-    """How many problems there are, in one line."""
+    """How many problems there are, in one line. A note (a session is paused) is none, and yet not always an exit code of 0."""
     levels = [found.level for found in findings]
-    errors, warnings = levels.count("error"), levels.count("warning")
+    errors, warnings, notes = levels.count("error"), levels.count("warning"), levels.count("note")
     parts = [
         plural("{count} error", "{count} errors", errors).format(count=errors) if errors else "",
         plural("{count} warning", "{count} warnings", warnings).format(count=warnings) if warnings else "",
     ]
-    return ", ".join(filter(None, parts)) or _("no problem found")
+    found = ", ".join(filter(None, parts)) or _("no problem found")
+    if not notes:
+        return found
+    return plural("{found}, {count} note", "{found}, {count} notes", notes).format(found=found, count=notes)

@@ -155,7 +155,7 @@ def _missing(home: Home, user: str, views: list[SessionView]) -> list[Finding]:
         if found and (faults := judge_folder(found, user)):
             return faults
     sentence = _("there is no session {user} in {home}").format(user=user, home=home.path)
-    return [Finding(NEEDS_PAIRING.code, "error", sentence, f"wasess connect {user}", user)]
+    return [Finding(NEEDS_PAIRING.code, "error", sentence, f"wasess connect {user}", user), state.limit(user)]
 
 
 def _network(asked: Future[Way] | None, circumstances: Circumstances, views: list[SessionView]) -> Part:

@@ -113,6 +113,6 @@ def _told(past: dict[str, Any], user: str) -> Finding:
     if away and last:
         reason = BY_CODE.get(last["code"])
         words = _(reason.sentence) if reason else last["code"]
-        end = last["end"] or time.time()
-        said = _("{sentence}, the last one {span} long ({reason})").format(sentence=said, span=span(end - last["start"]), reason=words)
+        told = _("{sentence}, the last one {span} long ({reason})") if last["end"] else _("{sentence}, one for {span} now ({reason})")
+        said = told.format(sentence=said, span=span((last["end"] or time.time()) - last["start"]), reason=words)
     return ok("UPTIME", said, user)

@@ -58,8 +58,13 @@ def check(home: Home, session: Session, view: SessionView, manager_fix: str) -> 
         sentence = _("last seen elsewhere: {rival} has used a copy of this session").format(rival=rival)
         findings.append(Finding("RIVAL", "warning", sentence, f"wasess reconnect {view.user}", view.user))
     if view.reason in FOUR_PHONES:
-        findings.append(Finding("LINKED_DEVICES", "note", _(LIMIT), f"wasess connect {view.user}", view.user))
+        findings.append(limit(view.user))
     return Part(facts, (*findings, *_unproven(view, now)))
+
+
+def limit(user: str) -> Finding:
+    """What to think of when a phone refuses to link one more device."""
+    return Finding("LINKED_DEVICES", "note", _(LIMIT), f"wasess connect {user}", user)
 
 
 def check_phone(view: SessionView) -> Part:
