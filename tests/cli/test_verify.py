@@ -12,6 +12,7 @@ from stand_in_manager import PID, babbling, files, held, live, managed, mute, sa
 from test_before import JID, link
 
 from wasess.cli.app import run
+from wasess.cli.nagios import CRITICAL
 from wasess.control.client import LONGEST_ANSWER
 from wasess.core import reasons
 from wasess.core.live import ManagerInfo
@@ -43,9 +44,19 @@ def linked(home, *users, paired_ago=9000.0):
         session.record.save(SessionRecord(user, now - paired_ago, "online", "ONLINE", now, paired_at=now - paired_ago, jid=JID))
 
 
-def test_a_home_that_is_not_there_is_healthy_and_stays_away(tmp_path, verify):
-    assert verify("--home", str(tmp_path / "nowhere")) == (0, "", "")
+def test_a_home_that_is_not_there_is_not_well_and_stays_away(tmp_path, verify):
+    """A check that looks in the wrong place would be content for ever."""
+    nowhere = str(tmp_path / "nowhere")
+    said = f"error: there is no home at {nowhere} yet\n  next: wasess connect USER\n"
+    for arguments in ((), ("--all",)):
+        assert verify("--home", nowhere, *arguments) == (4, "", said)
+    assert verify("--home", nowhere, "--quiet") == (4, "", "")
+    assert verify("--home", nowhere, "--nagios")[0] == CRITICAL
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_home_without_sessions_is_healthy(home, verify):
+    assert verify("--home", str(home.path)) == (0, "", "")
 
 
 def test_nothing_is_said_when_all_is_well(home, verify):

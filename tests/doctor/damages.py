@@ -189,5 +189,5 @@ DAMAGES = (
     Damage("home-is-file", replaced("", GARBAGE), "NOT_A_FOLDER", 1, gone=True),
     Damage("home-is-link", linked_away(""), "FOLDER_IS_LINK", 8, gone=True),
     Damage("home-dangling", dangling(""), "FOLDER_IS_LINK", 1, gone=True),
-    Damage("home-missing", _cleared, "HOME_MISSING", 0, gone=True),
+    Damage("home-missing", _cleared, "HOME_MISSING", 4, gone=True),
 )

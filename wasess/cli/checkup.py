@@ -12,6 +12,7 @@ from wasess.core.states import State
 from wasess.core.verdict import Sight, judge
 from wasess.doctor.census import census, manager_of
 from wasess.doctor.times import span
+from wasess.errors import NotLinked
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -101,9 +102,11 @@ class Checkup:
 def examined(home: Home, users: Collection[str], limits: Limits) -> Checkup:
     """Look at these sessions (all, when none is named); a named one that is not there is a finding, too.
 
-    Raises `WasessError` and OSError when the home can't be looked at.
+    Raises `WasessError` and OSError when the home can't be looked at: a check of a home that is somewhere else would always be content.
     """
     home.open(create=False)
+    if not users and not home.path.exists():
+        raise NotLinked(_("there is no home at {home} yet").format(home=home.path), hint="wasess connect USER")
     manager = manager_of(home)
     views = {view.user: view for view in census(home, manager, users, quick=True)}
     now = time.time()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from wasess.core import health
 from wasess.core.reasons import NEEDS_PAIRING
+from wasess.core.states import State
 from wasess.doctor import probe
 from wasess.doctor.census import ManagerView, census, manager_of
 from wasess.doctor.checks import credentials, mail, manager, network, process, record, state, versions
@@ -84,8 +85,9 @@ def examine(home: Home, circumstances: Circumstances) -> Diagnosis:
     for part in (place, *rest):
         facts |= part.facts
     told = facts.pop("manager", None)
-    bad_home = any(found.level == "error" for found in (*place.findings, *trouble))
-    codes = [int(bad_home), *(view.exit_code for view in views), *(4 for _found in missing)]
+    faults = {found.code for found in (*place.findings, *trouble) if found.level == "error"}
+    unlinked = health.exit_code(State.NEW, NEEDS_PAIRING.code) if missing or home_check.MISSING in faults else health.HEALTHY
+    codes = [int(bool(faults - {home_check.MISSING})), unlinked, *(view.exit_code for view in views)]
     return Diagnosis(facts, told, by_rank([*findings, *missing]), reports, health.worst(codes))
 
 

@@ -26,6 +26,7 @@ LITTLE = 4  # times the reserve
 FEW_FILES = 1000
 AHEAD = 60.0
 
+MISSING = "HOME_MISSING"
 FACTS = ("path", "exists", "owner", "mode", "realm", "filesystem", "room", "reserve", "last_alive")
 
 
@@ -39,7 +40,7 @@ def check(home: Home, circumstances: Circumstances) -> Part:
         return Part(facts, (Finding("HOME_UNREADABLE", "error", sentence, command("ls", "-ld", home.path.parent)),))
     if found is None:
         sentence = _("there is no home at {home} yet").format(home=home.path)
-        return Part(facts, (Finding("HOME_MISSING", "warning", sentence, f"wasess connect {circumstances.user or 'USER'}"),))
+        return Part(facts, (Finding(MISSING, "error", sentence, f"wasess connect {circumstances.user or 'USER'}"),))
     facts |= {"exists": True, "owner": found.status.st_uid, "mode": f"{found.mode:04o}"}
     findings = judge_folder(found)
     if found.kind != "folder":
