@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, settings
+
 from wasess.words import VARIABLES
 
 if TYPE_CHECKING:
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 for name in VARIABLES:
     os.environ.pop(name, None)
 os.environ["LANG"] = "C.UTF-8"
+
+# A machine that is busy with other tests fails none. In CI the inputs are the same each time: what is new there is the commit.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI")))
+settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

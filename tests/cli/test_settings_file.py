@@ -265,7 +265,7 @@ def test_nothing_is_read_unless_it_is_asked_for(folder):
     assert SettingsFile.find(["list", "--config", "x.toml"], {}).path == ""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(content=some.one_of(some.binary(max_size=200), some.text('abc_-"=[]{}\n #.1,', max_size=60).map(str.encode)))
 def test_no_content_is_a_bug(capsys, content):
     write(content)

@@ -288,7 +288,7 @@ FRAGMENTS = st.sampled_from(
 
 
 async def test_whatever_a_peer_says_the_manager_goes_on(home: Path):
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(parts=st.lists(st.one_of(FRAGMENTS, st.binary(max_size=60)), max_size=8))
     def say_anything(parts: list[bytes]) -> None:
         assert b"Traceback" not in raw(home, *parts)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from turns import PARALLEL, PER_SECOND
 from world import BUSY, DIAL_HANGS, HOLE, REFUSED, UNWELL, Session, World
@@ -300,7 +300,7 @@ SLEPT_THROUGH_A_HOLE = Plan(
 
 
 @pytest.mark.timeout(600)  # 10 s of work, and the machine may be busy
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate], suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(PLANS)
 @example(WORST)
 @example(SLEPT_THROUGH_A_HOLE)

@@ -286,5 +286,5 @@ class Walk(RuleBasedStateMachine):
         assert self.session.suspected is None or self.last_end <= self.session.suspected <= self.now
 
 
-Walk.TestCase.settings = settings(max_examples=150, stateful_step_count=80, deadline=None)
+Walk.TestCase.settings = settings(max_examples=150, stateful_step_count=80)
 TestWalk = Walk.TestCase

@@ -123,7 +123,6 @@ def try_all(share: str, inputs: SearchStrategy[Any], attempt: Callable[[Any], ob
         max_examples=SHARES[share] * TIMES,
         derandomize=TIMES == 1,
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )(test)()
     assert tried >= SHARES[share] * TIMES + len(known)

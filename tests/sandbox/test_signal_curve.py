@@ -18,7 +18,7 @@ RFC_SHARED = bytes.fromhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f0
 
 
 @given(message=st.binary(max_size=300), secret=st.binary(min_size=32, max_size=32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_a_key_signs_verifies_and_nothing_else_does(message, secret):
     pair = KeyPair.from_private(secret)
     signature = pair.sign(message)
@@ -29,7 +29,7 @@ def test_what_a_key_signs_verifies_and_nothing_else_does(message, secret):
 
 
 @given(bit=st.integers(0, 511))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_signature_with_one_bit_flipped_does_not_verify(bit):
     damaged = bytearray(KEY.sign(b"message"))
     damaged[bit // 8] ^= 1 << bit % 8
@@ -65,7 +65,7 @@ def test_malformed_keys_and_signatures_verify_as_false(public, signature):
 
 
 @given(one=st.binary(min_size=32, max_size=32), other=st.binary(min_size=32, max_size=32))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_both_sides_agree_on_the_same_secret(one, other):
     alice, bob = KeyPair.from_private(one), KeyPair.from_private(other)
     assert alice.agree(bob.public) == bob.agree(alice.public)

@@ -104,4 +104,4 @@ def other(side):
 
 
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestConversation.settings = settings(max_examples=60, stateful_step_count=40)

@@ -73,7 +73,7 @@ def test_a_message_of_an_unknown_sender_is_refused(alice, bob):
 @given(
     events=st.lists(st.tuples(st.sampled_from(["send", "deliver", "lose", "repeat", "hand out again"]), st.integers(0, 99)), max_size=60)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_message_is_read_exactly_once(events):
     alice = Party.create()
     bob = member(alice)
