@@ -55,7 +55,7 @@ class Clerk:
 
     async def ask(self, *words: str, **environment: str) -> dict[str, Any]:
         """Run a command that prints one document; return that."""
-        out, code = await self._typed(words, environment)
+        out, code = await self.typed(*words, **environment)
         return self.check(words, out, code)
 
     def check(self, words: tuple[str, ...], out: str, code: int) -> dict[str, Any]:
@@ -74,12 +74,13 @@ class Clerk:
 
     async def log(self, *words: str) -> list[dict[str, Any]]:
         """Run a command that prints a document a line."""
-        out, code = await self._typed(words, {})
+        out, code = await self.typed(*words)
         assert code == 0
         self.well.add(schema_of(words))
         return lines("log-entry", out)
 
-    async def _typed(self, words: tuple[str, ...], environment: dict[str, str]) -> tuple[str, int]:
+    async def typed(self, *words: str, **environment: str) -> tuple[str, int]:
+        """Run a command; return what it printed, and its exit code."""
         async with self._places:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "wasess", *words, "--json"),
@@ -226,9 +227,13 @@ async def test_every_failure_is_a_document(tmp_path: Path):
 async def test_a_home_that_is_not_there_is_an_answer_and_stays_away(tmp_path: Path):
     async with House(tmp_path) as house:
         clerk = Clerk(house)
-        asked = (("list",), ("status",), ("verify",), ("diagnose",), ("reconnect", "--all"))
+        asked = (("list",), ("status",), ("reconnect", "--all"))
         said = await asyncio.gather(*(clerk.ask(*words) for words in asked))
         assert [document["data"]["sessions"] for document in said] == [[]] * len(asked)
+        assert (await clerk.ask("verify"))["error"]["code"] == "NOT_LINKED"
+        out, code = await clerk.typed("diagnose")
+        data = only_document("diagnose", out)["data"]
+        assert (code, data["sessions"], data["findings"][0]["code"]) == (4, [], "HOME_MISSING")
         assert await clerk.log("logs") == []
         assert (await clerk.ask("pause", "nobody"))["error"]["code"] == "NOT_LINKED"
         assert not house.home.path.exists()
@@ -240,6 +245,7 @@ async def test_the_codes_are_the_same_in_spanish(tmp_path: Path):
         english, spanish = [(await clerk.ask("pause", "nobody", "--lang", language))["error"] for language in ("en", "es")]
         assert english["message"] != spanish["message"]
         assert english["code"] == spanish["code"]
+        house.home.open(create=True)
         assert await clerk.ask("verify") == await clerk.ask("verify", "--lang", "es")
 
 
