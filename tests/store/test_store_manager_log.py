@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasess.errors import UnsafeHome
-from wasess.store.manager_log import OLD_LOGS, LogReader, log_files, log_path, read_log
+from wasess.store.manager_log import OLD_LOGS, LogReader, log_path, read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def all_numbers(home: Path) -> list[int]:
 
 def test_no_log_is_an_empty_one(tmp_path):
     assert all_numbers(tmp_path) == []
-    assert log_files(tmp_path) == []
+    assert not log_path(tmp_path).parent.exists()
 
 
 def test_all_files_are_read_the_oldest_first(writer, tmp_path):

@@ -90,19 +90,6 @@ def test_no_user_id_leaves_the_home(text):
 # --- the home ---
 
 
-@pytest.mark.parametrize(
-    ("flag", "environ", "expected"),
-    [
-        ("/a", {"WASESS_HOME": "/b"}, "/a"),
-        (None, {"WASESS_HOME": "/b"}, "/b"),
-        (None, {}, "auth_sessions"),
-        ("", {"WASESS_HOME": ""}, "auth_sessions"),
-    ],
-)
-def test_where_the_home_is(flag, environ, expected):
-    assert Home.locate(flag, environ) == Path.cwd() / expected
-
-
 def test_makes_a_private_home(tmp_path):
     old = os.umask(0)
     try:

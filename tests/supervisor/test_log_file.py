@@ -9,7 +9,7 @@ from typing import TextIO
 
 import pytest
 
-from wasess.store.manager_log import OLD_LOGS, log_files, log_path, read_log
+from wasess.store.manager_log import OLD_LOGS, log_path, read_log
 from wasess.store.sessions import Home
 from wasess.supervisor import log_file
 from wasess.supervisor.log_file import LINES_WAITING, LogFile, open_log
@@ -68,7 +68,7 @@ def test_the_log_is_bounded_and_keeps_the_latest(home):
     with LogFile(home, size=4096) as log:
         for number in range(500):
             log.report(told(number))
-    files = log_files(home)
+    files = list(log_path(home).parent.iterdir())
     assert len(files) == 1 + OLD_LOGS
     assert all(path.stat().st_size <= 4096 and path.stat().st_mode & 0o777 == 0o600 for path in files)
     kept = lines(home)

@@ -65,13 +65,3 @@ def require_consent(question: str, *, yes: bool) -> None:
     sys.stderr.flush()
     if sys.stdin.readline().strip().casefold() not in {_("y"), _("yes"), "y", "yes"}:
         raise UsageError(_("nothing was changed"))
-
-
-def require_free(session: Session) -> None:
-    """Raise `errors.Locked` while a process that is no manager's holds the session."""
-    found = session.lock_holder()
-    if found:
-        raise Locked(
-            _("{user} is in use by {holder}; nothing was changed").format(user=session.user, holder=found),
-            hint=_("stop it, then try again"),
-        )

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from wasess.drill.scene import Scene
 
 Ground = Literal["shared", "own"]
-DETECTION_BOUND = 60.0
 
 
 class Broken(Exception):

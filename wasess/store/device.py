@@ -81,11 +81,6 @@ def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
         return _credentials(path, connection)
 
 
-def read_device(path: Path, *, may_write: bool = False) -> Device | None:
-    """Return the device that is linked; None when there is none. As `read_credentials` otherwise."""
-    return read_credentials(path, may_write=may_write).device
-
-
 def protect_device(path: Path) -> None:
     """Make the database keep its device when the library deletes it. Only for the holder of the session's lock.
 

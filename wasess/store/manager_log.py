@@ -29,11 +29,6 @@ def log_path(home: Path) -> Path:
     return home / LOG_FOLDER / LOG_NAME
 
 
-def log_files(home: Path) -> list[Path]:
-    """The files there are, the oldest first."""
-    return [path for path, _ in reversed(_files(log_path(home)))]
-
-
 def read_log(home: Path) -> Iterator[Entry]:
     """The lines of a home's log, the oldest first. Raises as `LogReader`."""
     with LogReader(home) as reader:

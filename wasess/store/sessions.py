@@ -25,12 +25,11 @@ from wasess.store.records import RecordFile
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from contextlib import AbstractContextManager
 
     from wasess.store.records import SessionRecord
 
-DEFAULT_HOME = "auth_sessions"
 HOME_LOCK_NAME = ".lock"
 SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
@@ -73,11 +72,6 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
-
-    @staticmethod
-    def locate(flag: str | None, environ: Mapping[str, str]) -> Path:
-        """Decide where the home is: ``--home``, else ``WASESS_HOME``, else ``auth_sessions`` in the working directory. Absolute."""
-        return Path(flag or environ.get("WASESS_HOME") or DEFAULT_HOME).absolute()
 
     def open(self, *, create: bool) -> Home:
         """Check the home, and with ``create`` make it or tighten its mode to 0700. Raises `UnsafeHome`; a missing home is an empty one."""
