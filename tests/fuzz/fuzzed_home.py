@@ -110,10 +110,11 @@ class Broken:
     def suffer(self, damage: Damage) -> None:
         """Let it happen; what can't happen any more, or would happen elsewhere, after what has happened before does not."""
         path, happen = self.path / damage.target, getattr(self, damage.what)
-        if path.parent.resolve() != path.parent or (damage.what in INSIDE and (path.is_symlink() or not path.is_file())):
-            return
-        with suppress(OSError, ValueError, RecursionError), fenced(self.path.parent):
-            happen(path, damage.data)
+        with suppress(OSError, ValueError, RecursionError):
+            if path.parent.resolve() != path.parent or (damage.what in INSIDE and (path.is_symlink() or not path.is_file())):
+                return
+            with fenced(self.path.parent):
+                happen(path, damage.data)
 
     # --- to a file, see INSIDE ---------------------------------------------------------------------------------------
 

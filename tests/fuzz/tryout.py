@@ -157,11 +157,12 @@ def files(folder: Path) -> Files:
 
 
 def changes(before: Files, after: Files) -> dict[bytes, str]:
-    """What became of each file that is not as it was: ``gone``, ``new``, ``mode`` or ``content``."""
+    """What became of each file that is not as it was: ``gone``, ``new``, ``mode`` (also of one that could not be read then) or ``content``."""
     found = dict.fromkeys(before.keys() - after.keys(), "gone") | dict.fromkeys(after.keys() - before.keys(), "new")
     for name in before.keys() & after.keys():
         if before[name] != after[name]:
-            found[name] = "content" if before[name][1] != after[name][1] else "mode"
+            same = before[name][1] == after[name][1] or not (before[name][1] and after[name][1])
+            found[name] = "mode" if same else "content"
     return found
 
 

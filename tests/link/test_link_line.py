@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import socket
-import struct
 import time
 from pathlib import Path
 
 import pytest
+from dead_route import deafen, let_hear
 
 from wasess.link.line import DESCRIPTORS, Line, connection
-
-SO_ATTACH_FILTER = 26
-SO_DETACH_FILTER = 27
 
 
 @pytest.fixture
@@ -30,12 +26,6 @@ def pair():
 def line_on(*sockets):
     numbers = [one.fileno() for one in sockets]
     return Line(range(min(numbers), max(numbers) + 1))
-
-
-def deafen(theirs):
-    """Drop every packet that arrives there, before TCP sees it: a filter of one instruction, "return 0"."""
-    program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
-    theirs.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
 
 
 def until(condition):
@@ -92,7 +82,7 @@ def test_bytes_that_nobody_acknowledges_age_and_progress_makes_them_young_again(
     ours.send(b"is anybody there")
     assert line.look(101.0) == (0.0, 0.0)
     assert line.look(109.0) == (0.0, 8.0)
-    theirs.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+    let_hear(theirs)
     until(lambda: not connection(ours).waiting)
     assert line.look(110.0) == (0.0, 0.0)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -238,6 +239,16 @@ def test_leaves_the_rollback_to_whoever_holds_the_session(alice, path, another):
     assert (path.read_bytes(), journal.read_bytes()) == before
     with alice.lock("connect"):
         assert alice.device() == ALICE
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_its_owner_may_not_read_is_no_transaction_to_roll_back(alice, path):
+    build(path, row())
+    path.chmod(0)
+    with pytest.raises(StoreError, match="can't be read now") as caught:
+        alice.device()
+    assert caught.value.hint == f"chmod 600 {path}"
+    assert not (alice.folder / "lock").exists()
 
 
 def test_reads_a_wal_database_in_every_state(alice, path, another):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import socket
 import sqlite3
-import struct
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from dead_route import deafen
 from worker_rig import Follower, figure, rig
 
 from wasess.core import events
@@ -26,7 +25,6 @@ from wasess.store.lock import FileLock
 
 pytestmark = pytest.mark.wire
 
-SO_ATTACH_FILTER = 26
 NOBODY = "65534"
 
 
@@ -43,16 +41,12 @@ async def timed(call):
     return time.monotonic() - began
 
 
-def deafen(port):
-    """Drop every packet that arrives on the sandbox's connections, before TCP sees it: what a dead route does."""
-    program = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # a socket filter of one instruction: return 0
-    deaf = 0
+def connections_to(port):
+    """This process's ends of the connections to a port of its own, which is the sandbox's."""
     for descriptor in range(3, 256):
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as one:
             if one.family == socket.AF_INET and one.getsockname()[1] == port and one.getpeername():
-                one.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
-                deaf += 1
-    return deaf
+                yield one
 
 
 # --- probes ---------------------------------------------------------------------------------------------------------
@@ -165,7 +159,8 @@ async def test_a_dead_route_is_seen_by_what_nobody_acknowledges(tmp_path):
     async with rig(tmp_path) as it:
         follower = await it.online("alice")
         await follower.link.probe()
-        assert deafen(int(Contract.load(it.box.contract_path).proxy_for("").rpartition(":")[2])) == 1
+        port = int(Contract.load(it.box.contract_path).proxy_for("").rpartition(":")[2])
+        assert [deafen(one) for one in connections_to(port)] == [None]
         probing = asyncio.create_task(follower.link.probe())
         await until(lambda: follower.link.vitals().unacked_age > 3)
         assert follower.link.vitals().line_age == 0

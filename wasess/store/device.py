@@ -5,6 +5,7 @@ Never imported by the worker: two SQLite libraries in one process drop each othe
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from contextlib import closing, contextmanager
@@ -144,7 +145,8 @@ def _explained(path: Path, error: sqlite3.DatabaseError, *, may_write: bool) -> 
             _("The credentials of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),
             hint=_("Try again in a moment."),
         )
-    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and not may_write:
+    readable = os.access(path, os.R_OK)
+    if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and not may_write and readable:
         return RollbackNeeded(str(error))
     if primary == sqlite3.SQLITE_FULL:
         return NoRoom(
@@ -156,7 +158,7 @@ def _explained(path: Path, error: sqlite3.DatabaseError, *, may_write: bool) -> 
             _("The credentials of {user!r} can't be read now: {error} ({path}); nothing was changed.").format(
                 user=user, error=error, path=path
             ),
-            hint=f"wasess diagnose {user}",
+            hint=f"wasess diagnose {user}" if readable else f"chmod 600 {path}",
         )
     return _damaged(path, _("can't be read as whatsmeow's database ({error})").format(error=error))
 
