@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-
 import catalog
+import pytest
 
 HINT = "python tools/catalog.py --missing > new.json, translate, --fill new.json"
 

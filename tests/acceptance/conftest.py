@@ -3,15 +3,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-
-# What a phone sees of a screen is also what the tests of the screen itself look at.
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
-
 from terminal import Terminal, wasess
 
 

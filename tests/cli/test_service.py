@@ -4,16 +4,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
-
 from unit_file import Unit, split
 
 from wasess.cli import units
