@@ -323,14 +323,14 @@ def test_small_terminal(tmp_path: Path, language: str):
 async def test_the_codes_are_used_up(tmp_path: Path):
     """Both languages at once: WhatsApp's clock can't be hurried."""
 
-    async def wait(language: str) -> None:
-        async with House(tmp_path / language) as house:
-            person = Person(house, language, "used up")
-            connecting = await person.start(person.section.steps[0])
-            assert await connecting.over(200) == person.section.exit_code
-            await person.shows(0, connecting)
+    async def wait(house: House, language: str) -> None:
+        person = Person(house, language, "used up")
+        connecting = await person.start(person.section.steps[0])
+        assert await connecting.over(200) == person.section.exit_code
+        await person.shows(0, connecting)
 
-    await asyncio.gather(wait("en"), wait("es"))
+    async with House(tmp_path / "en") as english, House(tmp_path / "es") as spanish:  # a house buries whoever has died when it is left
+        await asyncio.gather(wait(english, "en"), wait(spanish, "es"))
 
 
 async def test_locked(house: House, language: str):

@@ -78,7 +78,9 @@ def _asked(opener: OpenerDirector, url: str) -> tuple[str, bool]:
         return f"HTTP {error.code}", error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
     except URLError as error:
         return _plain(error.reason), True
-    except (OSError, HTTPException, ValueError) as error:  # ValueError: a name that no machine can have
+    except UnicodeError:
+        return _("no machine can have this name"), False
+    except (OSError, HTTPException, ValueError) as error:
         return _plain(error), True
 
 

@@ -106,6 +106,22 @@ class _Lines(QueueHandler):
             self._handler.overflowed += 1
 
 
+class _NoLock:
+    """Is always free. Python before 3.13 takes None for it, too."""
+
+    def acquire(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
 class _LogHandler(RotatingFileHandler):
     """The thread's side. ``overflowed`` counts the lines that did not fit into the queue: the event loop's to write, as the rest is the thread's."""
 
@@ -122,7 +138,7 @@ class _LogHandler(RotatingFileHandler):
 
     def createLock(self) -> None:  # noqa: N802 - the standard library's name
         """One thread alone comes here; a lock that it holds while the disk hangs would hold up the end of the process."""
-        self.lock = None
+        self.lock = _NoLock()  # type: ignore[assignment]  # of a lock, `logging` uses just this
 
     def flush(self) -> None:
         """Each line is written as it comes."""
