@@ -218,3 +218,4 @@ async def test_the_archive_gives_nothing_away(tmp_path: Path):
         assert [(row["user"], row["code"]) for row in told["sessions"]] == [("u1", "ONLINE"), ("u2", "BANNED")]
         assert b"BANNED" in parts["wasess/log.ndjson"]
         assert b"banned" in parts["wasess/history/u2.json"]
+        assert all(secret not in archive.read_bytes() for secret in secrets)

@@ -102,11 +102,12 @@ class Checkup:
 def examined(home: Home, users: Collection[str], limits: Limits) -> Checkup:
     """Look at these sessions (all, when none is named); a named one that is not there is a finding, too.
 
-    Raises `WasessError` and OSError when the home can't be looked at: a check of a home that is somewhere else would always be content.
+    No home is a problem: a check that looks in the wrong place would always be content. Raises `WasessError` and OSError when the home
+    can't be looked at.
     """
     home.open(create=False)
     if not users and not home.path.exists():
-        raise NotLinked(_("there is no home at {home} yet").format(home=home.path), hint="wasess connect USER")
+        return Checkup(problem=NotLinked(_("there is no home at {home} yet").format(home=home.path), hint="wasess connect USER"))
     manager = manager_of(home)
     views = {view.user: view for view in census(home, manager, users, quick=True)}
     now = time.time()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +24,8 @@ from wasess.store.sessions import Home
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
 
     from wasess.doctor.census import ManagerView, SessionView
 
@@ -125,32 +125,20 @@ def _cells(view: SessionView, now: float) -> tuple[str, ...]:
 
 
 def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the terminal is itself again then, too
-    seen = None
     try:
         with _display(as_json=as_json) as show:
             while True:
-                found = _seen(home, users)
-                seen = Result(found.data, (moment(time.time()), *found.lines), found.table)
-                show(seen)
+                seen = _seen(home, users)
+                show(Result(seen.data, (moment(time.time()), *seen.lines), seen.table))
                 time.sleep(interval)
     except KeyboardInterrupt:  # the way to end it
-        if seen and _can_be_redrawn(as_json=as_json):
-            emit(seen, as_json=False)
         return 0
 
 
-@contextmanager
-def _display(*, as_json: bool) -> Iterator[Callable[[Result], object]]:
+def _display(*, as_json: bool) -> AbstractContextManager[Callable[[Result], object]]:
     """What shows the next table: in place of the last one, or after it."""
-    if _can_be_redrawn(as_json=as_json):
-        from wasess.cli.in_place import in_place  # noqa: PLC0415 - 60 ms that only a watcher needs
+    if as_json or not can_redraw(sys.stdout):
+        return nullcontext(partial(emit, as_json=as_json))
+    from wasess.cli.in_place import in_place  # noqa: PLC0415 - 60 ms that only a watcher needs
 
-        with in_place() as show:
-            yield show
-    else:
-        yield partial(emit, as_json=as_json)
-
-
-def _can_be_redrawn(*, as_json: bool) -> bool:
-    return can_redraw(sys.stdout) and not as_json
+    return in_place()

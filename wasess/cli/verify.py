@@ -13,7 +13,7 @@ from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, UsersArg
 from wasess.cli.render import emit, mention
 from wasess.cli.result import Result, failure_of
 from wasess.core.verdict import MAX_AGE, Limits
-from wasess.errors import NotLinked, StoreError, UsageError, WasessError
+from wasess.errors import StoreError, UsageError, WasessError
 from wasess.store.sessions import Home
 from wasess.words import _
 
@@ -54,7 +54,8 @@ def verify(
     """Check that sessions are healthy: silent and 0 when they are.
 
     Otherwise prints one line for each session that is not, with the command to type, and ends with the worst exit code. Without a USER
-    all sessions are checked; a home without any is healthy, one that is not there is not. Asks the running manager, and never WhatsApp: it can't disturb a session.
+    all sessions are checked; a home without any is healthy, one that is not there is not. Asks the running manager, and never WhatsApp:
+    it can't disturb a session.
 
     A session is healthy when it is online and WhatsApp was heard of within --max-age, or when it is just starting: right after it was
     paired, or after the manager started, for as long as --grace. The running manager asks WhatsApp itself when a session is quiet.
@@ -88,8 +89,6 @@ def _checkup(home: Home, users: Collection[str], limits: Limits, *, every: bool)
     named = {home.session(user).user for user in users}
     try:
         return examined(home, named, limits)
-    except NotLinked as error:
-        return Checkup(problem=error)
     except (WasessError, OSError) as error:
         failure = failure_of(error)
         return Checkup(problem=StoreError(failure.message, hint=failure.hint or "wasess diagnose"))
