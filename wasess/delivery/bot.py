@@ -1,4 +1,4 @@
-"""The door to whatever answers messages. `delivery.function` implements it; a webhook or a program can be another."""
+"""The door to whatever answers messages: `delivery.function`, `delivery.webhook` and `delivery.program` implement it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,45 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from wasess.core.message import Message
+    from wasess.core.message import Message, Reply
 
 
 class Verdict(Enum):
     """How asking the bot about one message ended."""
 
-    ANSWERED = "answered"  # with a text, or with none
+    ANSWERED = "answered"  # with replies, or with none
     RAISED = "raised"  # it said no to this message
     STUCK = "stuck"  # this message took longer than the deadline; the bot was started again
     DIED = "died"  # the bot ended while it had this message, perhaps because of it
     RESTARTED = "restarted"  # the bot was started again because of another message
+    AWAY = "away"  # nobody is there to take any message: it is no fault of this one
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``text`` is the reply, None for no reply. ``detail`` says what went wrong, without a word of the message."""
+    """``replies``: what is to be sent, in order. ``detail`` says what went wrong, without a word of the message.
+
+    ``wait``: seconds that the bot asks to be left alone for, after RAISED or AWAY; 0 when it did not say.
+    """
 
     verdict: Verdict
-    text: str | None = None
+    replies: tuple[Reply, ...] = ()
     detail: str = ""
+    wait: float = 0.0
 
 
 class Bot(Protocol):
-    """Answers messages, several at a time."""
+    """Answers messages, several at a time.
+
+    ``at_once``: how many it takes at a time. ``pauses``: seconds before each further try of a message that it failed on (before jitter); a message
+    whose last try failed is a dead letter.
+    """
+
+    at_once: int
+    pauses: tuple[float, ...]
 
     async def ask(self, message: Message) -> Outcome:
-        """Give the bot one message. Waits for ever while the bot can't be started; never raises for the bot's faults."""
+        """Give the bot one message; never raises for the bot's faults. One on this machine waits for ever while it can't be started."""
 
     async def close(self) -> None:
         """End the bot at once. What it was asked is RESTARTED."""
