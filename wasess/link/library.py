@@ -96,15 +96,17 @@ class Library:
             )
         ctypes.memmove(found[0], key, len(key))
 
-    def run(self, database: str, *, new_device: bool, properties: bytes, events: bytes, proxy: str, callbacks: tuple[object, ...]) -> str:
+    def run(
+        self, database: str, *, new_device: bool, properties: bytes, events: bytes, proxy: str, level: str, callbacks: tuple[object, ...]
+    ) -> str:
         """Run the session; blocks until it is over, and returns the library's error text, empty after `stop`.
 
-        ``callbacks`` are on QR, on login status, on event, on log, in this order; the caller keeps them alive for ever.
+        ``level``: of the entries that are given to the log callback, and above. ``callbacks`` are on QR, on login status, on event, on log, in this order; the caller keeps them alive for ever.
         """
         settings = _ProxySettings(proxy.encode(), False, False, False) if proxy else None  # noqa: FBT003 - a C struct's fields
         return self._text(
             self._go.Neonize(
-                database.encode(), self._uuid, b"", 0, int(new_device), b"WARN", *callbacks,
+                database.encode(), self._uuid, b"", 0, int(new_device), level.encode(), *callbacks,
                 events, len(events), properties, len(properties), b"", 0, ctypes.byref(settings) if settings else None,
             )
         )  # fmt: skip

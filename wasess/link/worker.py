@@ -37,6 +37,7 @@ from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
 from wasess.link.logline import log_line, unstored
 from wasess.link.pulse import Pulse
+from wasess.link.receipts import LONGEST_STANZA, NOTE, Receipts, is_debug, level_at
 from wasess.link.spool_file import SpoolFile
 from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS, PAIRING_OVER
 from wasess.store.frame import frame
@@ -75,11 +76,13 @@ class Worker:
         self._control = control
         self._wake = wake
         self._pulse = Pulse(control)
+        self._receipts = Receipts(self._note, self._pulse, durable=order.get("durable", False))
         self._small = threading.BoundedSemaphore(MAX_SMALL)
         self._stream = Stream()
         self._telling = threading.Lock()
         self._ending = threading.Lock()
         self._unsynced = threading.Lock()
+        self._appending = threading.Lock()
         self._draining = ""
         self._unfit = "", ""
         self._disconnected = threading.Event()
@@ -161,6 +164,7 @@ class Worker:
                 properties=DEVICE_PROPERTIES,
                 events=EVENTS,
                 proxy=self._order["proxy"],
+                level="DEBUG" if self._order["mode"] == "run" else "WARN",  # the lines of a pairing are secrets
                 callbacks=self._callbacks,
             )
         except BaseException as error:  # noqa: BLE001 - the thread's top; the process ends here
@@ -168,26 +172,41 @@ class Worker:
         self.end(cause_of_return(text, pump_ran=self._events > 0), text)
 
     def _event_callback(self) -> object:
-        string_at, eventfd_write, monotonic = ctypes.string_at, os.eventfd_write, time.monotonic
-        spool, wake, unsynced, pulse = self._opened(), self._wake, self._unsynced, self._pulse
-        append = spool.append
+        string_at, pulse, monotonic = ctypes.string_at, self._pulse, time.monotonic
 
         def on_event(_uuid: int, data: int, size: int, code: int) -> None:
-            """The hot path. The message is acknowledged already: what can't be written now is lost, so the worker ends at once."""
+            """The hot path. What can't be written now may be lost, so the worker ends at once."""
             pulse.handing_over_since = monotonic()
             try:
-                has_room = append(frame(code, string_at(data, size)))
-                self._events += 1  # before the host wakes up: it may ask for something at once
-                eventfd_write(wake, 1)
-                if not has_room:
-                    self._leave("disk-full", spool.full)  # while there is room for what comes out
+                payload = string_at(data, size)
+                self._append(code, payload)
+                self._receipts.written(code, payload)
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
                 self.end("crashed", _("the spool can't be written: {error}").format(error=error))
-            if unsynced.locked():
-                unsynced.release()
+            if self._unsynced.locked():
+                self._unsynced.release()
             pulse.handing_over_since = 0.0
 
         return EventCallback(on_event)
+
+    def _append(self, code: int, payload: bytes) -> None:
+        """Spool it and wake the host. Raises `OSError`."""
+        spool = self._opened()
+        with self._appending:
+            has_room = spool.append(frame(code, payload))
+        self._events += 1  # before the host wakes up: it may ask for something at once
+        os.eventfd_write(self._wake, 1)
+        if not has_room:
+            self._leave("disk-full", spool.full)  # while there is room for what comes out
+
+    def _note(self, *fields: bytes) -> None:
+        """Spool what the library's log says of a message; it goes on once that is done. Ends the worker where that can't be."""
+        try:
+            self._append(NOTE, b"\0".join(fields))
+            if self._order.get("durable"):
+                self._opened().sync()
+        except OSError as error:
+            self.end("crashed", _("the spool can't be written: {error}").format(error=error))
 
     def _on_qr(self, _uuid: int, text: int) -> None:
         self._called = True
@@ -202,13 +221,19 @@ class Worker:
             self.end("library-returned", f"pairing: {word.decode(errors='replace')}")
 
     def _on_log(self, data: int, size: int) -> None:
-        """Print an entry: one atomic write to the pipe, or none: PIPE_BUF is 4096.
+        """Take an entry of the library's log; it waits until this returns (`Receipts`).
 
-        A message that the library could not store it acknowledges all the same, right after it has said so. That is prevented here:
-        WhatsApp keeps the message, and brings it again.
+        What is for people is printed: one atomic write to the pipe, or none: PIPE_BUF is 4096. A message that the library could not store it
+        acknowledges all the same, right after it has said so. That is prevented here: WhatsApp keeps the message, and brings it again.
         """
         try:
+            at = level_at(ctypes.string_at(data, min(size, 6)))
+            level = ctypes.string_at(data + at, size - at) if 0 < at < size else b""
+            if is_debug(level):
+                self._receipts.hear_debug(ctypes.string_at(data, min(at, LONGEST_STANZA)), level)
+                return
             line = log_line(ctypes.string_at(data, size))
+            self._receipts.hear_warning(line)
             if words := unstored(line):
                 self._leave("disk-full" if "full" in words else "database", words)
                 self._disconnected.wait(HOLD_DEADLINE)
@@ -225,7 +250,9 @@ class Worker:
         """Bring what was spooled to the disk; one fdatasync for all that was written during the one before."""
         while True:
             self._unsynced.acquire()
+            written = self._receipts.unsynced
             _sync(spool)
+            self._receipts.synced(written)
 
     # --- the host's side ---------------------------------------------------------------------------------------------
 

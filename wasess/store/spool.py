@@ -57,16 +57,26 @@ class _Identity(NamedTuple):
     head: str
 
 
+class Place(NamedTuple):
+    """A place in a spool file: everything before byte ``position`` of the file that ``inode`` and ``head`` tell from others."""
+
+    inode: int
+    head: str
+    position: int
+
+
 _NO_FILE = _Identity(0, "")
 
 
 class SpoolReader:
     """Reads the spool in ``folder``, beginning behind what was committed. One reader per spool.
 
-    ``skipped_bytes`` counts the damaged bytes that this reader has passed.
+    ``skipped_bytes`` counts the damaged bytes that this reader has passed. ``known`` is a place that was remembered elsewhere: where it fits the file,
+    it counts, and not what `commit` has noted.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, known: Place | None = None) -> None:
+        self._known = known
         self._spool = folder / SPOOL_NAME
         self._position_file = folder / POSITION_NAME
         self._lock_file = folder / LOCK_NAME
@@ -90,6 +100,10 @@ class SpoolReader:
                 if self._cursor + len(data) >= size:
                     break
         return []
+
+    def place(self, end: int) -> Place:
+        """The place behind a frame that was returned (`Frame.end`), to be remembered elsewhere."""
+        return Place(*self._identity, end)
 
     def commit(self, end: int) -> None:
         """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again."""
@@ -125,8 +139,14 @@ class SpoolReader:
         identity = _identify(descriptor)
         if identity != self._identity or self._cursor > size:
             self._identity = identity
-            self._cursor = _stored_position(self._position_file, identity, size)
+            self._cursor = self._begin(identity, size)
         return size
+
+    def _begin(self, identity: _Identity, size: int) -> int:
+        known = self._known
+        if known is not None and known[:2] == identity and 0 <= known.position <= size:
+            return known.position
+        return _stored_position(self._position_file, identity, size)
 
 
 def depth(folder: Path) -> Depth:

@@ -1,0 +1,74 @@
+"""The gap ledger: what WhatsApp counts as taken, and what is missing all the same. Nothing is lost silently.
+
+An entry goes away when its message arrives after all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wasess.core.message import Message
+    from wasess.store.mail import MailFile
+
+
+class Cause(StrEnum):
+    """Why a message is missing."""
+
+    UNDECRYPTABLE = "undecryptable"  # its sender was asked to send it again, and has not done so yet
+    OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
+    NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
+    SKIPPED = "skipped"  # its key is still there unused although later ones were used
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Missing messages of one sender: ``count`` of them, noticed at ``at`` (Unix time). ``id`` is empty when only their number is known."""
+
+    chat: str
+    sender: str
+    id: str
+    cause: str
+    count: int
+    at: float
+
+
+class Gaps:
+    """The ledger in a `MailFile`; raises as that does."""
+
+    def __init__(self, mail: MailFile) -> None:
+        self._mail = mail
+        self._entries = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+
+    def enter(self, gap: Gap) -> None:
+        """Enter one; the same id again changes nothing."""
+        entered = self._mail.execute(
+            "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
+        )
+        self._entries += entered.rowcount
+
+    def close(self, message: Message) -> bool:
+        """A message has arrived: whatever says that it is missing goes. Returns whether something did."""
+        if not self._entries:  # nearly always
+            return False
+        gone = self._mail.execute("DELETE FROM gaps WHERE id = ? AND sender = ?", (message.id, message.sender)).rowcount
+        self._entries -= gone
+        return gone > 0
+
+    def entries(self) -> list[Gap]:
+        """All that is missing, oldest first."""
+        rows = self._mail.rows("SELECT chat, sender, id, cause, count, at FROM gaps ORDER BY seq")
+        return [
+            Gap(str(chat), str(sender), str(id_), str(cause), int(str(count)), float(str(at)))
+            for chat, sender, id_, cause, count, at in rows
+        ]
+
+    def clear(self) -> int:
+        """Forget all, as an operator wishes; how many messages that were."""
+        count = self._mail.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
+        self._mail.execute("DELETE FROM gaps")
+        self._entries = 0
+        return int(count)

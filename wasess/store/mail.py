@@ -1,0 +1,193 @@
+"""Opens ``inbox.db``: a session's messages in, messages out, gaps and readers, in one SQLite file, so that one transaction spans them.
+
+The file is in WAL mode. A commit is safe from the death of any process at once, and from a power cut after the next `checkpoint`;
+what is lost then is lost as a whole, with the place in the spool that belongs to it, and the spool brings it again. With ``durable``
+each commit is brought to the disk before it returns.
+
+Only Python's SQLite opens this file, never the worker's library.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from wasess.errors import Locked, StoreError
+from wasess.store.guard import FOLDER_MODE, guard_file
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAIL_NAME = "inbox.db"
+SIDE_FILES = ("-wal", "-shm", "-journal")
+KEPT_NAME = "kept"
+VERSION = 1
+BUSY_TIMEOUT = 5.0
+
+_NOT_A_DATABASE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+# Numbered migrations: entry n brings version n to n + 1.
+_MIGRATIONS = (
+    """
+    CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), inode INTEGER NOT NULL, head TEXT NOT NULL, position INTEGER NOT NULL);
+    CREATE TABLE messages (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: readers remember it
+        chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL,
+        kind TEXT NOT NULL, received_at REAL NOT NULL,
+        body BLOB,                              -- a core.message.Message as JSON; NULL once its time is over
+        raw BLOB,                               -- the event, as long as something of it is to be fetched
+        state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0,
+        detail TEXT NOT NULL DEFAULT '', finished_at REAL,
+        UNIQUE (chat, sender, id)
+    );
+    CREATE INDEX waiting_messages ON messages (chat, seq) WHERE state = 'waiting';
+    CREATE INDEX dead_messages ON messages (seq) WHERE state = 'dead';
+    CREATE INDEX old_messages ON messages (finished_at) WHERE finished_at IS NOT NULL;
+    CREATE TABLE outbox (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,               -- the same key is never queued twice
+        chat TEXT NOT NULL, body BLOB, about INTEGER,
+        queued_at REAL NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0,
+        message_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
+        sent_at REAL, delivered_at REAL, read_at REAL, finished_at REAL
+    );
+    CREATE INDEX queued_replies ON outbox (seq) WHERE state IN ('queued', 'sending');
+    CREATE INDEX sent_replies ON outbox (message_id) WHERE message_id <> '';
+    CREATE INDEX old_replies ON outbox (finished_at) WHERE finished_at IS NOT NULL;
+    CREATE TABLE gaps (
+        seq INTEGER PRIMARY KEY, chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL, cause TEXT NOT NULL,
+        count INTEGER NOT NULL, at REAL NOT NULL
+    );
+    CREATE UNIQUE INDEX gap_ids ON gaps (chat, sender, id) WHERE id <> '';
+    CREATE TABLE readers (name TEXT PRIMARY KEY, position INTEGER NOT NULL, at REAL NOT NULL);
+    """,
+)
+
+
+class MailDamaged(StoreError):
+    """``inbox.db`` is no database, or a damaged one."""
+
+    code = "MAIL_DAMAGED"
+
+
+class MailFile:
+    """The open file. One thread at a time. Every method of those who use it raises `errors.StoreError` when the disk refuses."""
+
+    def __init__(self, folder: Path, *, durable: bool = False, create: bool = True) -> None:
+        """Open it, and make it with ``create``. Raises `MailDamaged`, `errors.UnsafeHome`, `errors.StoreError`."""
+        self.path = folder / MAIL_NAME
+        self._depth = 0
+        for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
+            guard_file(folder / name)
+        address = f"file:{quote(str(self.path.absolute()))}?mode={'rwc' if create else 'rw'}"
+        with self.explained():
+            self._connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(durable=durable)
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        with self.explained():
+            return self._connection.execute(query, values)
+
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        """All rows of a query."""
+        with self.explained():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; inside another one it is part of that."""
+        if self._depth:
+            yield
+            return
+        self.execute("BEGIN IMMEDIATE")
+        self._depth = 1
+        try:
+            yield
+            self.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
+
+    def checkpoint(self) -> bool:
+        """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
+        busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return not busy and pages == done
+
+    def close(self) -> None:
+        """Close it; may be called twice."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """SQLite's errors come out as ours."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _explained(self.path, error) from error
+
+    def _prepare(self, *, durable: bool) -> None:
+        connection = self._connection
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA secure_delete = ON")  # a text whose time is over is not left in free pages
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            raise StoreError(
+                _("{path} was written by a newer wasess (format {version}); nothing was changed.").format(path=self.path, version=version),
+                hint=_("Install that version again."),
+            )
+        for number in range(version, VERSION):
+            connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:
+    """Open a session's mail for its manager; a damaged file is moved to ``kept/`` first, and a new one made: the second value says where.
+
+    What it held is not lost to people, but to the bot. The spool brings what was not committed there.
+    """
+    try:
+        return MailFile(folder, durable=durable), None
+    except MailDamaged:
+        kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}-inbox"
+        kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        kept.mkdir(mode=FOLDER_MODE)
+        for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
+            with suppress(FileNotFoundError):
+                (folder / name).rename(kept / name)
+        return MailFile(folder, durable=durable), kept
+
+
+def _explained(path: Path, error: sqlite3.DatabaseError) -> StoreError | Locked:
+    user = path.parent.name
+    primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if primary in _NOT_A_DATABASE:
+        return MailDamaged(
+            _("The messages of {user!r} are damaged: {path} ({error}). Nothing was changed.").format(user=user, path=path, error=error),
+            hint=f"wasess diagnose {user}",
+        )
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Locked(
+            _("The messages of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),
+            hint=_("Try again in a moment."),
+        )
+    return StoreError(
+        _("The messages of {user!r} can't be read or written now: {error} ({path}); nothing was changed.").format(
+            user=user, error=error, path=path
+        ),
+        hint=f"wasess diagnose {user}",
+    )

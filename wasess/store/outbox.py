@@ -1,0 +1,148 @@
+"""What goes out: a row for each reply, from its making to the last receipt for it. The same key is never queued twice.
+
+States: ``queued`` · ``sending`` (its id is known, and it may be on its way) · ``sent`` (the server has acknowledged it) · ``delivered``
+(a device of the recipient's has it) · ``read`` · ``failed`` (WhatsApp, or the library, does not take it) · ``unknown`` (the process died
+between the sending and the acknowledgement, and nothing has been heard since: it is not sent again).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from wasess.core.message import Reply
+
+if TYPE_CHECKING:
+    from wasess.store.mail import MailFile
+
+State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown"]
+OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
+
+_COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, retry_at, message_id, detail, sent_at, delivered_at, read_at"
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Reply).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A reply in the box. ``reply`` is None once its text's time is over; ``about``: the position of the message it answers, None for none.
+
+    ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened.
+    """
+
+    seq: int
+    key: str
+    chat: str
+    reply: Reply | None
+    about: int | None
+    queued_at: float
+    state: State
+    tries: int
+    retry_at: float
+    message_id: str
+    detail: str
+    sent_at: float | None
+    delivered_at: float | None
+    read_at: float | None
+
+
+class Outbox:
+    """The replies in a `MailFile`; raises as that does."""
+
+    def __init__(self, mail: MailFile) -> None:
+        self._mail = mail
+
+    def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None) -> Letter:
+        """Queue it, unless something with this key was: then that is returned, as it is now."""
+        self._mail.execute(
+            "INSERT INTO outbox (key, chat, body, about, queued_at, state) VALUES (?, ?, ?, ?, ?, 'queued') ON CONFLICT (key) DO NOTHING",
+            (key, chat, _encode(reply), about, now),
+        )
+        return self._one("key = ?", key)
+
+    def letter(self, seq: int) -> Letter:
+        """The reply at a position. Raises `KeyError`."""
+        return self._one("seq = ?", seq)
+
+    def next_queued(self, after: int = 0) -> Letter | None:
+        """The first that is to be sent behind a position."""
+        query = f"SELECT {_COLUMNS} FROM outbox WHERE state = 'queued' AND seq > ? ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
+        row = self._mail.execute(query, (after,)).fetchone()
+        return _letter(row) if row else None
+
+    def under_way(self) -> list[Letter]:
+        """Those of which nobody knows whether they were sent."""
+        return [_letter(row) for row in self._mail.rows(f"SELECT {_COLUMNS} FROM outbox WHERE state = 'sending' ORDER BY seq")]  # noqa: S608 - as above
+
+    def letters(self, states: tuple[State, ...] = (), limit: int = -1) -> list[Letter]:
+        """Replies of these states (any, when empty), newest first."""
+        marks = ", ".join("?" for _state in states)
+        chosen = f"WHERE state IN ({marks})" if states else ""
+        query = f"SELECT {_COLUMNS} FROM outbox {chosen} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - constants of this module
+        return [_letter(row) for row in self._mail.rows(query, (*states, limit))]
+
+    def waiting(self) -> int:
+        """How many are not sent yet."""
+        row = self._mail.execute("SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')").fetchone()
+        return int(row[0])
+
+    # --- what becomes of them -----------------------------------------------------------------------------------------
+
+    def sending(self, seq: int, message_id: str) -> None:
+        """It is about to go out under this id."""
+        self._mail.execute(
+            "UPDATE outbox SET state = 'sending', message_id = ? WHERE seq = ? AND state IN ('queued', 'sending')", (message_id, seq)
+        )
+
+    def sent(self, seq: int, message_id: str, now: float) -> None:
+        """The server has acknowledged it."""
+        self._mail.execute(
+            "UPDATE outbox SET state = 'sent', message_id = ?, sent_at = ?, finished_at = ?, detail = '' WHERE seq = ?"
+            " AND state IN ('queued', 'sending', 'unknown')",
+            (message_id, now, now, seq),
+        )
+
+    def postpone(self, seq: int, tries: int, retry_at: float, detail: str) -> None:
+        """It was surely not sent; try again at that time."""
+        self._mail.execute(
+            "UPDATE outbox SET state = 'queued', tries = ?, retry_at = ?, detail = ?, message_id = '' WHERE seq = ?",
+            (tries, retry_at, detail, seq),
+        )
+
+    def end(self, seq: int, state: Literal["failed", "unknown"], detail: str, now: float) -> None:
+        """It is not tried again."""
+        self._mail.execute("UPDATE outbox SET state = ?, detail = ?, finished_at = ? WHERE seq = ?", (state, detail, now, seq))
+
+    def receipt(self, message_id: str, kind: Literal["delivered", "read"], now: float) -> int | None:
+        """A receipt has come: it proves that the message was sent. Returns the reply's position, None when it is none of ours."""
+        column = "read_at" if kind == "read" else "delivered_at"
+        weaker = ("queued", "sending", "unknown", "sent") if kind == "delivered" else ("queued", "sending", "unknown", "sent", "delivered")
+        marks = ", ".join("?" for _state in weaker)
+        row = self._mail.execute("SELECT seq FROM outbox WHERE message_id = ?", (message_id,)).fetchone()
+        if row is None:
+            return None
+        query = (
+            f"UPDATE outbox SET state = CASE WHEN state IN ({marks}) THEN ? ELSE state END, {column} = coalesce({column}, ?),"  # noqa: S608 - constants of this module
+            " sent_at = coalesce(sent_at, ?), finished_at = coalesce(finished_at, ?) WHERE seq = ?"
+        )
+        self._mail.execute(query, (*weaker, kind, now, now, now, row[0]))
+        return int(row[0])
+
+    def forget(self, texts_before: float, rows_before: float) -> None:
+        """Drop the texts of replies that were finished before, and after ``rows_before`` their keys too."""
+        with self._mail.transaction():
+            self._mail.execute("UPDATE outbox SET body = NULL WHERE finished_at < ? AND body IS NOT NULL", (texts_before,))
+            self._mail.execute("DELETE FROM outbox WHERE finished_at < ?", (rows_before,))
+
+    def _one(self, condition: str, value: object) -> Letter:
+        row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE {condition}", (value,)).fetchone()  # noqa: S608 - constants of this module
+        if row is None:
+            raise KeyError(value)
+        return _letter(row)
+
+
+def _letter(row: tuple[Any, ...]) -> Letter:
+    seq, key, chat, body, *rest = row
+    return Letter(seq, key, chat, None if body is None else _decode(body), *rest)
