@@ -1,0 +1,69 @@
+"""The receiver in examples/, started as its docstring says."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from reference_receiver import MESSAGE, OTHER_SECRET, SECRET
+
+from wasess.core.message import Message, Reply
+from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.webhook import WebhookBot
+from wasess.delivery.webhook_spec import validate_webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXAMPLE = Path(__file__).parents[2] / "examples/webhook_receiver.py"
+
+
+@pytest.fixture(name="url", scope="module")
+def start_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    file = tmp_path_factory.mktemp("receiver") / "secret"
+    file.write_text(SECRET + "\n", encoding="utf-8")
+    with subprocess.Popen([sys.executable, EXAMPLE, file, "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            assert said.startswith("listening on http://127.0.0.1:")
+            yield said.split()[-1]
+        finally:
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read()
+    assert (process.returncode, rest) == (0, "stopped\n")
+
+
+async def asked(url: str, secret: str, *messages: Message) -> list[Outcome]:
+    troubles: list[Trouble] = []
+    bot = WebhookBot(validate_webhook(url, secret), troubles.append)
+    try:
+        return [await bot.ask(message) for message in messages]
+    finally:
+        await bot.close()
+
+
+async def test_it_echoes_what_wasess_has_signed(url: str):
+    echo = Outcome(Verdict.ANSWERED, (Reply(f"you said: {MESSAGE.text}"),))
+    assert await asked(url, f"{OTHER_SECRET}\n{SECRET}", MESSAGE, MESSAGE) == [echo, echo]
+    assert await asked(url, SECRET, replace(MESSAGE, id="B", kind="sticker")) == [Outcome(Verdict.ANSWERED)]
+
+
+async def test_it_refuses_who_does_not_know_the_secret(url: str):
+    assert await asked(url, OTHER_SECRET, MESSAGE) == [Outcome(Verdict.RAISED, detail="it answered 401")]
+
+
+@pytest.mark.parametrize(("body", "length", "status"), [(b"{}", 2, 401), (b"\xff", 1, 401), (b"", 2_000_000, 413), (b"", 0, 413)])
+def test_it_refuses_what_is_not_signed(url: str, body: bytes, length: int, status: int):
+    connection = HTTPConnection(url.split("/")[2], timeout=10)
+    signed = {"webhook-id": "msg_1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"}
+    connection.request("POST", "/", body, signed | {"content-length": str(length)})
+    assert connection.getresponse().status == status
+    connection.close()
