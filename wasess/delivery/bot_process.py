@@ -1,8 +1,13 @@
-"""The user's bot function in a process of its own: ``python -m wasess.delivery.bot_process FILE.py FUNCTION [--check]``.
+"""The user's bot function in a process of its own: ``python -m wasess.delivery.bot_process FILE.py FUNCTION [--check] [--files]``.
 
 NDJSON. On stdin: ``{"n": 1, "message": {fields of core.message.Message}}``. On stdout: first ``{"ready": true}`` or
-``{"failed": "sentence"}``, then ``{"n": 1, "reply": "text" | null}`` or ``{"n": 1, "error": "ValueError at bot.py:12"}``.
-The function itself sees an empty stdin, and what it prints goes to stderr. The process ends when its stdin does.
+``{"failed": "sentence"}``, then ``{"n": 1, "reply": "text" | {fields of core.message.Reply} | [several] | null}`` or
+``{"n": 1, "error": "ValueError at bot.py:12"}``. A ``{"failed": "sentence"}`` later says why it ends.
+With ``--files`` there are ``"files": ["path", …]`` in the first line: the modules that were loaded from the bot's folder (and, when it
+failed, the folder), and a line of these when more are loaded later.
+
+The function itself sees an empty stdin, and what it prints goes to stderr. The process ends when its stdin does, and when a function is
+out of memory: that may be another one's leak, and only an end frees it.
 
 Messages run in eight threads. Coroutine functions share one event loop. An error is told by its type and place only: its words
 may quote the message.
@@ -17,20 +22,19 @@ import os
 import sys
 import threading
 import traceback
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from wasess.core.message import Message
+from wasess.core.message import ABOUT_ANOTHER, Message
 from wasess.words import _, language, speak
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
 THREADS = 8
-LONGEST_REPLY = 65_536  # characters; WhatsApp takes no more
 MODULE_NAME = "wasess_bot"
 
 
@@ -38,23 +42,21 @@ class NotABot(Exception):
     """The file holds no function that can be called with one message."""
 
 
-class BadReply(Exception):
-    """The function returned something that can't be sent."""
-
-
 def main(arguments: list[str]) -> int:
     """Serve until stdin ends. Exit code 1 when the function can't be loaded."""
     speak(language(os.environ))
     file, name, *options = arguments
-    requests, answers = _take_over_pipes()
+    requests, stdout = _take_over_pipes()
+    sources = _Sources(os.path.dirname(file) if "--files" in options else "")  # noqa: PTH120 - compared as texts
+    answers = _Answers(stdout, sources)
     try:
         function, wants_text = load(Path(file), name)
     except BaseException as error:  # noqa: BLE001 - the user's module may raise anything, SystemExit too
-        _write(answers, {"failed": explain(error, file)})
+        answers.write({"failed": explain(error, file), **sources.after(error)})
         return 1
-    _write(answers, {"ready": True})
+    answers.write({"ready": True, **sources.news()})
     if "--check" not in options:
-        _serve(function, wants_text, file, requests, answers)
+        _Server(function, file, answers, wants_text=wants_text).serve(requests)
     return 0
 
 
@@ -111,6 +113,20 @@ def place(error: BaseException, file: str) -> str:
     )
 
 
+def home(function: Callable[..., Any], file: str) -> str:
+    """``reply at bot.py:12``: where a function begins; of an object that can be called, its method."""
+    found = inspect.unwrap(function)
+    code = getattr(found, "__code__", None) or getattr(type(found).__call__, "__code__", None)
+    if code is None:
+        return Path(file).name
+    return _("{error} at {file}:{line}").format(error=code.co_name, file=Path(code.co_filename).name, line=code.co_firstlineno)
+
+
+def plain(part: Any) -> Any:
+    """A text of a class of its own (markup, an enum's) as a mere text; all else as it is."""
+    return str.__str__(part) if isinstance(part, str) else part
+
+
 def _take_over_pipes() -> tuple[TextIO, TextIO]:
     """Keep the two pipes for ourselves; the bot gets an empty stdin, and stderr for its stdout."""
     requests = os.fdopen(os.dup(0), encoding="utf-8")
@@ -123,26 +139,55 @@ def _take_over_pipes() -> tuple[TextIO, TextIO]:
     return requests, answers
 
 
-def _serve(function: Callable[[Any], Any], wants_text: bool, file: str, requests: TextIO, answers: TextIO) -> None:  # noqa: FBT001 - private, called once
-    loop = _Loop()
-    writing = threading.Lock()
+class _Server:
+    """Has the function answer messages, in threads."""
 
-    def answer(number: int, message: Message) -> None:
+    def __init__(self, function: Callable[[Any], Any], file: str, answers: _Answers, *, wants_text: bool) -> None:
+        import msgspec  # noqa: PLC0415 - with `replies` 20 ms, which a check and the user's own imports need not wait for
+
+        from wasess.delivery.replies import BadReply, read_replies  # noqa: PLC0415 - see above
+
+        self._msgspec, self._bad_reply, self._read_replies = msgspec, BadReply, read_replies
+        self._function = function
+        self._file = file
+        self._answers = answers
+        self._wants_text = wants_text
+        self._loop = _Loop()
+        self._requests: SimpleQueue[str] = SimpleQueue()
+
+    def serve(self, requests: TextIO) -> NoReturn:
+        """Answer until there are no more. Functions that still run then end with the process: the manager has given up on them."""
+        for _number in range(THREADS):
+            threading.Thread(target=self._work, daemon=True).start()
+        for line in requests:
+            self._requests.put(line)
+        os._exit(0)
+
+    def _work(self) -> None:
+        while True:
+            request = json.loads(self._requests.get())
+            self._answers.write({"n": request["n"], **self._answer(request["message"])})
+
+    def _answer(self, fields: dict[str, Any]) -> dict[str, Any]:
         try:
-            result = function(message.text if wants_text else message)
-            if inspect.isawaitable(result):
-                result = loop.finish(result)
-            reply = {"n": number, "reply": checked(result)}
+            return {"reply": self._reply(self._msgspec.convert(fields, Message))}
+        except MemoryError:
+            self._answers.write({"failed": _("it needs more memory than it may have")})
+            os._exit(1)
+        except self._bad_reply as problem:
+            return {"error": f"{problem} ({home(self._function, self._file)})"}
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises concerns this message only
-            reply = {"n": number, "error": str(error) if isinstance(error, BadReply) else place(error, file)}
-        with writing:
-            _write(answers, reply)
+            return {"error": place(error, self._file)}
 
-    pool = ThreadPoolExecutor(THREADS)
-    for line in requests:
-        request = json.loads(line)
-        pool.submit(answer, request["n"], Message(**request["message"]))
-    os._exit(0)  # without waiting for functions that still run: the manager is gone or has given up on them
+    def _reply(self, message: Message) -> Any:
+        if self._wants_text and (not message.text or message.kind in ABOUT_ANOTHER):
+            return None
+        result = self._function(message.text if self._wants_text else message)
+        if inspect.isawaitable(result):
+            result = self._loop.finish(result)
+        result = [plain(part) for part in result] if isinstance(result, (list, tuple)) else plain(result)
+        self._read_replies(result)
+        return self._msgspec.to_builtins(result)
 
 
 class _Loop:
@@ -167,26 +212,49 @@ class _Loop:
         return asyncio.run_coroutine_threadsafe(waiting(), self._loop).result()
 
 
-def checked(result: Any) -> str | None:
-    """Return the reply if it can be sent: a text of up to 65,536 characters, or None. An empty text is no reply."""
-    if result is None or result == "":
-        return None
-    if not isinstance(result, str):
-        raise BadReply(_("returned {kind} instead of a text or None").format(kind=type(result).__name__))
-    if len(result) > LONGEST_REPLY:
-        raise BadReply(_("returned a text of {length} characters; WhatsApp takes {most}").format(length=len(result), most=LONGEST_REPLY))
-    try:
-        result.encode()
-    except UnicodeEncodeError:
-        raise BadReply(_("returned a text that is not valid Unicode")) from None
-    return result
+class _Answers:
+    """Writes lines, from any thread."""
+
+    def __init__(self, stdout: TextIO, sources: _Sources) -> None:
+        self._stdout = stdout
+        self._sources = sources
+        self._writing = threading.Lock()
+
+    def write(self, line: dict[str, Any]) -> None:
+        """To a manager that has been killed: nothing, and stdin ends the process."""
+        news = self._sources.news()
+        with self._writing, suppress(BrokenPipeError):
+            for part in filter(None, (line, news)):
+                self._stdout.write(json.dumps(part) + "\n")
+            self._stdout.flush()
 
 
-def _write(answers: TextIO, answer: dict[str, Any]) -> None:
-    """To a manager that has been killed: nothing, and stdin ends the process."""
-    with suppress(BrokenPipeError):
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+class _Sources:
+    """The files of what was loaded from the bot's folder, but not of a Python environment in it. Without a folder, none."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._modules = 0
+
+    def news(self) -> dict[str, list[str]]:
+        """The files, if something has been loaded since they were last asked for."""
+        if not self._folder or len(sys.modules) == self._modules:
+            return {}
+        self._modules = len(sys.modules)
+        return {"files": self._own(getattr(module, "__dict__", {}).get("__file__") for module in [*sys.modules.values()])}
+
+    def after(self, error: BaseException) -> dict[str, list[str]]:
+        """The files that may be to blame, and the folder: there may be one too few in it."""
+        if not self._folder:
+            return {}
+        frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        return {"files": [self._folder, *self._own([*frames, getattr(error, "filename", None)]), *self.news().get("files", [])]}
+
+    def _own(self, files: Iterable[Any]) -> list[str]:
+        own = {file for file in files if isinstance(file, str) and file.startswith(self._folder + os.sep)}
+        if sys.prefix.startswith(self._folder + os.sep):
+            own = {file for file in own if not file.startswith(sys.prefix + os.sep)}
+        return sorted(own)
 
 
 if __name__ == "__main__":

@@ -1,49 +1,53 @@
 """A bot that is one Python function: ``--bot FILE.py:FUNCTION``.
 
-The function takes one argument and returns the reply, a text, or None for no reply. It may be a coroutine function::
+The function takes one argument and returns what is answered: a text, a `Reply`, a list of these, or None. It may be a coroutine function::
 
     def reply(text: str) -> str | None:  # annotated str, or just named `text`: gets the message's text
         return text.upper()
 
 
-    async def reply(message):  # anything else: gets a wasess.core.message.Message; str(message) is its text
-        return f"{message.push_name}: {message.text}"
+    from wasess import Message, Reply
+
+
+    async def reply(message: Message) -> Reply:  # anything else: gets the whole message; str(message) is its text
+        return Reply(f"{message.push_name}: {message.text}", quote=True)
+
+One that takes a text is asked only about messages that have one, and not about reactions, edits, deletions and votes.
 
 It runs in a process of its own (`delivery.bot_process`): nothing it does can stop a session, and its ``print`` goes to stderr.
 Up to eight messages are with it at once, of different chats. A call that takes longer than the deadline ends the process, which is
-started again; a process that does not start is tried again with growing pauses, for ever, while the messages wait in the spool.
+started again; a process that does not start is tried again with growing pauses, for ever, while the messages wait.
+
+With ``reload`` the process is replaced by a new one when the bot's file changes, or a module that was loaded from its folder. The old one
+finishes what it has. When the new file does not load, the old one goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
-import signal
 import subprocess
 import sys
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wasess.core import backoff
-from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.bot import Trouble
+from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot, decode, ending
 from wasess.errors import UsageError
 from wasess.words import _, mark, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from wasess.core.message import Message
     from wasess.delivery.bot import Tell
 
-DEADLINE = 60.0  # for one message
 START_DEADLINE = 60.0  # for importing the user's file
-ENDS_WITHIN = 2.0  # after it has closed its pipe
-LONGEST_LINE = 16 * 1024 * 1024
+LONGEST_ERROR = 500
 HINT = mark("Use --bot FILE.py:FUNCTION, a function that takes a message and returns the reply.")
+
+Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,14 @@ def validate_bot(text: str) -> BotSpec:
     spec = BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
         raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
+    problem = _check(spec)
+    if problem:
+        raise UsageError(_("The bot can't be loaded: {problem}.").format(problem=problem), hint=_(HINT))
+    return spec
+
+
+def _check(spec: BotSpec) -> str:
+    """Say why the function can't be loaded; empty when it can."""
     try:
         check = subprocess.run(
             spec.command("--check"),
@@ -76,187 +88,168 @@ def validate_bot(text: str) -> BotSpec:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UsageError(
-            _("The bot {file} was not loaded within {seconds:.0f} s.").format(file=file, seconds=START_DEADLINE), hint=_(HINT)
-        ) from None
-    answer = _decode(check.stdout.partition(b"\n")[0])
-    if not answer.get("ready"):
-        raise UsageError(
-            _("The bot can't be loaded: {problem}.").format(problem=answer.get("failed") or _ending(check.returncode)), hint=_(HINT)
-        )
-    return spec
+        return _not_loaded_in_time()
+    answer = decode(check.stdout.partition(b"\n")[0])
+    return "" if answer.get("ready") else answer.get("failed") or ending(check.returncode)
 
 
-class FunctionBot:
-    """The function behind the `delivery.bot.Bot` door. The process is started when it is first needed."""
+class FunctionBot(ProcessBot):
+    """The function behind the `delivery.bot.Bot` door. ``look_every``: seconds between two looks at its files."""
 
-    def __init__(self, spec: BotSpec, tell: Tell, *, deadline: float = DEADLINE, dice: Callable[[], float] = random.random) -> None:
-        """``deadline`` in seconds for one message; ``dice`` is uniform in [0, 1)."""
+    look_every = 1.0
+
+    def __init__(
+        self,
+        spec: BotSpec,
+        tell: Tell,
+        *,
+        deadline: float = DEADLINE,
+        memory: int = 0,
+        reload: bool = False,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """As `ProcessBot`; ``reload``: follow changes of its files."""
+        super().__init__(tell, deadline=deadline, memory=memory, dice=dice)
         self._spec = spec
-        self._tell = tell
-        self._deadline = deadline
-        self._dice = dice
-        self._child: _Child | None = None
-        self._starting = asyncio.Lock()
-        self._deaths = 0
-        self._failure = ""
+        self._reload = reload
+        self._files = _Files(spec.file)
+        self._looking: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._not_loaded = ""
 
-    async def ask(self, message: Message) -> Outcome:
-        """See `delivery.bot.Bot`."""
-        child = await self._running()
-        outcome = await child.ask(message, self._deadline)
-        if outcome.verdict in {Verdict.ANSWERED, Verdict.RAISED}:
-            self._deaths = 0
-        return outcome
+    def command(self) -> list[str]:
+        """See `ProcessBot`. Python takes compiled code for fresh whose source was changed in the same second: with reload none is written."""
+        command = self._spec.command(*(["--files"] if self._reload else []))
+        return [command[0], "-B", *command[1:]] if self._reload else command
+
+    def new_child(self) -> Child:
+        """See `ProcessBot`."""
+        if self._reload and self._looking is None:
+            self._looking = asyncio.create_task(self._follow_changes())
+        self._files.loading()
+        return _Function(self._files)
 
     async def close(self) -> None:
         """See `delivery.bot.Bot`."""
-        if self._child is not None:
-            await self._child.end()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
+        await super().close()
+        await asyncio.gather(*self._retiring)
 
-    async def _running(self) -> _Child:
-        async with self._starting:
-            while self._child is None or self._child.ended:
-                if self._child is not None:
-                    await asyncio.sleep(backoff.delay(self._deaths, self._dice()))
-                    self._deaths += 1
-                self._child = await _Child.start(self._spec)
-                self._complain(self._child.failure)
-        return self._child
+    async def _follow_changes(self) -> None:
+        while True:
+            await asyncio.sleep(self.look_every)
+            if not self._files.changed():
+                continue
+            if self._child is None or self._child.ended:
+                self._wake.set()  # it waits for its next try to start: now is a good time
+            else:
+                async with self._starting:
+                    await self._replace()
 
-    def _complain(self, failure: str) -> None:
-        """Tell why the process does not start; the same failure once."""
-        if failure and failure != self._failure:
-            self._tell(
-                Trouble("BOT_BROKEN", _("the bot can't be started: {failure}; messages wait").format(failure=failure), level="error")
-            )
-        self._failure = failure
-
-
-class _Child:
-    """One process. ``ended`` once it is gone or was told to go; ``failure`` says why it never became ready."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._asked: dict[int, asyncio.Future[Outcome]] = {}
-        self._count = 0
-        self._reader: asyncio.Task[None] | None = None
-        self.ended = False
-        self.failure = ""
-
-    @classmethod
-    async def start(cls, spec: BotSpec) -> _Child:
-        """Start the process and wait until it is ready, or has ended."""
-        process = await asyncio.create_subprocess_exec(
-            *spec.command(),
-            env=told(os.environ),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            limit=LONGEST_LINE,
-            start_new_session=True,  # Ctrl+C is for the manager, which ends the bot when it is done with it
-        )
-        child = cls(process)
+    async def _replace(self) -> None:
+        old = self._child
+        if not self._files.changed():
+            return  # it was started again meanwhile
         try:
-            await child._await_ready()
-        except BaseException:
-            await child.end()
-            raise
-        return child
-
-    async def _await_ready(self) -> None:
-        answer: dict[str, Any] = {"failed": _("not loaded within {seconds:.0f} s").format(seconds=START_DEADLINE)}
-        with suppress(TimeoutError):
-            async with asyncio.timeout(START_DEADLINE):
-                answer = _decode(await self._line())
-        if answer.get("ready"):
-            self._reader = asyncio.create_task(self._read())
+            self._child = await self._started()
+        except NotStarted as problem:
+            self._complain_of_change(str(problem))
             return
-        self.failure = answer.get("failed") or await self._last_words()
-        await self.end()
+        self._not_loaded = ""
+        if old is not None:
+            retiring = asyncio.create_task(old.retire())
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
 
-    async def ask(self, message: Message, deadline: float) -> Outcome:
-        if self.ended:
-            return Outcome(Verdict.RESTARTED)
-        self._count += 1
-        number = self._count
-        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._asked[number] = answer
-        self._send({"n": number, "message": asdict(message)})
-        try:
-            await asyncio.wait({answer}, timeout=deadline)
-        finally:
-            self._asked.pop(number, None)
-        if answer.done():
-            return answer.result()
-        self._settle(Outcome(Verdict.RESTARTED))
-        await self.end()
-        return Outcome(Verdict.STUCK, detail=_("no answer in {seconds:.0f} s").format(seconds=deadline))
-
-    async def end(self) -> None:
-        self.ended = True
-        self._settle(Outcome(Verdict.RESTARTED))
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        if self._reader is not None:
-            await self._reader
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-
-    def _send(self, request: dict[str, Any]) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-
-    async def _line(self) -> bytes:
-        """Return the next line; empty at the end, and for a line that no bot of ours writes."""
-        try:
-            return await self._process.stdout.readline() if self._process.stdout is not None else b""
-        except ValueError:
-            return b""
-
-    async def _read(self) -> None:
-        while line := await self._line():
-            answer = _decode(line)
-            asked = self._asked.get(answer.get("n", 0))
-            if asked is not None and not asked.done():
-                asked.set_result(_outcome(answer))
-        self.ended = True
-        self._settle(Outcome(Verdict.DIED, detail=await self._last_words()))
-
-    async def _last_words(self) -> str:
-        """Say how it ended, now that its pipe is closed. One that goes on without a pipe is killed.
-
-        Not at once: `kill` looks whether the process has ended, and that look would take the exit code away from asyncio.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ENDS_WITHIN):
-                return _ending(await self._process.wait())
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        return _ending(await self._process.wait())
-
-    def _settle(self, outcome: Outcome) -> None:
-        for asked in self._asked.values():
-            if not asked.done():
-                asked.set_result(outcome)
+    def _complain_of_change(self, problem: str) -> None:
+        if problem != self._not_loaded:
+            sentence = _("the bot's files have changed but can't be loaded: {problem}; what was loaded before goes on").format(
+                problem=problem
+            )
+            self._tell(Trouble("BOT_NOT_RELOADED", sentence))
+        self._not_loaded = problem
 
 
-def _outcome(answer: dict[str, Any]) -> Outcome:
-    if "error" in answer:
-        return Outcome(Verdict.RAISED, detail=str(answer["error"]))
-    return Outcome(Verdict.ANSWERED, text=answer.get("reply"))
+class _Files:
+    """What the function was loaded from, and how these files looked when their loading began."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = str(file)
+        self._seen: dict[str, Stamp] = {}
+        self._before: dict[str, Stamp] = {}
+
+    def loading(self) -> None:
+        """They are about to be loaded. What changes from now on may or may not be in what is loaded, so it is a change."""
+        self._before = {file: _stamp(file) for file in {*self._seen, self._file}}
+
+    def loaded(self, files: Iterable[str]) -> None:
+        """These were."""
+        self._seen = {file: self._before[file] if file in self._before else _stamp(file) for file in {*files, self._file}}
+
+    def not_loaded(self, files: Iterable[str]) -> None:
+        """They could not be, and nothing will be different until one of these, or of those that were loaded before, changes."""
+        self.loaded({*files, *self._seen})
+
+    def also(self, files: Iterable[str]) -> None:
+        """These were loaded later."""
+        for file in files:
+            self._seen.setdefault(file, _stamp(file))
+
+    def changed(self) -> bool:
+        """Whether one is another than what was loaded."""
+        return any(_stamp(file) != seen for file, seen in self._seen.items())
 
 
-def _decode(line: bytes) -> dict[str, Any]:
-    """Read a line of the bot's; an unreadable one (the bot has meddled with our descriptor) says nothing."""
+def _stamp(file: str) -> Stamp:
     try:
-        answer = json.loads(line)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
+        found = os.stat(file)  # noqa: PTH116 - once a second for each module
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        return _("its process was ended by {signal}").format(signal=signal.Signals(-code).name)
-    return _("its process ended with exit code {code}").format(code=code)
+class _Function(Child):
+    """One run of it. Its first line says whether the function could be loaded."""
+
+    def __init__(self, files: _Files) -> None:
+        super().__init__()
+        self._files = files
+        self._first: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    async def ready(self) -> None:
+        """See `Child`."""
+        ends: set[asyncio.Future[Any]] = {self._first, self.over}
+        await asyncio.wait(ends, timeout=START_DEADLINE, return_when=asyncio.FIRST_COMPLETED)
+        answer = self._first.result() if self._first.done() else {}
+        if answer.get("ready"):
+            self._files.loaded(_paths(answer))
+            return
+        self._files.not_loaded(_paths(answer))
+        if not self.ended:
+            raise NotStarted(answer.get("failed") or _not_loaded_in_time())
+        await asyncio.wait({self.over})
+        raise NotStarted(answer.get("failed") or self.last_words())
+
+    def note(self, line: dict[str, Any]) -> None:
+        """See `Child`."""
+        if not self._first.done():
+            self._first.set_result(line)
+        elif "files" in line:
+            self._files.also(_paths(line))
+        elif "failed" in line:
+            self.why = str(line["failed"])
+
+    def refusal(self, error: object) -> str:
+        """See `Child`. Its process has said it by type and place."""
+        return str(error)[:LONGEST_ERROR]
+
+
+def _paths(line: dict[str, Any]) -> list[str]:
+    files = line.get("files")
+    return [file for file in files if isinstance(file, str)] if isinstance(files, list) else []
+
+
+def _not_loaded_in_time() -> str:
+    return _("not loaded within {seconds:.0f} s").format(seconds=START_DEADLINE)

@@ -1,0 +1,325 @@
+"""A bot that is a process of ours: one line of JSON a message on its stdin, one line an answer on its stdout, in any order.
+
+What both kinds (`delivery.function`, `delivery.program`) have in common::
+
+    manager → bot    {"n": 1, "message": {fields of core.message.Message}}
+    bot → manager    {"n": 1, "reply": "text" | {fields of core.message.Reply} | [several] | null}
+                     {"n": 1, "error": "why not"}
+
+A message that is not answered within the deadline ends the process, and so does the end of its stdout. It is started again when the next
+message comes, after growing pauses; while it can't be started, messages wait, and people are told once. Whatever it has started in its
+own process group ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import resource
+import signal
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from wasess.core import backoff
+from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.replies import BadReply, read_replies
+from wasess.words import _, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from wasess.core.message import Message
+    from wasess.delivery.bot import Tell
+
+DEADLINE = 60.0  # for one message
+ENDS_WITHIN = 2.0  # after it has closed its stdout, or we its stdin
+LONGEST_LINE = 16 * 1024 * 1024
+STDIN, STDOUT = 0, 1
+
+
+class NotStarted(Exception):
+    """The process can't be asked; why is a sentence."""
+
+
+class Child(asyncio.SubprocessProtocol, ABC):
+    """One process. ``ended`` once it is gone or was told to go; ``over`` is done when it is gone; ``why``: the reason it gave itself."""
+
+    over: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.why = ""
+        self._asked: dict[int, asyncio.Future[Outcome]] = {}
+        self._given_up: set[int] = set()
+        self._count = 0
+        self._rest = bytearray()
+        self._silent = asyncio.Event()
+        self._gone = asyncio.Event()
+
+    @abstractmethod
+    async def ready(self) -> None:
+        """Return when it can be asked. Raises `NotStarted`."""
+
+    @abstractmethod
+    def note(self, line: dict[str, Any]) -> None:
+        """It wrote a line that answers nothing it was asked; empty for one that is no JSON object."""
+
+    @abstractmethod
+    def refusal(self, error: object) -> str:
+        """What people are told of the ``error`` that it answered."""
+
+    async def start(self, command: Sequence[str], memory: int) -> None:
+        """Start the process. ``memory``: the bytes it may allocate, 0 for any number. Raises `NotStarted`."""
+        loop = asyncio.get_running_loop()
+        try:
+            # In a session of its own: Ctrl+C is for the manager, which ends the bot when it is done with it.
+            self._transport, _ours = await loop.subprocess_exec(
+                lambda: self, *command, env=told(os.environ), stderr=None, start_new_session=True
+            )
+        except OSError as error:
+            raise NotStarted(error.strerror or type(error).__name__) from None
+        self._pid = self._transport.get_pid()
+        self.over = asyncio.create_task(self._await_end())
+        if memory:
+            self._limit(memory)
+
+    async def ask(self, message: Message, deadline: float) -> Outcome:
+        """See `delivery.bot.Bot`; ``deadline`` in seconds."""
+        if self.ended:
+            return Outcome(Verdict.RESTARTED)
+        self._count += 1
+        number = self._count
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._asked[number] = answer
+        self._send({"n": number, "message": msgspec.to_builtins(message)})
+        try:
+            await asyncio.wait({answer}, timeout=deadline)
+        finally:
+            del self._asked[number]
+            if answer.cancel():
+                self._given_up.add(number)
+        if not answer.cancelled():
+            return answer.result()
+        await self.end()
+        return Outcome(Verdict.STUCK, detail=_("no answer in {seconds:.0f} s").format(seconds=deadline))
+
+    async def retire(self) -> None:
+        """Let it finish what it has, up to the deadlines of these messages, and end it. Give it nothing new meanwhile."""
+        while asked := [answer for answer in self._asked.values() if not answer.done()]:
+            await asyncio.wait(asked)
+        await self.end(ENDS_WITHIN)
+
+    async def end(self, grace: float = 0.0) -> None:
+        """End it: at once, or ``grace`` seconds after its stdin has ended. What it was asked is RESTARTED."""
+        self.ended = True
+        self._settle(Outcome(Verdict.RESTARTED))
+        if grace:
+            self._stdin().close()
+            await asyncio.wait({self.over}, timeout=grace)
+        self._kill()
+        await asyncio.wait({self.over})
+
+    def last_words(self) -> str:
+        """Say how it ended."""
+        return self.why or ending(self._transport.get_returncode())
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - asyncio's signature; only stdout is read
+        """asyncio: it wrote something."""
+        self._rest += data
+        if b"\n" in data:
+            *lines, self._rest = self._rest.split(b"\n")
+            for line in lines:
+                self._hear(line)
+        if len(self._rest) > LONGEST_LINE:
+            self.why = _("it wrote a line of more than {size} MiB").format(size=LONGEST_LINE >> 20)
+            self._kill()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """asyncio: it closed a pipe, or we did."""
+        if fd != STDOUT:
+            return
+        if self._rest:
+            self._hear(self._rest)
+        self._silent.set()
+
+    def process_exited(self) -> None:
+        """asyncio: it is gone. What it has started would keep its stdout open."""
+        self._gone.set()
+        self._kill()
+
+    async def _await_end(self) -> None:
+        """Of process and stdout one ends first; the other gets a moment, for last answers and the exit code."""
+        ends = [asyncio.create_task(event.wait()) for event in (self._silent, self._gone)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        self.ended = True
+        await asyncio.wait(ends, timeout=ENDS_WITHIN)
+        self._kill()
+        await self._gone.wait()
+        self._transport.close()
+        await asyncio.wait(ends)
+        self._settle(Outcome(Verdict.DIED, detail=self.last_words()))
+
+    def _kill(self) -> None:
+        """Kill its process group. Not by asyncio's `kill`: that looks whether it has ended, which takes the exit code away from asyncio."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._pid, signal.SIGKILL)
+
+    def _limit(self, memory: int) -> None:
+        """Not of one that is gone already, or that has become another user's (setuid): that one takes no limits from us."""
+        most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        with suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(self._pid, resource.RLIMIT_DATA, (limit, limit))
+
+    def _stdin(self) -> asyncio.WriteTransport:
+        return cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))
+
+    def _send(self, request: dict[str, Any]) -> None:
+        self._stdin().write(json.dumps(request).encode() + b"\n")
+
+    def _hear(self, line: bytes | bytearray) -> None:
+        answer = decode(line)
+        number = answer.get("n")
+        asked = self._asked.get(number) if type(number) is int else None
+        if asked is not None:
+            if not asked.done():
+                asked.set_result(self._outcome(answer))
+        elif type(number) is int and number in self._given_up:
+            self._given_up.discard(number)
+        else:
+            self.note(answer)
+
+    def _outcome(self, answer: dict[str, Any]) -> Outcome:
+        if answer.get("error") is not None:
+            return Outcome(Verdict.RAISED, detail=self.refusal(answer["error"]))
+        if "reply" not in answer:
+            return Outcome(Verdict.RAISED, detail=_("the bot's answer has no reply"))
+        try:
+            replies = read_replies(answer["reply"])
+            msgspec.json.encode(replies)
+        except BadReply as problem:
+            return Outcome(Verdict.RAISED, detail=str(problem))
+        except UnicodeEncodeError:  # JSON can hold half an emoji, which WhatsApp can't: JavaScript cuts them so
+            return Outcome(Verdict.RAISED, detail=_("the reply is not valid Unicode"))
+        return Outcome(Verdict.ANSWERED, replies)
+
+    def _settle(self, outcome: Outcome) -> None:
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_result(outcome)
+
+
+class ProcessBot(ABC):
+    """Keeps one such process running, behind the `delivery.bot.Bot` door. It is started when it is first needed."""
+
+    at_once = 8
+    pauses = (1.0, 2.0)
+    grace = 0.0  # seconds from the end of its stdin to SIGKILL, when the manager ends
+
+    def __init__(self, tell: Tell, *, deadline: float, memory: int, dice: Callable[[], float] = random.random) -> None:
+        """``deadline`` in seconds for one message; ``memory`` in bytes, 0 for no limit; ``dice`` is uniform in [0, 1)."""
+        self._tell = tell
+        self._deadline = deadline
+        self._memory = memory
+        self._dice = dice
+        self._child: Child | None = None
+        self._children: set[Child] = set()
+        self._starting = asyncio.Lock()
+        self._starts = 0  # in a row, without an answer
+        self._failure = ""
+        self._wake = asyncio.Event()
+        self._closed = False
+
+    @abstractmethod
+    def new_child(self) -> Child:
+        """A process that is not started yet."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """What starts it."""
+
+    async def ask(self, message: Message) -> Outcome:
+        """See `delivery.bot.Bot`."""
+        child = await self._running()
+        if child is None:
+            return Outcome(Verdict.RESTARTED)
+        outcome = await child.ask(message, self._deadline)
+        if outcome.verdict in {Verdict.ANSWERED, Verdict.RAISED}:
+            self._starts = 1
+        return outcome
+
+    async def close(self) -> None:
+        """See `delivery.bot.Bot`."""
+        self._closed = True
+        self._wake.set()
+        await self._end_all()
+        async with self._starting:  # one may just be starting
+            await self._end_all()
+
+    async def _end_all(self) -> None:
+        await asyncio.gather(*(child.end(self.grace) for child in self._children))
+
+    async def _running(self) -> Child | None:
+        if self._child is None or self._child.ended:
+            async with self._starting:
+                while not self._closed and (self._child is None or self._child.ended):
+                    await self._try_to_start()
+        return None if self._closed else self._child
+
+    async def _try_to_start(self) -> None:
+        if self._starts:
+            await self._pause(backoff.delay(self._starts - 1, self._dice()))
+        self._starts += 1
+        try:
+            self._child = await self._started()
+        except NotStarted as problem:
+            self._complain(str(problem))
+        else:
+            self._failure = ""
+
+    async def _started(self) -> Child:
+        child = self.new_child()
+        await child.start(self.command(), self._memory)
+        self._children.add(child)
+        child.over.add_done_callback(lambda _over: self._children.discard(child))
+        try:
+            await child.ready()
+        except BaseException:
+            await child.end()
+            raise
+        return child
+
+    async def _pause(self, seconds: float) -> None:
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    def _complain(self, failure: str) -> None:
+        """Tell why the process does not start; the same failure once."""
+        if failure != self._failure:
+            sentence = _("the bot can't be started: {failure}; messages wait").format(failure=failure)
+            self._tell(Trouble("BOT_BROKEN", sentence, level="error"))
+        self._failure = failure
+
+
+def decode(line: bytes | bytearray) -> dict[str, Any]:
+    """Read a line; one that is no JSON object says nothing."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def ending(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is not None and code < 0:
+        with suppress(ValueError):  # real-time signals have no name
+            return _("its process was ended by {signal}").format(signal=signal.Signals(-code).name)
+    return _("its process ended with exit code {code}").format(code=code)
