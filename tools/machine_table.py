@@ -65,6 +65,9 @@ WORDS: list[tuple[str, Event]] = [
     ("all of them were delivered", events.OfflineSyncCompleted(2)),
     ("a message", events.MessageReceived(Message("1", "a", "a", "hello", 0.0))),
     ("a message that can't be decrypted", events.Undecryptable("1", "a", "b")),
+    ("a message that is counted as taken is missing", events.Missed("1", "a", "b", "old-counter")),
+    ("a reply is about to go out", events.Departing("key", "1")),
+    ("a receipt", events.ReceiptCame("delivered", "a", ("1",))),
     ("paired", events.Paired("49:3@s.whatsapp.net")),
     ("pairing failed", events.PairError("x")),
     ("any other event of the library's", events.OtherEvent(99)),
@@ -208,7 +211,6 @@ DEEDS: dict[type[Command], str] = {
     commands.StopWorker: "drain the worker",
     commands.KillWorker: "kill the worker",
     commands.ShowPresence: "be seen for a moment",
-    commands.Deliver: "hand it to the bot",
     commands.EndOutage: "end the outage",
     commands.AmendOutage: "note how many",
 }

@@ -23,6 +23,7 @@
     ├── PasskeyNeeded        10
     ├── SandboxError          1    a stand-in's contract is wrong, or it does not answer
     ├── WorkerFailed          1    the child process could not do its work
+    │   └── SendRefused       1    WhatsApp does not take a message, or nobody could read it
     ├── UnsupportedPlatform   1
     └── Interrupted         130
 
@@ -180,6 +181,12 @@ class WorkerFailed(WasessError):
 
     code = "WORKER_FAILED"
     retryable = True
+
+
+class SendRefused(WorkerFailed):
+    """A message reached nobody, and that is certain."""
+
+    code = "SEND_REFUSED"
 
 
 class UnsupportedPlatform(WasessError):

@@ -6,7 +6,7 @@ import pytest
 from conversation import EVERYWHERE, LIVE, PREPARED, Talk, connecting, online, started, steady, stopping, waiting
 
 from wasess.core import reasons
-from wasess.core.commands import AskTurn, ClearTimer, Deliver, Record, Report, SetTimer, ShowPresence, StartWorker, StopWorker
+from wasess.core.commands import AskTurn, ClearTimer, Record, Report, SetTimer, ShowPresence, StartWorker, StopWorker
 from wasess.core.events import (
     Connected,
     DialRefused,
@@ -214,11 +214,11 @@ def test_nothing_hurries_a_session_that_waits_for_its_turn():
 
 
 @pytest.mark.parametrize("position", EVERYWHERE)
-def test_a_message_is_delivered_in_every_state_and_is_a_sign_of_life(position: str):
+def test_a_message_is_a_sign_of_life_in_every_state(position: str):
     talk = PREPARED[position]()
     message = Message(id="1", chat="a", sender="a", text="hello", timestamp=0.0)
     where = talk.where
-    assert talk.after(1, MessageReceived(message)) == [Deliver(message)]
+    assert talk.after(1, MessageReceived(message)) == []
     assert (talk.where, talk.session.heard_at) == (where, talk.now)
 
 

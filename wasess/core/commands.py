@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wasess.core.message import Message
     from wasess.core.reasons import Level, Reason
     from wasess.core.states import State
 
@@ -61,13 +60,6 @@ class ClearTimer(Command):
     """Forget that timer; one that fires all the same is ignored."""
 
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deliver(Command):
-    """Hand this message to delivery."""
-
-    message: Message
 
 
 @dataclass(frozen=True, slots=True)

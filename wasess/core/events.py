@@ -134,6 +134,33 @@ class Undecryptable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Missed(Event):
+    """WhatsApp counts this message as taken, and the library has handed nothing over. ``cause``: see `store.gaps.Cause`."""
+
+    id: str
+    chat: str
+    sender: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Departing(Event):
+    """The reply with this key is about to go out under this id."""
+
+    key: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptCame(Event):
+    """Somebody has told WhatsApp what became of messages of ours. ``receipt``: ``delivered``, ``read``, ``played``, or WhatsApp's own word."""
+
+    receipt: str
+    sender: str
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OtherEvent(Event):
     """An event nothing depends on. ``event_code`` is neonize's number for it."""
 

@@ -34,7 +34,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons, warnings
-from wasess.core.commands import AmendOutage, Deliver, Probe, Report, SetTimer, StartWorker
+from wasess.core.commands import AmendOutage, Probe, Report, SetTimer, StartWorker
 from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, renew, resume, slowly, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
@@ -75,7 +75,7 @@ RATE_LIMITED_STATUS = 429
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
     """What follows from ``event`` at the moment ``now``; ``dice`` is uniform in [0, 1). An event that changes nothing gives no commands."""
     if isinstance(event, events.MessageReceived):
-        return replace(snapshot, heard_at=now), [Deliver(event.message)]
+        return replace(snapshot, heard_at=now), []
     decide = _DECISIONS.get(type(event))
     return decide(snapshot, event, now, dice) if decide else (snapshot, [])
 

@@ -59,7 +59,7 @@ class Trouble:
     code: str
     sentence: str
     session: str = ""
-    level: Literal["warning", "error"] = "warning"
+    level: Literal["info", "warning", "error"] = "warning"
 
 
 Tell = Callable[[Trouble], None]

@@ -1,173 +1,227 @@
-"""Hands messages to the bot and its replies back: in order within a chat, chats side by side, at least once.
+"""Hands messages to the bot and queues its replies: in order within a chat, chats side by side, at least once.
 
-A message is done when its reply was sent, when there is none to send, or when it was given up after three tries that were its own
-fault. Only then is it committed in the spool, so whatever the manager's death interrupts comes again at the next start. Until there
-is a durable outbox this also means: a crash between the sending and the commit makes the bot answer twice.
+What waits stands in each session's inbox; here is only which chats have something, and when each may be served next. A message is done in the
+same commit that queues its replies, so whatever the manager's death interrupts is asked again, and answered once.
+
+A chat is served one message at a time: first its file or its votes are fetched, then the bot is asked. A message that the bot failed on is tried again after each of the bot's pauses; then it is a dead letter, and the chat goes on.
 
 When the bot's process dies, any of the messages it had may be the cause. Each of them is tried again alone, so that a message that
-kills the bot is found out and no other is ever given up for it.
+kills the bot is found out and no other is ever given up for it. A bot that is AWAY is asked about one message at a time, with growing pauses,
+until it answers; that costs no message a try, unless the bot has answered others since the message's last one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff
-from wasess.delivery.bot import Trouble, Verdict
+from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.turns import Turns
 from wasess.errors import WasessError
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
+    from wasess.core.clock import Alarm, Clock
     from wasess.core.message import Message
-    from wasess.delivery.bot import Bot, Outcome, Tell
+    from wasess.delivery.bot import Bot, Tell
+    from wasess.delivery.mailbox import Mailbox
+    from wasess.delivery.turns import Work
+    from wasess.store.inbox import Item
 
-AT_ONCE = 8  # as many as the bot process has threads
-TRIES = 3
+FETCHED_AT_ONCE = 8
+STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
+JITTER = 0.2  # of a pause, up and down
+
+Key = tuple[str, str]
+"""A session and a chat in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """A message on its way. ``reply(chat, text)`` sends, waiting for the session to be online; ``done()`` is called once, at the end."""
+class Desk:
+    """A session's side. ``fetch`` gets what is still missing of a message (it never raises); ``queued`` is told that replies are."""
 
-    session: str
-    message: Message
-    reply: Callable[[str, str], Awaitable[object]]
-    done: Callable[[], None]
+    mailbox: Mailbox
+    fetch: Callable[[Item], Awaitable[Message]]
+    queued: Callable[[], None]
 
 
 class Dispatcher:
-    """One for all sessions. Needs a running event loop."""
+    """One for all sessions. Needs a running event loop. ``max_age``: seconds after which a message is not worth an answer; 0 for never."""
 
-    def __init__(self, bot: Bot, tell: Tell, *, dice: Callable[[], float] = random.random) -> None:
+    def __init__(self, bot: Bot, tell: Tell, clock: Clock, *, dice: Callable[[], float] = random.random, max_age: float = 0.0) -> None:
         self._bot = bot
         self._tell = tell
+        self._clock = clock
         self._dice = dice
-        self._chats: dict[tuple[str, str], deque[Parcel]] = {}
-        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._alone = asyncio.Lock()
-        self._gate = asyncio.Event()
-        self._gate.set()
-        self._working = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._max_age = max_age
+        self._desks: dict[str, Desk] = {}
+        self._turns = Turns[Key](clock, self._begin, self._may_begin, self._ended)
+        self._fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
+        self._asked: set[Key] = set()
+        self._alone: set[Key] = set()  # chats whose first message may have killed the bot
+        self._answers = 0
+        self._answers_at: dict[Key, int] = {}  # ... when the bot was last away for this chat's message
+        self._away = 0
+        self._away_until = 0.0
+        self._probe: Alarm | None = None
 
-    def submit(self, parcel: Parcel) -> None:
-        """Queue a message behind the others of its chat. Own messages and those without a text are done at once."""
-        if parcel.message.from_me or not parcel.message.text:
-            parcel.done()
-            return
-        key = (parcel.session, parcel.message.chat)
-        if key in self._chats:
-            self._chats[key].append(parcel)
-            return
-        self._chats[key] = deque([parcel])
-        self._tasks[key] = asyncio.create_task(self._serve(key))
+    def open(self, desk: Desk) -> None:
+        """Serve a session: whatever waits in its inbox, and what `arrived`. Raises `errors.StoreError`."""
+        chats = desk.mailbox.inbox.chats()
+        self._desks[desk.mailbox.user] = desk
+        for chat, _first in chats:
+            self._turns.add((desk.mailbox.user, chat))
+
+    def arrived(self, user: str, chat: str) -> None:
+        """Something waits in a chat."""
+        if user in self._desks:
+            self._turns.add((user, chat))
+
+    def hurry(self, user: str, chat: str) -> None:
+        """Somebody wants a chat that waits for its next try to be served now."""
+        self.arrived(user, chat)
+        self._turns.wake((user, chat))
+
+    async def close(self, user: str | None = None) -> None:
+        """Stop serving a session, or all, at once. What is under way is asked again at the next start."""
+        for gone in [name for name in self._desks if user in {None, name}]:
+            del self._desks[gone]
+        await self._turns.drop(lambda key: key[0] not in self._desks)
 
     async def drain(self, patience: float) -> None:
-        """Give the bot nothing new, and wait up to ``patience`` seconds for what it has, replies included."""
-        self._gate.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
-                while self._working:
-                    await self._idle.wait()
+        """Give the bot nothing new, and wait up to ``patience`` seconds for what it has."""
+        await self._turns.finish(patience)
 
-    async def forget(self, session: str | None = None) -> None:
-        """Drop what is queued or under way, of one session or of all. It stays in the spool."""
-        doomed = [task for key, task in self._tasks.items() if session in {None, key[0]}]
-        for task in doomed:
-            task.cancel()
-        await asyncio.gather(*doomed, return_exceptions=True)
+    # --- turns ------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, key: tuple[str, str]) -> None:
-        queue = self._chats[key]
+    def _may_begin(self, key: Key) -> bool:
+        if self._asked and (key in self._alone or self._asked & self._alone):
+            return False
+        if self._away and (self._asked or self._clock.steady() < self._away_until):
+            return False
+        return len(self._asked) < self._bot.at_once
+
+    def _begin(self, key: Key) -> Work | float | None:
+        """The first message of a chat, if there is one and its time has come."""
+        inbox, now = self._desks[key[0]].mailbox.inbox, self._clock.now()
         try:
-            while queue:
-                await self._deliver(queue[0])
-                queue.popleft().done()
-        finally:
-            del self._chats[key], self._tasks[key]
-
-    async def _deliver(self, parcel: Parcel) -> None:
-        text = await self._answer(parcel)
-        if text is None:
-            return
-        try:
-            with self._work():
-                await parcel.reply(parcel.message.chat, text)
+            item = inbox.next_waiting(key[1])
+            if item is not None and item.message is not None and self._too_old(item.message, now):
+                inbox.finish(item.seq, "unasked", now, _("too old"))
+                return 0.0
         except WasessError as error:
-            self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), parcel.session, "error"))
+            return self._stumble(key, error)
+        if item is None or item.message is None:
+            return None
+        if item.retry_at > now:
+            return item.retry_at - now
+        if item.raw:
+            return self._fetch(key, item)
+        self._asked.add(key)
+        return self._serve(key, item, replace(item.message, session=key[0]))
 
-    async def _answer(self, parcel: Parcel) -> str | None:
-        faults = 0
-        alone = False
-        while True:
-            outcome = await self._ask(parcel.message, alone=alone)
-            if outcome.verdict is Verdict.ANSWERED:
-                return outcome.text
-            if outcome.verdict is Verdict.RESTARTED:
-                continue
-            if outcome.verdict is Verdict.DIED and not alone:
-                alone = True
-                continue
-            faults += 1
-            self._tell(_trouble(parcel, outcome, faults))
-            if faults == TRIES:
-                return None
-            await asyncio.sleep(backoff.delay(faults, self._dice()))
+    def _ended(self, key: Key) -> None:
+        self._asked.discard(key)
 
-    async def _ask(self, message: Message, *, alone: bool) -> Outcome:
-        while True:
-            await self._gate.wait()
-            async with self._room(alone=alone):
-                if self._gate.is_set():
-                    with self._work():
-                        return await self._bot.ask(message)
+    def _stumble(self, key: Key, error: WasessError) -> float:
+        """The inbox can't be read or written: what was not noted is done again."""
+        self._tell(Trouble("INBOX_UNUSABLE", str(error), key[0], "error"))
+        return STORE_PAUSE
 
-    @asynccontextmanager
-    async def _room(self, *, alone: bool) -> AsyncIterator[None]:
-        """One of the slots, or all of them. Only one task at a time collects all, so none waits for another's."""
-        taken = 0
-        async with self._alone if alone else nullcontext():
-            try:
-                for _ in range(AT_ONCE if alone else 1):
-                    await self._slots.acquire()
-                    taken += 1
-                yield
-            finally:
-                for _ in range(taken):
-                    self._slots.release()
+    def _too_old(self, message: Message, now: float) -> bool:
+        return bool(self._max_age) and now - message.timestamp > self._max_age
 
-    @contextmanager
-    def _work(self) -> Iterator[None]:
-        """Count a call to the bot or a sending, for `drain`."""
-        self._working += 1
-        self._idle.clear()
+    # --- one message ------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, key: Key, item: Item) -> float:
+        desk = self._desks[key[0]]
+        async with self._fetching:
+            message = await desk.fetch(item)
         try:
-            yield
-        finally:
-            self._working -= 1
-            if not self._working:
-                self._idle.set()
+            desk.mailbox.inbox.prepared(item.seq, message)
+        except WasessError as error:
+            return self._stumble(key, error)
+        return 0.0
+
+    async def _serve(self, key: Key, item: Item, message: Message) -> float:
+        desk = self._desks[key[0]]
+        outcome = await self._bot.ask(message)
+        try:
+            if outcome.verdict is not Verdict.ANSWERED:
+                return self._failed(key, item, outcome)
+            self._answered(key)
+            desk.mailbox.answered(item, message, outcome.replies, self._clock.now())
+        except WasessError as error:
+            return self._stumble(key, error)
+        if outcome.replies:
+            desk.queued()
+        return 0.0
+
+    def _answered(self, key: Key) -> None:
+        self._answers += 1
+        self._alone.discard(key)
+        self._answers_at.pop(key, None)
+        if self._away:
+            self._away, self._away_until = 0, 0.0
+            self._tell(Trouble("BOT_BACK", _("the bot answers again"), level="info"))
+
+    def _failed(self, key: Key, item: Item, outcome: Outcome) -> float:
+        """What follows: the seconds until the chat is served again."""
+        if outcome.verdict is Verdict.RESTARTED:
+            return 0.0
+        if outcome.verdict is Verdict.DIED and key not in self._alone:
+            self._alone.add(key)
+            return 0.0
+        if outcome.verdict is Verdict.AWAY and self._answers_at.setdefault(key, self._answers) == self._answers:
+            self._leave_alone(outcome)
+            return 0.0
+        self._answers_at.pop(key, None)
+        return self._charge(key, item, outcome)
+
+    def _leave_alone(self, outcome: Outcome) -> None:
+        """Nobody is there: ask again later, about whichever message is next."""
+        self._away += 1
+        if self._away == 1:
+            sentence = _("the bot does not answer ({detail}); messages wait").format(detail=outcome.detail)
+            self._tell(Trouble("BOT_AWAY", sentence, level="error"))
+        pause = max(outcome.wait, backoff.delay(self._away, 0.5 + self._dice() / 2))
+        self._away_until = self._clock.steady() + pause
+        if self._probe is not None:
+            self._probe.cancel()
+        self._probe = self._clock.call_later(pause, self._turns.go_on)
+
+    def _charge(self, key: Key, item: Item, outcome: Outcome) -> float:
+        """It is the message's fault: try it again after a pause, or give it up."""
+        tries, pauses = item.tries + 1, self._bot.pauses
+        inbox, now = self._desks[key[0]].mailbox.inbox, self._clock.now()
+        last = tries > len(pauses)
+        if last:
+            inbox.finish(item.seq, "dead", now, outcome.detail)
+            self._alone.discard(key)
+            pause = 0.0
+        else:
+            pause = max(outcome.wait, pauses[tries - 1] * (1 - JITTER + 2 * JITTER * self._dice()))
+            inbox.postpone(item.seq, tries, now + pause, outcome.detail)
+        self._tell(_trouble(key[0], item, outcome, tries, last=last))
+        return pause
 
 
-def _trouble(parcel: Parcel, outcome: Outcome, faults: int) -> Trouble:
+def _trouble(user: str, item: Item, outcome: Outcome, tries: int, *, last: bool) -> Trouble:
     what = {
         Verdict.RAISED: _("the bot failed on a message"),
         Verdict.STUCK: _("the bot took too long over a message and was started again"),
         Verdict.DIED: _("the bot's process ended over a message"),
+        Verdict.AWAY: _("the bot does not take a message"),
     }[outcome.verdict]
-    if faults < TRIES:
+    if not last:
         again = _("{what} ({detail}); trying it again").format(what=what, detail=outcome.detail)
-        return Trouble(f"BOT_{outcome.verdict.name}", again, parcel.session)
-    sentence = _("{what} ({detail}); gave up on message {message} after {tries} tries").format(
-        what=what, detail=outcome.detail, message=parcel.message.id, tries=TRIES
+        return Trouble(f"BOT_{outcome.verdict.name}", again, user)
+    sentence = _("{what} ({detail}); gave up on message {number} after {tries} tries: wasess inbox show {user} {number}").format(
+        what=what, detail=outcome.detail, number=item.seq, tries=tries, user=user
     )
-    return Trouble("BOT_GAVE_UP", sentence, parcel.session, "error")
+    return Trouble("BOT_GAVE_UP", sentence, user, "error")

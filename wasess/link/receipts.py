@@ -6,7 +6,7 @@ So the line ``<receipt id="…">`` is taken when that id has been spooled; until
 
 The same lines say what else must be known after a crash, and it is spooled as *notes* (`link.notes` reads them) before the library goes on::
 
-    sending   TAG ID            this message of ours is about to go out
+    sending   KEY ID            this message of ours is about to go out
     receipt   KIND FROM ID …    a receipt has come: KIND is "" (delivered), "read", "played", …
     ignored   ID FROM           acknowledged without an event: its key had been used before
     unread    ID FROM           it could not be decrypted; its sender is asked to send it again
@@ -60,7 +60,7 @@ class Receipts:
         self._held: dict[bytes, threading.Lock] = {}
         self._unsynced: deque[tuple[bytes, bool]] = deque()
         self._ignored: set[bytes] = set()
-        self._tags: dict[int, bytes] = {}
+        self._keys: dict[int, bytes] = {}
         self._handed_over_at = 0.0
 
     # --- the event callback's and the disk's side -----------------------------------------------------------------------
@@ -97,12 +97,12 @@ class Receipts:
 
     # --- the library's side ---------------------------------------------------------------------------------------------
 
-    def sends(self, tag: bytes) -> None:
-        """This thread is about to send the message with this tag; empty: it is done."""
-        if tag:
-            self._tags[threading.get_ident()] = tag
+    def sends(self, key: bytes) -> None:
+        """This thread is about to send the message with this key; empty: it is done."""
+        if key:
+            self._keys[threading.get_ident()] = key
         else:
-            self._tags.pop(threading.get_ident(), None)
+            self._keys.pop(threading.get_ident(), None)
 
     def hear_debug(self, entry: bytes, level: bytes) -> None:
         """Take a line at the level DEBUG: the beginning of its entry, and what stands in it from its level on."""
@@ -111,8 +111,8 @@ class Receipts:
         if logger == _SEND:
             if entry.startswith(b"<receipt ", at):
                 self._let_out(_attributes(entry, at))
-            elif entry.startswith(b"<message ", at) and (tag := self._tags.get(threading.get_ident())):
-                self._note(b"sending", tag, _attributes(entry, at).get(b"id", b""))
+            elif entry.startswith(b"<message ", at) and (key := self._keys.get(threading.get_ident())):
+                self._note(b"sending", key, _attributes(entry, at).get(b"id", b""))
         elif logger == _RECEIVE and entry.startswith(b"<receipt ", at):
             self._heard_receipt(entry[at:])
 

@@ -57,7 +57,7 @@ _MIGRATIONS = (
         message_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
         sent_at REAL, delivered_at REAL, read_at REAL, finished_at REAL
     );
-    CREATE INDEX queued_replies ON outbox (seq) WHERE state IN ('queued', 'sending');
+    CREATE INDEX open_replies ON outbox (chat, seq) WHERE state IN ('queued', 'sending');
     CREATE INDEX sent_replies ON outbox (message_id) WHERE message_id <> '';
     CREATE INDEX old_replies ON outbox (finished_at) WHERE finished_at IS NOT NULL;
     CREATE TABLE gaps (

@@ -21,6 +21,7 @@ State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unk
 OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
 
 _COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, retry_at, message_id, detail, sent_at, delivered_at, read_at"
+_OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Reply).decode
 
@@ -66,15 +67,16 @@ class Outbox:
         """The reply at a position. Raises `KeyError`."""
         return self._one("seq = ?", seq)
 
-    def next_queued(self, after: int = 0) -> Letter | None:
-        """The first that is to be sent behind a position."""
-        query = f"SELECT {_COLUMNS} FROM outbox WHERE state = 'queued' AND seq > ? ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
-        row = self._mail.execute(query, (after,)).fetchone()
-        return _letter(row) if row else None
+    def chats(self) -> list[str]:
+        """The chats for which something is to be sent, or may have been; the longest waiting first."""
+        query = f"SELECT chat FROM outbox WHERE {_OPEN} GROUP BY chat ORDER BY min(seq)"  # noqa: S608 - constants of this module
+        return [str(chat) for (chat,) in self._mail.rows(query)]
 
-    def under_way(self) -> list[Letter]:
-        """Those of which nobody knows whether they were sent."""
-        return [_letter(row) for row in self._mail.rows(f"SELECT {_COLUMNS} FROM outbox WHERE state = 'sending' ORDER BY seq")]  # noqa: S608 - as above
+    def next_open(self, chat: str) -> Letter | None:
+        """The first of a chat that is not over: queued, or sending."""
+        query = f"SELECT {_COLUMNS} FROM outbox WHERE chat = ? AND {_OPEN} ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
+        row = self._mail.execute(query, (chat,)).fetchone()
+        return _letter(row) if row else None
 
     def letters(self, states: tuple[State, ...] = (), limit: int = -1) -> list[Letter]:
         """Replies of these states (any, when empty), newest first."""
@@ -85,15 +87,17 @@ class Outbox:
 
     def waiting(self) -> int:
         """How many are not sent yet."""
-        row = self._mail.execute("SELECT count(*) FROM outbox WHERE state IN ('queued', 'sending')").fetchone()
+        row = self._mail.execute(f"SELECT count(*) FROM outbox WHERE {_OPEN}").fetchone()  # noqa: S608 - constants of this module
         return int(row[0])
 
     # --- what becomes of them -----------------------------------------------------------------------------------------
 
-    def sending(self, seq: int, message_id: str) -> None:
-        """It is about to go out under this id."""
+    def departing(self, key: str, message_id: str, now: float) -> None:
+        """The reply with this key is about to go out under this id. One that is not here (a power cut took it) is entered, so that it goes out once."""
         self._mail.execute(
-            "UPDATE outbox SET state = 'sending', message_id = ? WHERE seq = ? AND state IN ('queued', 'sending')", (message_id, seq)
+            "INSERT INTO outbox (key, chat, queued_at, state, message_id) VALUES (?, '', ?, 'sending', ?) ON CONFLICT (key) DO UPDATE"
+            " SET state = 'sending', message_id = excluded.message_id WHERE state IN ('queued', 'sending')",
+            (key, now, message_id),
         )
 
     def sent(self, seq: int, message_id: str, now: float) -> None:

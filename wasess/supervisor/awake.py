@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from wasess.supervisor.clock import Clock
+    from wasess.core.clock import Clock
 
 STOOD_STILL = 4.0  # a look is due every half second; a busy machine is late by a second or two
 

@@ -9,7 +9,7 @@ from wasess.core.pace import Pace
 from wasess.supervisor.clock import pause
 
 if TYPE_CHECKING:
-    from wasess.supervisor.clock import Alarm, Clock
+    from wasess.core.clock import Alarm, Clock
 
 
 class Place:

@@ -33,13 +33,13 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasess.core.clock import Alarm, Clock
     from wasess.core.commands import Command
     from wasess.core.events import Event
     from wasess.core.message import Message
     from wasess.delivery.dispatcher import Dispatcher
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
-    from wasess.supervisor.clock import Alarm, Clock
     from wasess.supervisor.gate import Gate
     from wasess.supervisor.intake import Ticket
     from wasess.supervisor.report import Reporter

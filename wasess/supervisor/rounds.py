@@ -21,10 +21,10 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from wasess.core.clock import Clock
     from wasess.core.events import DiskFree
     from wasess.core.reasons import Reason
     from wasess.store.sessions import Home
-    from wasess.supervisor.clock import Clock
     from wasess.supervisor.keeper import Keeper
     from wasess.supervisor.notify import Notifier
     from wasess.supervisor.report import Reporter

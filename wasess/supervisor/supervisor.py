@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+    from wasess.core.clock import Clock
     from wasess.core.events import Event
     from wasess.delivery.bot import Bot
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Home, Session
-    from wasess.supervisor.clock import Clock
     from wasess.supervisor.report import Reporter
     from wasess.supervisor.survey import Finding
 

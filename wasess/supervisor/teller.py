@@ -10,9 +10,9 @@ from wasess.supervisor.report import Notice, state_notice
 from wasess.words import _
 
 if TYPE_CHECKING:
+    from wasess.core.clock import Clock
     from wasess.core.commands import Report
     from wasess.core.reasons import Level, Reason
-    from wasess.supervisor.clock import Clock
     from wasess.supervisor.report import Reporter
 
 SAME_AGAIN_AFTER = 600.0

@@ -15,9 +15,9 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from wasess.core.clock import Alarm, Clock
     from wasess.link.port import Link, LinkHost
     from wasess.store.sessions import Session
-    from wasess.supervisor.clock import Alarm, Clock
     from wasess.supervisor.gate import Gate, Place
     from wasess.supervisor.watch import Watch
 

@@ -14,10 +14,10 @@ from wasess.words import _
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from wasess.core.clock import Clock
     from wasess.core.events import Event
     from wasess.link.port import Link
     from wasess.store.disk import Identity
-    from wasess.supervisor.clock import Clock
 
 SUSPICION_AGAIN_AFTER = 30.0
 FREE_AGAIN = 1.25  # times the reserve; less would be full again in a moment

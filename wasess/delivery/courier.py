@@ -1,0 +1,161 @@
+"""Sends what is queued in a session's outbox: in order within a chat, a few chats at a time, as fast as the pace allows.
+
+A reply leaves the outbox when the server has acknowledged it. Before a message goes out its id is in the spool (`link.receipts`), so that
+after any failure one of three things is known: it surely did not go out (it is sent again), it surely reached nobody (it is sent again, a few
+times), or it may be on its way. Then receipts are waited for, for a while after the next login. When none comes, a reply of the bot's is
+sent again: the same answer twice is better than none. A message with a key of the sender's own is not: it stays ``unknown``.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from wasess.core import backoff
+from wasess.core.pace import Pace
+from wasess.delivery.bot import Trouble
+from wasess.delivery.mailbox import REPLY
+from wasess.delivery.turns import Turns
+from wasess.errors import SendRefused, UsageError, WasessError
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from wasess.core.clock import Clock
+    from wasess.delivery.bot import Tell
+    from wasess.delivery.mailbox import Mailbox
+    from wasess.delivery.turns import Work
+    from wasess.store.outbox import Letter
+
+AT_ONCE = 4  # chats
+TRIES = 5
+DOUBT_PATIENCE = 10.0  # seconds online in which a receipt may prove that a message went out
+STORE_PAUSE = 5.0
+BURST = 5.0  # messages that may go out at once when a pace is set
+
+
+class Courier:
+    """Of one session. Needs a running event loop.
+
+    ``carry`` sends one reply and returns its id; ``read_up`` returns once everything that is in the spool has been taken in.
+    ``per_minute``: messages, 0 for any number.
+    """
+
+    def __init__(  # noqa: PLR0913 - what it works with, each by its name
+        self,
+        mailbox: Mailbox,
+        carry: Callable[[Letter], Awaitable[str]],
+        read_up: Callable[[], Awaitable[None]],
+        clock: Clock,
+        tell: Tell,
+        *,
+        per_minute: float = 0.0,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = mailbox.outbox
+        self._user = mailbox.user
+        self._carry = carry
+        self._read_up = read_up
+        self._clock = clock
+        self._tell = tell
+        self._dice = dice
+        self._pace = Pace.full(per_minute / 60, BURST, clock.steady()) if per_minute else None
+        self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
+        self._online_since: float | None = None
+        self._turns = Turns[str](clock, self._begin, lambda _chat: self._online_since is not None and self._turns.busy < AT_ONCE)
+
+    def queued(self) -> None:
+        """Something was put into the outbox, or is to be tried now. Raises `errors.StoreError`."""
+        for chat in self._outbox.chats():
+            self._turns.add(chat)
+
+    def online(self) -> None:
+        """The session has logged in."""
+        self._online_since = self._clock.steady()
+        self._turns.wake()
+        self._turns.go_on()
+
+    def offline(self) -> None:
+        """It is away: nothing new is begun."""
+        self._online_since = None
+
+    async def drain(self, patience: float) -> None:
+        """Begin nothing more, and wait for what is being sent."""
+        await self._turns.finish(patience)
+
+    async def close(self) -> None:
+        """Stop at once."""
+        await self._turns.drop()
+
+    def _begin(self, chat: str) -> Work | float | None:
+        try:
+            letter = self._outbox.next_open(chat)
+            if letter is None:
+                return None
+            if letter.state == "sending" or letter.reply is None:
+                return self._doubt(letter)
+        except WasessError as error:
+            return self._stumble(error)
+        return max(0.0, letter.retry_at - self._clock.now()) or self._wait_for_turn(chat) or self._send(letter)
+
+    def _wait_for_turn(self, chat: str) -> float:
+        """The seconds until the pace lets this chat's next message out; 0 when it does now."""
+        if self._pace is None or chat in self._booked:
+            self._booked.discard(chat)
+            return 0.0
+        self._pace, wait = self._pace.take(self._clock.steady())
+        if wait:
+            self._booked.add(chat)
+        return wait * (0.5 + self._dice())
+
+    async def _send(self, letter: Letter) -> float:
+        try:
+            message_id = await self._carry(letter)
+        except WasessError as error:
+            return await self._failed(letter, error)
+        try:
+            self._outbox.sent(letter.seq, message_id, self._clock.now())
+        except WasessError as error:
+            return self._stumble(error)
+        return 0.0
+
+    async def _failed(self, letter: Letter, error: WasessError) -> float:
+        """What follows: the seconds until the chat is served again."""
+        was_online = self._online_since is not None
+        await self._read_up()
+        try:
+            now = self._outbox.letter(letter.seq)
+            if now.state not in {"queued", "sending"}:
+                return 0.0  # a receipt has come meanwhile
+            refused = isinstance(error, SendRefused)
+            if now.state == "sending" and not refused:
+                return DOUBT_PATIENCE
+            charged = refused or was_online
+            if isinstance(error, UsageError) or (charged and letter.tries + 1 == TRIES):
+                return self._give_up(letter, error)
+            pause = backoff.delay(letter.tries + 1, self._dice()) if charged else 0.0
+            self._outbox.postpone(letter.seq, letter.tries + charged, self._clock.now() + pause, str(error))
+        except WasessError as failure:
+            return self._stumble(failure)
+        return pause
+
+    def _doubt(self, letter: Letter) -> float:
+        """It may have gone out, by a process that died, or over a connection that did."""
+        online = self._clock.steady() - (self._online_since or self._clock.steady())
+        if online < DOUBT_PATIENCE:
+            return DOUBT_PATIENCE - online
+        if letter.key.startswith(REPLY) and letter.reply is not None:
+            self._outbox.postpone(letter.seq, letter.tries, 0.0, _("sent again: no receipt came"))
+        else:
+            self._outbox.end(letter.seq, "unknown", _("no acknowledgement and no receipt came"), self._clock.now())
+        return 0.0
+
+    def _give_up(self, letter: Letter, error: WasessError) -> float:
+        self._outbox.end(letter.seq, "failed", str(error), self._clock.now())
+        self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), self._user, "error"))
+        return 0.0
+
+    def _stumble(self, error: WasessError) -> float:
+        self._tell(Trouble("OUTBOX_UNUSABLE", str(error), self._user, "error"))
+        return STORE_PAUSE

@@ -1,0 +1,110 @@
+"""The mail of one session, open: what its keeper takes in, the bot is given and the courier takes out. What belongs together is one commit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from wasess.core import events
+from wasess.store.gaps import Cause, Gap, Gaps
+from wasess.store.inbox import Arrival, Inbox
+from wasess.store.mail import MailFile, open_mail
+from wasess.store.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from wasess.core.message import Message, Reply
+    from wasess.store.inbox import Item, State
+    from wasess.store.spool import Place
+
+REPLY = "reply:"  # how the keys of a bot's replies begin; nobody else's may
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What was taken in: the messages that are new, and whether a reply of ours has moved on."""
+
+    messages: tuple[Message, ...]
+    receipts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """An event from the spool. ``raw`` is its payload."""
+
+    event: events.Event
+    raw: bytes = b""
+
+
+class Mailbox:
+    """Of one session; ``user`` is its id. Every method raises `errors.StoreError` when the disk refuses; nothing has changed then."""
+
+    def __init__(self, user: str, mail: MailFile) -> None:
+        self.user = user
+        self.inbox = Inbox(mail)
+        self.outbox = Outbox(mail)
+        self.gaps = Gaps(mail)
+        self._mail = mail
+
+    @classmethod
+    def open(cls, user: str, folder: Path, *, durable: bool) -> tuple[Mailbox, Path | None]:
+        """Open it; see `store.mail.open_mail`."""
+        mail, kept = open_mail(folder, durable=durable)
+        return cls(user, mail), kept
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._mail.close()
+
+    def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State]) -> Took:
+        """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message."""
+        receipts = False
+        arrivals: list[Arrival] = []
+        with self._mail.transaction():
+            for one in spooled:
+                match one.event:
+                    case events.MessageReceived(message):
+                        arrivals.append(Arrival(message, now, wanted(message), one.raw if _unfetched(message) else b""))
+                    case events.Undecryptable(message_id, chat, sender):
+                        self._missing(Gap(chat, sender, message_id, Cause.UNDECRYPTABLE, 1, now))
+                    case events.Missed(message_id, chat, sender, cause):
+                        self._missing(Gap(chat, sender, message_id, cause, 1, now))
+                    case events.Departing(key, message_id):
+                        self.outbox.departing(key, message_id, now)
+                    case events.ReceiptCame(receipt, _, ids):
+                        receipts |= self._receipt(receipt, ids, now)
+            new = self.inbox.take_in(arrivals, place)
+            for message in new:
+                self.gaps.close(message)
+        return Took(tuple(replace(message, session=self.user) for message in new), receipts)
+
+    def answered(self, item: Item, message: Message, replies: Sequence[Reply], now: float) -> None:
+        """The bot is done with a message: its replies are queued in the same instant. A message answered twice is replied to once."""
+        with self._mail.transaction():
+            for number, reply in enumerate(replies):
+                self.outbox.queue(reply_key(message, number), reply.to or message.chat, reply, now, about=item.seq)
+            self.inbox.finish(item.seq, "done", now)
+
+    def _missing(self, gap: Gap) -> None:
+        if not self.inbox.holds(gap.chat, gap.sender, gap.id):
+            self.gaps.enter(gap)
+
+    def _receipt(self, receipt: str, ids: Sequence[str], now: float) -> bool:
+        if receipt not in {"delivered", "read"}:
+            return False
+        known = [self.outbox.receipt(one, "read" if receipt == "read" else "delivered", now) for one in ids]
+        return any(seq is not None for seq in known)
+
+
+def reply_key(message: Message, number: int) -> str:
+    """The key of a message's reply: the same after any crash, and nobody's address in it."""
+    digest = hashlib.sha256("\0".join(message.key).encode()).hexdigest()
+    return f"{REPLY}{digest[:32]}:{number}"
+
+
+def _unfetched(message: Message) -> bool:
+    """Whether something of it must be asked for before the bot can have it."""
+    return message.media is not None or message.kind == "vote"
