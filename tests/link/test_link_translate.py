@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wasess.core import events
-from wasess.core.message import Message
+from wasess.core.message import Media, Message, Quote
 from wasess.link.protobuf import e2e, neonize
-from wasess.link.translate import MAX_DEPTH, Untranslatable, text_of, translate
+from wasess.link.translate import Untranslatable, inside, translate
 
 
 def jid(user="", server="s.whatsapp.net", device=0):
@@ -91,26 +91,33 @@ def test_a_senders_key_for_a_group_is_no_message():
     assert translate(17, message(with_text, **group)).message.text == "hello"
 
 
-def test_every_place_where_a_text_can_stand():
-    make = e2e().Message
-    caption = {"caption": "look"}
-    assert text_of(make(conversation="look")) == "look"
-    assert text_of(make(extendedTextMessage={"text": "look"})) == "look"
-    for media in ("imageMessage", "videoMessage", "documentMessage"):
-        assert text_of(make(**{media: caption})) == "look"
-    for wrapper in ("ephemeralMessage", "viewOnceMessage", "viewOnceMessageV2", "viewOnceMessageV2Extension", "documentWithCaptionMessage"):
-        assert text_of(make(**{wrapper: {"message": {"imageMessage": caption}}})) == "look"
-    assert text_of(make(ephemeralMessage={"message": {"viewOnceMessageV2": {"message": {"conversation": "look"}}}})) == "look"
-    assert text_of(make(deviceSentMessage={"destinationJID": "x", "message": {"conversation": "look"}})) == "look"
-    assert text_of(make(audioMessage={"seconds": 3})) == ""
-    assert text_of(make()) == ""
+def test_a_message_about_another_says_all_of_it():
+    content = e2e().Message(
+        imageMessage={
+            "caption": "look",
+            "mimetype": "image/jpeg",
+            "fileLength": 9,
+            "contextInfo": {"stanzaID": "3EB0BB", "participant": "1:2@lid"},
+        }
+    )
+    found = translate(17, message(content)).message
+    assert (found.kind, found.text, found.media) == ("image", "look", Media("image/jpeg", 9))
+    assert found.quote == Quote("3EB0BB", "1@lid")
+    reaction = e2e().Message(reactionMessage={"key": {"ID": "3EB0BB"}, "text": "👍"})
+    found = translate(17, message(reaction)).message
+    assert (found.kind, found.text, found.about) == ("reaction", "👍", "3EB0BB")
 
 
-def test_a_sender_can_not_nest_without_end():
-    content = e2e().Message(conversation="deep")
-    for _ in range(MAX_DEPTH + 1):
-        content = e2e().Message(ephemeralMessage={"message": content})
-    assert text_of(content) == ""
+def test_what_own_devices_tell_each_other_is_no_message():
+    content = e2e().Message(protocolMessage={"type": "APP_STATE_SYNC_KEY_SHARE"})
+    assert translate(17, message(content, from_me=True, device=0)) == events.OtherEvent(17)
+
+
+def test_the_content_can_be_taken_out_of_the_event():
+    content = e2e().Message(conversation="hello")
+    assert e2e().Message.FromString(inside(message(content))) == content
+    with pytest.raises(Untranslatable):
+        inside(b"\xff")
 
 
 def test_pairing():

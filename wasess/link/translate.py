@@ -5,6 +5,7 @@ The bytes come from WhatsApp through the library, so nothing about them is belie
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -12,6 +13,7 @@ from google.protobuf.message import DecodeError
 from wasess.core import events
 from wasess.core.message import Message
 from wasess.link import protobuf
+from wasess.link.content import MAX_ID, MAX_NAME, content_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,20 +40,6 @@ BAN_CODES = {
     "BROADCAST_LIST": 106,
 }
 
-# Messages that hold another message in their field ``message``, and those with a caption.
-WRAPPERS = (
-    "ephemeralMessage",
-    "viewOnceMessage",
-    "viewOnceMessageV2",
-    "viewOnceMessageV2Extension",
-    "documentWithCaptionMessage",
-    "deviceSentMessage",
-    "editedMessage",
-)
-CAPTIONED = ("imageMessage", "videoMessage", "documentMessage")
-# Deeper nesting than WhatsApp uses; a limit, because the sender decides.
-MAX_DEPTH = 8
-
 
 class Untranslatable(ValueError):
     """The bytes are not the event that the number says."""
@@ -70,66 +58,54 @@ def translate(code: int, payload: bytes) -> events.Event:
 
 def address(jid: Any) -> str:
     """Return a neonize.JID as text without its device number, empty for an empty one: ``491701234567@s.whatsapp.net``."""
-    return f"{jid.User}@{jid.Server}" if jid.User else str(jid.Server)
+    user, server = words(jid.User, MAX_ID), words(jid.Server, MAX_ID)
+    return f"{user}@{server}" if user else server
 
 
 def device_address(jid: Any) -> str:
     """Return a neonize.JID as text with its device number: ``491701234567:3@s.whatsapp.net``."""
-    return f"{jid.User}:{jid.Device}@{jid.Server}" if jid.Device else address(jid)
+    user, at, server = address(jid).partition("@")
+    return f"{user}:{jid.Device}@{server}" if jid.Device and at else address(jid)
 
 
-def text_of(message: Any, depth: int = 0) -> str:
-    """Return the text of a WAWebProtobufsE2E.Message: what it says, or its caption; empty when it has neither."""
-    if message.conversation:
-        return str(message.conversation)
-    if message.extendedTextMessage.text:
-        return str(message.extendedTextMessage.text)
-    for name in CAPTIONED:
-        if caption := getattr(message, name).caption:
-            return str(caption)
-    if depth < MAX_DEPTH:
-        for name in WRAPPERS:
-            if message.HasField(name):
-                return text_of(getattr(message, name).message, depth + 1)
-    return ""
+def inside(payload: bytes) -> bytes:
+    """Return the WAWebProtobufsE2E.Message of a spooled message event, as `link.port.Link.download` wants it. Raises `Untranslatable`."""
+    try:
+        return bytes(protobuf.neonize().Message.FromString(payload).Message.SerializeToString())
+    except (DecodeError, ValueError) as error:
+        raise Untranslatable(f"this is not a Message: {error}") from error
 
 
 def _message(found: Any) -> events.Event:
-    if _only_a_sender_key(found.Message):
+    content = content_of(found.Message)
+    if content is None:
         return events.OtherEvent(MESSAGE)
     info = found.Info
     source = info.MessageSource
-    return events.MessageReceived(
-        Message(
-            id=info.ID,
-            chat=address(source.Chat),
-            sender=address(source.Sender),
-            text=text_of(found.Message),
-            timestamp=info.Timestamp / 1000,  # milliseconds here, seconds in a send's answer
-            sender_alt=address(source.SenderAlt),
-            push_name=info.Pushname,
-            from_me=source.IsFromMe,
-            is_group=source.IsGroup,
-            from_phone=source.IsFromMe and source.Sender.Device == 0,
-        )
+    about_it = Message(
+        id=words(info.ID, MAX_ID),
+        chat=address(source.Chat),
+        sender=address(source.Sender),
+        text="",
+        timestamp=info.Timestamp / 1000,  # milliseconds here, seconds in a send's answer
+        sender_alt=address(source.SenderAlt),
+        push_name=words(info.Pushname, MAX_NAME),
+        from_me=source.IsFromMe,
+        is_group=source.IsGroup,
+        from_phone=source.IsFromMe and source.Sender.Device == 0,
     )
-
-
-def _only_a_sender_key(message: Any) -> bool:
-    """A sender's first message in a group comes as two events with one id: its key for the group, which is no message, then the message."""
-    filled = {field.name for field, _ in message.ListFields()}
-    return "senderKeyDistributionMessage" in filled and filled <= {"senderKeyDistributionMessage", "messageContextInfo"}
+    return events.MessageReceived(replace(about_it, **content))
 
 
 def _undecryptable(found: Any) -> events.Event:
     source = found.Info.MessageSource
-    return events.Undecryptable(found.Info.ID, address(source.Chat), address(source.Sender))
+    return events.Undecryptable(words(found.Info.ID, MAX_ID), address(source.Chat), address(source.Sender))
 
 
 def _pair_status(found: Any) -> events.Event:
     if found.Status == found.SUCCESS:
         return events.Paired(jid=device_address(found.ID))
-    return events.PairError(found.Error or "the library did not say why")
+    return events.PairError(words(found.Error) or "the library did not say why")
 
 
 def _reason(found: Any) -> int:
@@ -149,9 +125,9 @@ _TRANSLATORS: dict[int, tuple[str, Callable[[Any], events.Event]]] = {
     6: ("LoggedOut", lambda found: events.LoggedOut(_reason(found), found.OnConnect)),
     7: ("StreamReplaced", lambda _: events.StreamReplaced()),
     8: ("TemporaryBan", _temporary_ban),
-    9: ("ConnectFailure", lambda found: events.ConnectFailure(_reason(found), found.Message)),
+    9: ("ConnectFailure", lambda found: events.ConnectFailure(_reason(found), words(found.Message))),
     10: ("ClientOutdated", lambda _: events.ClientOutdated()),
-    11: ("StreamError", lambda found: events.StreamError(found.Code)),
+    11: ("StreamError", lambda found: events.StreamError(words(found.Code))),
     12: ("Disconnected", lambda _: events.Disconnected()),
     MESSAGE: ("Message", _message),
     26: ("OfflineSyncPreview", lambda found: events.OfflineSyncPreview(found.Total, found.Message)),
