@@ -27,7 +27,7 @@ async def test_a_proxy_address_without_a_name_is_refused(rig, authorization):
 async def test_the_proxy_leads_nowhere_else(rig):
     async with rig.client() as client:
         await client.open(rig.gateway.port)
-        assert b" 502 " in await client.connect("mmg.whatsapp.net:443")
+        assert b" 502 " in await client.connect("static.whatsapp.net:443")
         assert await client.reader.read() == b""
 
 

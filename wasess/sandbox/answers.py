@@ -1,4 +1,4 @@
-"""What the server answers when a companion asks: pre-keys, users, groups, presence of its own (PROTOCOL.md §3 and §4)."""
+"""What the server answers when a companion asks: pre-keys, users, groups, where files are (PROTOCOL.md §3 and §4)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import time
 from hashlib import sha1
 from typing import TYPE_CHECKING
 
+from wasess.sandbox.cdn import TTL
 from wasess.sandbox.jid import USER_SERVER, Jid
 from wasess.sandbox.nodes import Attr, Node
-from wasess.sandbox.post import bundle_node
 from wasess.sandbox.signal.session import PreKeyBundle
+from wasess.sandbox.trust import MEDIA_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasess.sandbox.cdn import Cdn
     from wasess.sandbox.connection import Connection
     from wasess.sandbox.state import Account, Device, State
 
@@ -35,8 +37,9 @@ SETTINGS = {
 class Answers:
     """Answers a logged-in companion's iqs. ``remove`` is called when the companion logs itself out."""
 
-    def __init__(self, state: State, remove: Callable[[Device], None], claimed_pre_keys: int = 0) -> None:
+    def __init__(self, state: State, cdn: Cdn, remove: Callable[[Device], None], claimed_pre_keys: int = 0) -> None:
         self._state = state
+        self._cdn = cdn
         self._remove = remove
         self._claimed_pre_keys = claimed_pre_keys
         self._by_namespace: dict[str, Callable[[Connection, Device, Node], None]] = {
@@ -44,6 +47,7 @@ class Answers:
             "passive": self._passive,
             "usync": self._usync,
             "w:g2": self._groups,
+            "w:m": self._media,
             "md": self._linked_devices,
             **dict.fromkeys(SETTINGS, self._settings),
         }
@@ -138,6 +142,10 @@ class Answers:
             makers["lid"] = lambda: Node("lid", {"val": account.lid_jid})
         return Node("user", {"jid": jid}, [makers[name]() for name in protocols if name in makers])
 
+    def _media(self, connection: Connection, device: Device, node: Node) -> None:  # noqa: ARG002 -- same shape as its siblings
+        attrs: dict[str, Attr] = {"auth": self._cdn.auth, "ttl": str(TTL), "auth_ttl": str(TTL), "max_buckets": "12"}
+        connection.result(node, Node("media_conn", attrs, [Node("host", {"hostname": MEDIA_HOST})]))
+
     def _groups(self, connection: Connection, device: Device, node: Node) -> None:
         if node.child("participating") is not None:
             joined = [self._group(group.id) for group in self._state.groups.values() if device.account in group.members]
@@ -214,3 +222,27 @@ def _key(node: Node) -> tuple[int, bytes]:
 def _content(node: Node, tag: str) -> bytes:
     child = node.child(tag)
     return child.bytes if child is not None else b""
+
+
+def bundle_node(jid: Jid, bundle: PreKeyBundle, signed_identity: bytes = b"") -> Node:
+    """A pre-key bundle as the answer to ``<key><user jid/></key>`` (whatsmeow prekeys.go)."""
+    signed = Node(
+        "skey",
+        {},
+        [
+            Node("id", {}, bundle.signed_prekey_id.to_bytes(3)),
+            Node("value", {}, bundle.signed_prekey),
+            Node("signature", {}, bundle.signature),
+        ],
+    )
+    content = [
+        Node("registration", {}, bundle.registration_id.to_bytes(4)),
+        Node("type", {}, b"\x05"),
+        Node("identity", {}, bundle.identity),
+        signed,
+    ]
+    if bundle.prekey_id is not None and bundle.prekey is not None:
+        content.append(Node("key", {}, [Node("id", {}, bundle.prekey_id.to_bytes(3)), Node("value", {}, bundle.prekey)]))
+    if signed_identity:
+        content.append(Node("device-identity", {}, signed_identity))
+    return Node("user", {"jid": jid}, content)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wasess.sandbox.adv import PairingRefused
+from wasess.sandbox.orders import content_of
 
 if TYPE_CHECKING:
-    from wasess.sandbox.post import Addressing
+    from wasess.sandbox.chat import Addressing
     from wasess.sandbox.state import Device
     from wasess.sandbox.usecases import Sandbox
 
@@ -81,8 +82,8 @@ class ControlSocket:
                 return _linked(await box.scan(request["user"], request["qr"], phone=request.get("phone", "")))
             case "enter-code":
                 return _linked(await box.enter_code(request["user"], request["code"], phone=request.get("phone", "")))
-            case "say":
-                return {"id": _say(box, **request)}
+            case "say" | "receipt" | "phone":
+                return _by_contact(box, verb, request)
             case "fault":
                 return {"kind": box.fault(request["user"], *request["words"]).kind}
             case "clear" | "unlink" | "passkey":
@@ -97,8 +98,15 @@ def _linked(device: Device) -> dict[str, Any]:
     return {"device": device.number, "number": device.account.number}
 
 
-def _say(box: Sandbox, contact: str, user: str, text: str, *, group: str = "", via: Addressing = "pn") -> str:
-    if not group:
-        return box.say(contact, user, text, via=via)
-    box.group(group, contact, user)
-    return box.say_in_group(contact, group, text)
+def _by_contact(box: Sandbox, verb: str, request: dict[str, Any]) -> Any:
+    if verb == "say":
+        return {"id": _say(box, **request)}
+    if verb == "receipt":
+        return box.receipt(request.pop("contact"), request.pop("user"), *request.pop("ids", ()), **request)
+    return box.switch_phone(request["contact"], on=bool(request["on"]))
+
+
+def _say(box: Sandbox, contact: str, user: str, text: str, *, group: str = "", via: Addressing = "pn", **wishes: Any) -> str:
+    if group:
+        box.group(group, contact, user)
+    return box.post(contact, group or user, content_of(text, **wishes), via=via)

@@ -2,6 +2,8 @@
 
     connect: CONNECT web.whatsapp.com:443, answered 200    tls: the handshake    upgrade: to WebSocket    noise: three messages
 
+A way to the file server, CONNECT mmg.whatsapp.net:443, ends after tls (cdn.py goes on there).
+
 In every phase the client speaks first. Only then the faults of that phase strike, so a fault hits exactly the answer it is about.
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
 from wasess.sandbox.noise import NoiseError, NoiseServer, frame_of
-from wasess.sandbox.trust import HOST
+from wasess.sandbox.trust import HOST, MEDIA_HOST
 from wasess.sandbox.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from wasess.sandbox.tunnel import Tunnel
 
 TARGET: Final = f"{HOST}:443"
+MEDIA_TARGET: Final = f"{MEDIA_HOST}:443"
+HEAD_END: Final = b"\r\n\r\n"
 MAX_REQUEST: Final = 1 << 14
 GARBAGE: Final = b"\x00\xff this is not the protocol you are looking for\r\n\r\n" * 4
 
@@ -46,10 +50,14 @@ class Identity:
 
 
 class Dial:
-    """One client's way in. `run` does all phases; after it `user`, `websocket`, `noise` and `early` (plaintexts) are set."""
+    """One client's way in. `run` does all phases; after it `user`, `websocket`, `noise` and `early` (plaintexts) are set.
+
+    ``to_media``: it leads to the file server; then only `user` is set.
+    """
 
     def __init__(self, tunnel: Tunnel, identity: Identity, faults: FaultBook, on_dial: Callable[[str], None]) -> None:
         self.user = ""
+        self.to_media = False
         self.websocket = WebSocket(tunnel)
         self.noise = NoiseServer(identity.static, identity.chain)
         self.early: list[bytes] = []
@@ -67,25 +75,29 @@ class Dial:
         if not direct:
             await self._connect()
         await self._tls()
+        if self.to_media:
+            return
         await self._upgrade(named_in_path=direct)
         await self._noise()
 
     async def _connect(self) -> None:
         method, target, headers = parse_request(await self._read_request())
-        if method != "CONNECT" or target != TARGET:
+        self.to_media = target == MEDIA_TARGET
+        if method != "CONNECT" or target not in (TARGET, MEDIA_TARGET):
             self._answer(HTTPStatus.BAD_GATEWAY)
-            raise DialEnded(f"connect: {method} {target} leads nowhere, only CONNECT {TARGET} does")
+            raise DialEnded(f"connect: {method} {target} leads nowhere, only CONNECT {TARGET} and {MEDIA_TARGET} do")
         self.user = user_of(headers.get("proxy-authorization", ""))
         if not self.user:
             self._answer(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, 'Proxy-Authenticate: Basic realm="sandbox"\r\n')
             raise DialEnded("connect: the proxy address names no user: http://NAME:x@HOST:PORT")
-        self._on_dial(self.user)
+        if not self.to_media:
+            self._on_dial(self.user)
         await self._faults_of("connect")
         self._tunnel.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
     async def _read_request(self) -> bytes:
         request = b""
-        while b"\r\n\r\n" not in request:
+        while HEAD_END not in request:
             data = await self._tunnel.read()
             request += data
             if not data or len(request) > MAX_REQUEST:

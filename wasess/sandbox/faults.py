@@ -5,6 +5,10 @@ A fault has a kind. The kinds of the dial strike while a client connects and nee
     connect   the CONNECT request has arrived            tls     the client's first TLS bytes have arrived
     upgrade   the WebSocket request has arrived          noise   the Noise hello has arrived
 
+Most of them strike the transfer of a file as well, in the middle of the server's answer:
+
+    upload    the companion has sent a file              download   the companion has asked for one
+
 Whoever acts a fault out asks the book for it with `take`, which counts it down. A fault ends by its count, by its time, or by `clear`.
 """
 
@@ -21,8 +25,16 @@ if TYPE_CHECKING:
 
 EVERYONE: Final = "*"
 ONLY_LIVE: Final = "live"
-PHASES: Final = ("connect", "tls", "upgrade", "noise")
-PHASES_OF: Final = {"refuse": ("connect",), "http_status": ("connect", "upgrade"), "reset": (*PHASES, ""), "fin": (*PHASES, "")}
+LOST: Final = "lost"
+ONE_VALUE: Final = {"freeze": ONLY_LIVE, "no-ack": LOST}
+TRANSFERS: Final = ("upload", "download")
+PHASES: Final = ("connect", "tls", "upgrade", "noise", *TRANSFERS)
+PHASES_OF: Final = {
+    "refuse": ("connect",),
+    "http_status": ("connect", "upgrade", *TRANSFERS),
+    "reset": (*PHASES, ""),
+    "fin": (*PHASES, ""),
+}
 
 DIAL_KINDS: Final = {
     "delay": "let VALUE seconds pass before the phase goes on",
@@ -30,8 +42,8 @@ DIAL_KINDS: Final = {
     "reset": "cut the connection with a TCP reset; without a phase: the live connection, now",
     "fin": "end the connection without an answer; without a phase: the live connection, now",
     "stall": "never answer, but keep the connection",
-    "garbage": "answer with bytes that are not of the protocol",
-    "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade)",
+    "garbage": "answer with bytes that are not of the protocol; phase download: with as many bytes that are not the file",
+    "http_status": "answer with the HTTP status VALUE, such as 429, 403, 502 or 503 (phases connect and upgrade); of a file: 404, 410, 507",
 }
 
 # Stanzas that end stock neonize's event pump while its socket goes on acknowledging (NEONIZE.md §1.6, Z4).
@@ -67,6 +79,8 @@ STANZA_KINDS: Final = {
     "mute": "give no answers; VALUE: ping, iq, ack or all",
     "slow": "give each answer VALUE seconds late",
     "ack-error": "acknowledge sent messages with the error VALUE (479)",
+    "no-ack": "never acknowledge sent messages; VALUE lost: and nobody gets them",
+    "late-ack": "acknowledge sent messages VALUE seconds late",
     "duplicate": "deliver messages twice",
     "reorder": "deliver a message after the one that follows it",
     "bad-hmac": "confirm the scan of a code with a wrong HMAC",
@@ -194,10 +208,12 @@ def _positive(text: str, *, whole: bool = False) -> float:
 
 
 def _check(fault: Fault) -> None:
-    if fault.kind == "freeze" and fault.value not in ("", ONLY_LIVE):
-        raise FaultError(f"freeze takes no value but {ONLY_LIVE}, found {fault.value!r}")
+    if fault.kind in ONE_VALUE and fault.value not in ("", ONE_VALUE[fault.kind]):
+        raise FaultError(f"{fault.kind} takes no value but {ONE_VALUE[fault.kind]}, found {fault.value!r}")
     if fault.kind == "poison" and fault.value not in POISONS:
         raise FaultError(f"poison needs a VALUE: {' or '.join(POISONS)}")
+    if fault.kind == "late-ack":
+        _positive(fault.value)
     if fault.kind not in DIAL_KINDS or strikes(fault):
         return
     phases = PHASES_OF.get(fault.kind, PHASES)

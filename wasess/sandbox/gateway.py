@@ -1,4 +1,4 @@
-"""Where clients arrive: two ports on loopback, a proxy for web.whatsapp.com and a plain TLS port, and what becomes of each connection.
+"""Where clients arrive: two ports on loopback, a proxy for WhatsApp's hosts and a plain TLS port, and what becomes of each connection.
 
 The proxy port knows a client by the name in its proxy address, `http://NAME:x@127.0.0.1:PORT`, before it has spoken any protocol; the
 direct port by the address it dials, `wss://localhost:PORT/ws/chat?user=NAME` (for clients that can't use a proxy), so that there only
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """The two listening ports. `on_wire` runs in a task for each established connection and ends when its wire does.
 
-    `on_dial` is told who dials, as soon as that is known and before any fault strikes.
+    `on_dial` is told who dials, as soon as that is known and before any fault strikes. `on_media` serves a connection to the file server.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Gateway:
         faults: FaultBook,
         on_wire: Callable[[Wire], Awaitable[None]],
         on_dial: Callable[[str], None] = lambda _user: None,
+        on_media: Callable[[str, Tunnel], Awaitable[None]] | None = None,
     ) -> None:
         self.port = 0
         self.direct_port = 0
@@ -51,6 +52,7 @@ class Gateway:
         self._faults = faults
         self._on_wire = on_wire
         self._on_dial = on_dial
+        self._on_media = on_media
         self._numbers = itertools.count(1)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], Tunnel] = {}
@@ -93,6 +95,9 @@ class Gateway:
         dial = Dial(tunnel, self._identity, self._faults, self._on_dial)
         try:
             await dial.run(direct=direct)
+            if dial.to_media:
+                await self._serve_media(dial.user, tunnel)
+                return
             wire = Wire(dial.user, next(self._numbers), tunnel, dial.websocket, dial.noise)
             await self._attend(wire, dial.early)
         except DialEnded as reason:
@@ -101,6 +106,12 @@ class Gateway:
             await tunnel.until_gone()
         finally:
             await tunnel.close()
+
+    async def _serve_media(self, user: str, tunnel: Tunnel) -> None:
+        if self._on_media is not None:
+            await self._on_media(user, tunnel)
+        tunnel.fin()
+        await tunnel.until_gone()
 
     async def _attend(self, wire: Wire, early: list[bytes]) -> None:
         attendant = asyncio.create_task(self._call(wire))

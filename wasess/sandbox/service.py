@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from wasess.sandbox.answers import Answers
+from wasess.sandbox.cdn import Cdn
 from wasess.sandbox.connection import Connection
+from wasess.sandbox.intake import Intake
 from wasess.sandbox.jid import Jid
 from wasess.sandbox.nodes import Node
 from wasess.sandbox.pairing import Pairing
@@ -26,10 +28,12 @@ class Service:
     def __init__(self, state: State, faults: FaultBook, claimed_pre_keys: int, keepalive: float) -> None:
         self.state = state
         self.faults = faults
-        self.post = PostOffice(state, faults, lambda device: self._live.get(id(device)))
+        self.cdn = Cdn(faults)
+        self.post = PostOffice(state, self.cdn, lambda device: self._live.get(id(device)))
         self.pairings: dict[str, Pairing] = {}
         self.connections: dict[str, Connection] = {}
-        self._answers = Answers(state, self.remove, claimed_pre_keys)
+        self._intake = Intake(state, faults, self.post)
+        self._answers = Answers(state, self.cdn, self.remove, claimed_pre_keys)
         self._live: dict[int, Connection] = {}
         self._keepalive = keepalive
 
@@ -113,7 +117,7 @@ class Service:
         connection.push(
             Node("success", {"t": now, "lid": device.lid, "props": "0", "abprops": "0", "location": "sandbox", "creation": now})
         )
-        self.post.deliver_waiting(device, connection)
+        self.post.delivery.deliver_waiting(device, connection)
         self.state.note(connection.user, "logged-in")
 
     def _turned_away(self, connection: Connection) -> bool:
@@ -132,13 +136,15 @@ class Service:
             if not connection.answered(node):
                 self._answers.answer(connection, device, node)
         elif node.tag == "message":
-            self.post.accept(device, node, connection)
+            self._intake.accept(device, node, connection)
         elif node.tag in ("receipt", "ack"):
-            self.post.confirm(device, node)
+            self.post.delivery.confirm(device, node)
         elif node.tag == "presence":
             device.available = node.text("type") == "available"
             self.state.note(connection.user, "presence", node.text("type"))
-        elif node.tag not in ("ib", "chatstate", "stream:error", "notification"):
+        elif node.tag == "chatstate":
+            self.post.delivery.note_typing(device, node)
+        elif node.tag not in ("ib", "stream:error", "notification"):
             self.state.unhandled.append(node.tag)
 
 

@@ -5,45 +5,21 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wasess.sandbox.jid import LID_SERVER, Jid
+from wasess.sandbox.observed import Fact, Received, Seen, Typing
 from wasess.sandbox.signal.party import Party
 from wasess.sandbox.signal.session import PreKeyBundle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasess.sandbox.nodes import Node
 
 MAX_LINKED_DEVICES = 4
 """WhatsApp lets a phone link this many companions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A text a phone decrypted.
-
-    ``sender`` is a phone number, ``group`` a group id or empty; ``own`` marks the copy of a message that one of the account's own
-    linked devices sent (``to`` names the chat then).
-    """
-
-    id: str
-    sender: str
-    text: str
-    at: float
-    group: str = ""
-    own: bool = False
-    to: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of history: Unix time, user id of the linked device (or ``-``), what happened, and a detail without secrets."""
-
-    at: float
-    user: str
-    what: str
-    detail: str = ""
 
 
 class Device:
@@ -64,6 +40,8 @@ class Device:
         self.receipted: list[str] = []
         self.nacked: list[tuple[str, str]] = []
         self.sent_ids: dict[str, int] = {}
+        self.seen: list[Seen] = []
+        self.typing: list[Typing] = []
         self.logins = 0
         self.pings = 0
         self.online = False
@@ -80,6 +58,11 @@ class Device:
     def lid(self) -> Jid:
         """The hidden address."""
         return Jid(self.account.lid, LID_SERVER, self.number)
+
+    @property
+    def address(self) -> str:
+        """How a phone files it: one session, whichever address space a stanza uses."""
+        return f"{self.account.number}:{self.number}"
 
     def take_bundle(self) -> PreKeyBundle:
         """Give out a pre-key bundle; each one-time key only once."""
@@ -112,6 +95,8 @@ class Account:
         self.received: list[Received] = []
         self.undecryptable: list[str] = []
         self.delivery_receipts: list[str] = []
+        self.off = False
+        self._waiting: list[Callable[[], None]] = []
 
     @property
     def jid(self) -> Jid:
@@ -123,15 +108,29 @@ class Account:
         """The hidden address of the phone itself."""
         return Jid(self.lid, LID_SERVER)
 
+    def when_on(self, job: Callable[[], None]) -> None:
+        """Let the phone do something with what the server has for it: now, or in this order when it is on again."""
+        if self.off:
+            self._waiting.append(job)
+        else:
+            job()
+
+    def switch(self, *, on: bool) -> None:
+        """Turn the phone on or off. What has come meanwhile it takes now, with delivery receipts and all."""
+        self.off = not on
+        jobs, self._waiting = (self._waiting, []) if on else ([], self._waiting)
+        for job in jobs:
+            job()
+
     @property
     def texts(self) -> list[str]:
         """The texts this phone got from others, in order of arrival."""
-        return [message.text for message in self.received if not message.own]
+        return [message.text for message in self.received if message.kind == "text" and not message.own]
 
     @property
     def copies(self) -> list[str]:
         """The texts of its own linked devices that were copied to this phone."""
-        return [message.text for message in self.received if message.own]
+        return [message.text for message in self.received if message.kind == "text" and message.own]
 
 
 @dataclass(slots=True)
@@ -211,7 +210,8 @@ class State:
                     "name": account.name,
                     "number": account.number,
                     "lid": account.lid,
-                    "received": [_received(message) for message in account.received],
+                    "off": account.off,
+                    "received": [message.facts() for message in account.received],
                     "delivery_receipts": len(account.delivery_receipts),
                     "devices": [_device(device) for device in account.devices.values()],
                 }
@@ -220,21 +220,9 @@ class State:
             "groups": [
                 {"id": group.id, "subject": group.subject, "members": [m.name for m in group.members]} for group in self.groups.values()
             ],
-            "history": [{"at": fact.at, "user": fact.user, "what": fact.what, "detail": fact.detail} for fact in self.history],
+            "history": [asdict(fact) for fact in self.history],
             "unhandled": list(self.unhandled),
         }
-
-
-def _received(message: Received) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "from": message.sender,
-        "text": message.text,
-        "at": message.at,
-        "group": message.group,
-        "own": message.own,
-        "to": message.to,
-    }
 
 
 def _device(device: Device) -> dict[str, Any]:
@@ -249,4 +237,6 @@ def _device(device: Device) -> dict[str, Any]:
         "pre_keys": len(device.prekeys),
         "pending": len(device.pending),
         "receipted": len(device.receipted),
+        "seen": [asdict(seen) for seen in device.seen],
+        "typing": [asdict(typing) for typing in device.typing],
     }

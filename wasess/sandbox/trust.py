@@ -1,6 +1,6 @@
 """Who the sandbox's server claims to be: throw-away keys that a client is told to trust instead of WhatsApp's.
 
-Two things vouch for a server: the TLS certificate of web.whatsapp.com, and, inside the Noise handshake, a chain of two signed protobufs
+Two things vouch for a server: the TLS certificate of WhatsApp's hosts, and, inside the Noise handshake, a chain of two signed protobufs
 that ends in a key pinned in the client. All private keys here are made afresh and live in memory, so nobody can reuse them.
 """
 
@@ -22,6 +22,7 @@ from wasess.sandbox.protobufs import waCert
 from wasess.sandbox.signal.curve import KeyPair
 
 HOST: Final = "web.whatsapp.com"
+MEDIA_HOST: Final = "mmg.whatsapp.net"
 ROOT_SERIAL: Final = 0  # clients accept no other issuer for the intermediate certificate
 INTERMEDIATE_SERIAL: Final = 1
 LEAF_SERIAL: Final = 2
@@ -30,7 +31,7 @@ LIFE: Final = dt.timedelta(days=30)
 
 
 class Trust:
-    """A TLS authority with a certificate for WhatsApp's host name and for localhost, and a Noise root key."""
+    """A TLS authority with a certificate for WhatsApp's host names and for localhost, and a Noise root key."""
 
     def __init__(self) -> None:
         self.root = KeyPair.generate()
@@ -95,7 +96,12 @@ class Trust:
 
     def _sign_leaf(self, ca_key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         builder = self._builder(_name(HOST), self._ca.subject, self._leaf_key.public_key(), ca_key.public_key())
-        names = [x509.DNSName(HOST), x509.DNSName("localhost"), x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+        names = [
+            x509.DNSName(HOST),
+            x509.DNSName(MEDIA_HOST),
+            x509.DNSName("localhost"),
+            x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")),
+        ]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -10,10 +10,14 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+from wasess.sandbox import content as contents
 from wasess.sandbox.adv import PairingRefused, QrCode
+from wasess.sandbox.archive import Kept
+from wasess.sandbox.chat import Chat
 from wasess.sandbox.control import ControlSocket
 from wasess.sandbox.faults import ONLY_LIVE, Fault, FaultBook, FaultError, parse_fault, strikes
 from wasess.sandbox.gateway import Gateway
+from wasess.sandbox.jid import LID_SERVER
 from wasess.sandbox.service import Service, strike
 from wasess.sandbox.state import Account, Device, Group, State
 from wasess.sandbox.trust import Trust
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from wasess.sandbox.cdn import Cdn
+    from wasess.sandbox.chat import Addressing
+    from wasess.sandbox.content import Content
     from wasess.sandbox.nodes import Node
     from wasess.sandbox.pairing import Pairing
-    from wasess.sandbox.post import Addressing
 
 CONTRACT_FILE = "contract.json"
 
@@ -37,7 +43,8 @@ class Sandbox:
         async with Sandbox(directory) as box:
             ...                                   # start a client with WASESS_SANDBOX=box.contract_path
             await box.scan("alice", qr_text)
-            box.say("carol", "alice", "hello")
+            sent = box.say("carol", "alice", "hello")
+            box.post("carol", "alice", content.reaction("👍", sent))     # and whatever else wasess.sandbox.content makes
 
     ``directory`` gets the contract file, the throw-away CA, the control socket and the camera folder. ``claimed_pre_keys``
     is what the server says of a device that has uploaded none: 0, as WhatsApp does, makes the client upload 812 (2 s);
@@ -51,7 +58,7 @@ class Sandbox:
         self.service = Service(self.state, self.faults, claimed_pre_keys, keepalive)
         self.direct_port = 0
         self._trust = Trust()
-        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire, self.state.note_dial)
+        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire, self.state.note_dial, self.service.cdn.serve)
         self._control = ControlSocket(self, directory)
         self._phones: dict[str, Account] = {}
 
@@ -69,6 +76,11 @@ class Sandbox:
     def ca_file(self) -> Path:
         """The CA that the companion must trust."""
         return self.directory / "ca.pem"
+
+    @property
+    def cdn(self) -> Cdn:
+        """The file server: what it holds, and what was transferred."""
+        return self.service.cdn
 
     async def __aenter__(self) -> Self:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,7 +134,7 @@ class Sandbox:
         return await self._linked(user, pairing.enter_code(code, self.state.account(phone) if phone else None))
 
     def phone(self, user: str, number: str = "") -> Account:
-        """The account a user's companion is, or will be, linked to."""
+        """The account a user's companion is, or will be, linked to; of any other name: that contact's."""
         if number:
             return self.state.account(number)
         return self._phones.get(user) or self.state.account(user)
@@ -146,23 +158,61 @@ class Sandbox:
         """A contact writes to the account behind ``user``. Returns the message id."""
         return self.service.post.write(self.contact(contact), self.phone(user), text, via)
 
+    def post(self, contact: str, to: str, content: Content, *, via: Addressing = "pn") -> str:
+        """A contact writes anything to the account behind a user, or in the group ``to`` (whose addressing counts). Returns the message id.
+
+        Raises:
+            ValueError: it is about a message that does not exist.
+        """
+        group = self._group_of(to)
+        writer = self.contact(contact)
+        readers = [self.phone(to)] if group is None else [member for member in group.members if member is not writer]
+        if group is not None:
+            via = "lid" if group.lid_addressed else "pn"
+        chat = Chat(writer, tuple(readers), via, self.service.post.archive, self.service.cdn, self.phone, group)
+        return self.service.post.post(chat, content)
+
+    def receipt(self, contact: str, user: str, *ids: str, kind: str = "read", group: str = "") -> None:
+        """A contact has ``read`` or ``played`` messages of a user's; without ids all that it got in their chat, or in a group.
+
+        Raises:
+            ValueError: there is no such message, or there is nothing to read.
+        """
+        reader, author = self.contact(contact), self.phone(user)
+        place = self.group(group) if group else None
+        found = ids or tuple(m.id for m in reader.received if (m.sender, m.group) == (author.number, place.id if place else ""))
+        if not found:
+            raise ValueError(f"{contact} has got nothing from {user}")
+        first = self.service.post.archive.find(found[0])
+        chat = first.chat if isinstance(first, Kept) else None
+        by_lid = place.lid_addressed if place else chat is not None and chat.server == LID_SERVER
+        for device in author.devices.values():
+            sender = reader.lid_jid if by_lid else reader.jid
+            self.service.post.delivery.receipt(device, sender, found, kind=kind, group=place.jid if place else None)
+
+    def switch_phone(self, name: str, *, on: bool) -> None:
+        """Turn a contact's or a user's phone off or on. One that is off gets nothing and gives no receipts until it is on again."""
+        self.phone(name).switch(on=on)
+        self.state.note(name, "phone-on" if on else "phone-off")
+
     def send_plaintext(self, contact: str, user: str, padded: bytes) -> str:
         """A contact's client sends something that no client sends: properly encrypted, but with this inside. Returns the message id."""
         return self.service.post.write_plaintext(self.contact(contact), self.phone(user), padded)
 
     def group(self, subject: str, *members: str, lid_addressed: bool = False) -> Group:
         """A group of contacts and users; made on first mention."""
-        known = next((group for group in self.state.groups.values() if group.subject == subject), None)
+        known = self._group_of(subject)
         if known is not None:
             return known
-        accounts = [self._phones.get(name) or self.contact(name) for name in members]
+        accounts = [self.phone(name) for name in members]
         group = Group(f"12036300000000{len(self.state.groups):04d}", subject, accounts, lid_addressed)
         self.state.groups[group.id] = group
         return group
 
     def say_in_group(self, contact: str, subject: str, text: str) -> str:
         """A member writes to a group. Returns the message id."""
-        return self.service.post.write_group(self.contact(contact), self.group(subject), text)
+        self.group(subject)
+        return self.post(contact, subject, contents.text(text))
 
     # --- bad days ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +260,9 @@ class Sandbox:
                 await asyncio.sleep(0.005)
 
     # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def _group_of(self, subject: str) -> Group | None:
+        return next((group for group in self.state.groups.values() if group.subject == subject), None)
 
     async def _linked(self, user: str, linking: Any) -> Device:
         try:
