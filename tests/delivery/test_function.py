@@ -15,7 +15,7 @@ import pytest
 from wasess.core.message import Media, Message, Poll, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.bot_process import _Sources
-from wasess.delivery.function import FunctionBot, validate_bot
+from wasess.delivery.function import BotSpec, FunctionBot, validate_bot
 from wasess.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def running(
 ) -> AsyncIterator[FunctionBot]:
     file.write_text(source, encoding="utf-8")  # noqa: ASYNC240 -- nothing else runs on this loop
     told = troubles if troubles is not None else []
-    bot = FunctionBot(validate_bot(f"{file}:reply"), told.append, deadline=deadline, memory=memory, reload=reload, dice=lambda: 0.0)
+    bot = FunctionBot(BotSpec(file, "reply"), told.append, deadline=deadline, memory=memory, reload=reload, dice=lambda: 0.0)
     bot.look_every = 0.05
     try:
         yield bot

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Tell
 
 DEADLINE = 60.0  # for one message
-ENDS_WITHIN = 2.0  # after it has closed its stdout, or we its stdin
+ENDS_WITHIN = 1.0  # after it has closed its stdout, or we its stdin
 LONGEST_LINE = 16 * 1024 * 1024
 STDIN, STDOUT = 0, 1
 
@@ -143,7 +143,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
         """asyncio: it closed a pipe, or we did."""
         if fd != STDOUT:
             return
-        if self._rest:
+        if self._rest and not self.why:
             self._hear(self._rest)
         self._silent.set()
 
