@@ -64,6 +64,20 @@ async def test_a_name_that_leads_elsewhere_later_is_not_followed_there(authority
     assert len(receiver.posts) == 1
 
 
+async def test_where_a_name_leads_is_told_once_in_a_while():
+    now = [0.0]
+    names = Names(["10.0.0.1"], ["10.0.0.1"], ["10.0.0.2"], ["10.0.0.1"])
+    async with asking(443, f"https://{NAME}", resolve=names, clock=lambda: now[0]) as ask:
+        for now[0] in (0.0, 1.0, 599.0, 600.0):
+            await ask()
+        told = [trouble.sentence for trouble in ask.troubles]
+    assert [sentence.partition("leads to ")[2].partition(",")[0] for sentence in told] == ["10.0.0.1", "10.0.0.2", "10.0.0.1"]
+    assert told[0] == (
+        f"the webhook https://{NAME}/… gets no messages: its name leads to 10.0.0.1, a private address, which is not allowed; "
+        "if it is meant to lead there, allow it with --webhook-allow"
+    )
+
+
 @pytest.mark.parametrize("bad", ["127.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fe80::1%1", "100.64.0.1"])
 async def test_one_bad_address_spoils_a_name(authority: Authority, bad: str):
     async with (

@@ -15,10 +15,9 @@ What is sent, and stays as it is (new fields may come)::
 
 What the answers mean is in `delivery.webhook_answer`, which addresses are allowed in `delivery.webhook_address`. Without an answer:
 
-- no connection (no address, refused, no TLS): AWAY, whatever the message;
-- the connection ended first: DIED, for the message may have been the reason;
-- no whole answer within the deadline, 15 s from asking: STUCK. Not AWAY: a receiver that takes too long for one message would
-  otherwise be given no other, ever.
+- no connection (no address, refused, no TLS), and no whole answer within the deadline, 15 s from asking: AWAY. That a message is itself the
+  reason for the latter shows when others are answered meanwhile, and the dispatcher watches for that;
+- the connection ended first: DIED, for the message may have been the reason.
 """
 
 from __future__ import annotations
@@ -102,23 +101,16 @@ class WebhookBot:
         await self._connections.close()
 
     async def _ask(self, message: Message) -> Outcome:
-        try:
-            outcome = await self._post(message)
-        except Unreachable as problem:
-            outcome = Outcome(Verdict.AWAY, detail=str(problem))
-            self._complain(outcome.detail, code="WEBHOOK_NOT_ALLOWED" if problem.refused else "WEBHOOK_AWAY")
-            return outcome
-        if outcome.verdict is Verdict.AWAY:
-            self._complain(outcome.detail, code="WEBHOOK_AWAY")
-        return outcome
-
-    async def _post(self, message: Message) -> Outcome:
         body = encode(message)
         try:
             async with asyncio.timeout(self._deadline):
                 answer = await self._connections.post(self._headers(message, body), body)
         except TimeoutError:
-            return Outcome(Verdict.STUCK, detail=_("no answer within {seconds:.0f} s").format(seconds=self._deadline))
+            return Outcome(Verdict.AWAY, detail=_("no answer within {seconds:.0f} s").format(seconds=self._deadline))
+        except Unreachable as problem:
+            if problem.refused:
+                self._warn(str(problem))
+            return Outcome(Verdict.AWAY, detail=str(problem))
         except HungUp:
             return Outcome(Verdict.DIED, detail=_("the connection ended before the answer"))
         except NotHttp:
@@ -134,14 +126,14 @@ class WebhookBot:
             *self._signer.headers(webhook_id(message), self._clock(), body),
         ]
 
-    def _complain(self, problem: str, *, code: str) -> None:
-        """Tell that messages wait; the same reason every ten minutes at most."""
+    def _warn(self, problem: str) -> None:
+        """Tell where the name leads, whatever else is wrong: it is a mistake, or an attack. The same every ten minutes at most."""
         now = self._clock()
         if now - self._told.get(problem, -TOLD_AGAIN_AFTER) < TOLD_AGAIN_AFTER:
             return
         self._told[problem] = now
-        sentence = _("the webhook {webhook} takes no messages: {problem}; they wait").format(webhook=self._spec, problem=problem)
-        self._tell(Trouble(code, sentence, level="warning" if code == "WEBHOOK_AWAY" else "error"))
+        sentence = _("the webhook {webhook} gets no messages: {problem}; if it is meant to lead there, allow it with --webhook-allow")
+        self._tell(Trouble("WEBHOOK_NOT_ALLOWED", sentence.format(webhook=self._spec, problem=problem), level="error"))
 
 
 def encode(message: Message) -> bytes:
