@@ -16,6 +16,7 @@ from wasess.link.translate import translate
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
 from wasess.supervisor.log_file import LogFile
+from wasess.supervisor.mailroom import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
 from wasess.supervisor.report import EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
@@ -94,7 +95,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     home.claim_realm(where.name)
     chosen = ChosenSessions(home.path, users) if users else home
     reporter = Reporters()
-    settings = replace(_pace(Settings()), keep_mail=True, seen=False)
+    settings = replace(_pace(Settings()), mail=MailSettings(leave=True), seen=False)
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(chosen, where.host(), translate, reporter, hint=hint_of, settings=settings, serving=serving, purpose=purpose)
     return supervisor, Operations(supervisor, reporter, where.name, time.time, brief=True)

@@ -8,9 +8,9 @@ import sys
 import time
 
 import pytest
+from hand_clock import HandClock
 from hypothesis import given
 from hypothesis import strategies as st
-from village import HandClock
 
 from wasess.supervisor.awake import STOOD_STILL, Awake
 from wasess.supervisor.clock import SystemClock

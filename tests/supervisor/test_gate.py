@@ -6,7 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
-from village import HandClock
+from hand_clock import HandClock
 
 from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.gate import Gate

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from village import EVENT, POISON, HandClock, Told, Village, link_device, spooled, text, tools, until
+from hand_clock import HandClock
+from village import EVENT, POISON, Told, Village, link_device, spooled, text, tools, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut, StreamReplaced
 from wasess.core.snapshot import Worker

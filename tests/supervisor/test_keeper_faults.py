@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from village import EVENT, HandClock, spooled, until
+from hand_clock import HandClock
+from village import EVENT, spooled, until
 from watchroom import Watchroom
 
 from wasess.core.events import (

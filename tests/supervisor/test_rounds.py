@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from village import EVENT, HandClock, Told, Village, link_device, spooled, tools, until
+from hand_clock import HandClock
+from village import EVENT, Told, Village, link_device, spooled, tools, until
 
 from wasess.core.events import DiskFree, DiskFull, Event, NetworkBack, StreamReplaced, Woke
 from wasess.core.states import State

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from village import EVENT, HandClock, Told, Village, link_device, spooled, text, translate, unlink_device, until
+from hand_clock import HandClock
+from village import EVENT, Told, Village, link_device, spooled, text, translate, unlink_device, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut
 from wasess.core.snapshot import Timer

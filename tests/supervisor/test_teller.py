@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from village import HandClock, Told
+from hand_clock import HandClock
+from village import Told
 
 from wasess.core import reasons
 from wasess.core.commands import Report

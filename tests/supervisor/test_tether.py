@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from village import HandClock, Village, link_device, until
+from hand_clock import HandClock
+from village import Village, link_device, until
 
 from wasess.core.events import ProbeAnswered, ProbeFailed, TurnCame, WorkerStuck
 from wasess.errors import UnsupportedPlatform, WorkerFailed

@@ -6,7 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from village import HandClock, link_device
+from hand_clock import HandClock
+from village import link_device
 
 from wasess.core.events import DatabaseLost, DiskFree, DiskFull, WorkerStuck, WorkerTooLarge
 from wasess.link.port import LinkSpec, Vitals

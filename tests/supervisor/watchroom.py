@@ -6,7 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from village import HandClock, Told, Village, link_device, tools, until
+from hand_clock import HandClock
+from village import Told, Village, link_device, tools, until
 
 from wasess.core.snapshot import Timer, Worker
 from wasess.link.port import LinkSignal

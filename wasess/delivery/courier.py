@@ -42,7 +42,7 @@ class Courier:
     ``per_minute``: messages, 0 for any number.
     """
 
-    def __init__(  # noqa: PLR0913 - what it works with, each by its name
+    def __init__(
         self,
         mailbox: Mailbox,
         carry: Callable[[Letter], Awaitable[str]],
@@ -65,9 +65,13 @@ class Courier:
         self._online_since: float | None = None
         self._turns = Turns[str](clock, self._begin, lambda _chat: self._online_since is not None and self._turns.busy < AT_ONCE)
 
-    def queued(self) -> None:
-        """Something was put into the outbox, or is to be tried now. Raises `errors.StoreError`."""
-        for chat in self._outbox.chats():
+    def open(self) -> None:
+        """Send what is queued already. Raises `errors.StoreError`."""
+        self.queued(*self._outbox.chats())
+
+    def queued(self, *chats: str) -> None:
+        """Something was put into the outbox for these chats."""
+        for chat in chats:
             self._turns.add(chat)
 
     def online(self) -> None:

@@ -43,11 +43,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A session's side. ``fetch`` gets what is still missing of a message (it never raises); ``queued`` is told that replies are."""
+    """A session's side. ``fetch`` gets what is still missing of a message (it never raises); ``queued`` is told the chat of a reply that is."""
 
     mailbox: Mailbox
     fetch: Callable[[Item], Awaitable[Message]]
-    queued: Callable[[], None]
+    queued: Callable[[str], None]
 
 
 class Dispatcher:
@@ -158,8 +158,8 @@ class Dispatcher:
             desk.mailbox.answered(item, message, outcome.replies, self._clock.now())
         except WasessError as error:
             return self._stumble(key, error)
-        if outcome.replies:
-            desk.queued()
+        for reply in outcome.replies:
+            desk.queued(reply.to or message.chat)
         return 0.0
 
     def _answered(self, key: Key) -> None:

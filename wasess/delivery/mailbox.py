@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wasess.core import events
+from wasess.core.message import Message
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
 from wasess.store.mail import MailFile, open_mail
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from wasess.core.message import Message, Reply
+    from wasess.core.message import Reply
     from wasess.store.inbox import Item, State
+    from wasess.store.outbox import Letter
     from wasess.store.spool import Place
 
 REPLY = "reply:"  # how the keys of a bot's replies begin; nobody else's may
@@ -59,6 +61,10 @@ class Mailbox:
         """Close the file; may be called twice."""
         self._mail.close()
 
+    def settle(self) -> None:
+        """Bring all that is committed to the disk."""
+        self._mail.checkpoint()
+
     def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State]) -> Took:
         """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message."""
         receipts = False
@@ -87,6 +93,32 @@ class Mailbox:
             for number, reply in enumerate(replies):
                 self.outbox.queue(reply_key(message, number), reply.to or message.chat, reply, now, about=item.seq)
             self.inbox.finish(item.seq, "done", now)
+
+    def quoted(self, letter: Letter, reply: Reply) -> Message | None:
+        """The message that a reply quotes or reacts to; one that is not here is known by its id alone, and None when it is not even that."""
+        if not isinstance(reply.quote, str):
+            item = self.inbox.item(letter.about) if letter.about is not None else None
+            return item.message if item else None
+        found = self.inbox.find(letter.chat, reply.quote)
+        if found is None:
+            own = self.outbox.find(reply.quote)
+            text = own.reply.text if own and own.reply else ""
+            return Message(reply.quote, letter.chat, "" if own else letter.chat, text, letter.queued_at, from_me=own is not None)
+        return found
+
+    def options(self, chat: str, poll_id: str) -> tuple[str, ...]:
+        """The options of a poll, somebody's or one of ours; none when it is not here."""
+        found = self.inbox.find(chat, poll_id)
+        if found is not None and found.poll is not None:
+            return found.poll.options
+        own = self.outbox.find(poll_id)
+        return own.reply.poll.options if own and own.reply and own.reply.poll else ()
+
+    def forget(self, texts_before: float, rows_before: float) -> list[str]:
+        """Delete what was done with before these moments (Unix time), texts sooner than ids; return the files that belonged to it."""
+        with self._mail.transaction():
+            self.outbox.forget(texts_before, rows_before)
+            return self.inbox.forget(texts_before, rows_before)
 
     def _missing(self, gap: Gap) -> None:
         if not self.inbox.holds(gap.chat, gap.sender, gap.id):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from wasess.core.message import Message
+from wasess.store.spool import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wasess.store.mail import MailFile
-    from wasess.store.spool import Place
 
 State = Literal["waiting", "done", "dead", "unasked"]
 
@@ -93,10 +93,20 @@ class Inbox:
         self._waiting += fresh
         return new
 
+    def place(self) -> Place | None:
+        """How far the spool was taken in; None at the beginning."""
+        row = self._mail.execute("SELECT inode, head, position FROM place").fetchone()
+        return Place(*row) if row else None
+
     def holds(self, chat: str, sender: str, message_id: str) -> bool:
         """Whether this message has come in."""
         found = self._mail.execute("SELECT 1 FROM messages WHERE chat = ? AND sender = ? AND id = ?", (chat, sender, message_id)).fetchone()
         return found is not None
+
+    def find(self, chat: str, message_id: str) -> Message | None:
+        """The message of a chat with this id; None when it, or its text, is not here."""
+        row = self._mail.execute("SELECT body FROM messages WHERE chat = ? AND id = ? AND body IS NOT NULL", (chat, message_id)).fetchone()
+        return _decode(row[0]) if row else None
 
     # --- the bot's side ---------------------------------------------------------------------------------------------
 

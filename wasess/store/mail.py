@@ -21,7 +21,7 @@ from wasess.store.guard import FOLDER_MODE, guard_file
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
@@ -153,6 +153,17 @@ class MailFile:
             )
         for number in range(version, VERSION):
             connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+
+def settle(folder: Path, files: Iterable[str] = ()) -> None:
+    """Bring to the disk what the manager has committed, and delete ``files``, beside it: for a thread. What can't be done now is done later."""
+    for name in files:
+        with suppress(OSError):
+            (folder / name).unlink()
+    with suppress(StoreError, Locked):
+        mail = MailFile(folder, create=False)
+        mail.checkpoint()
+        mail.close()
 
 
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:

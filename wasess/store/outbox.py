@@ -78,6 +78,13 @@ class Outbox:
         row = self._mail.execute(query, (chat,)).fetchone()
         return _letter(row) if row else None
 
+    def find(self, message_id: str) -> Letter | None:
+        """The reply that went out under this id."""
+        try:
+            return self._one("message_id = ?", message_id)
+        except KeyError:
+            return None
+
     def letters(self, states: tuple[State, ...] = (), limit: int = -1) -> list[Letter]:
         """Replies of these states (any, when empty), newest first."""
         marks = ", ".join("?" for _state in states)

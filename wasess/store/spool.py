@@ -105,6 +105,10 @@ class SpoolReader:
         """The place behind a frame that was returned (`Frame.end`), to be remembered elsewhere."""
         return Place(*self._identity, end)
 
+    def rewind(self, offset: int) -> None:
+        """Return the frames from there on (`Frame.offset`) once more."""
+        self._cursor = min(self._cursor, offset)
+
     def commit(self, end: int) -> None:
         """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again."""
         place = {"inode": self._identity.inode, "head": self._identity.head, "position": end}

@@ -1,13 +1,14 @@
-"""Takes a session's events out of its spool, and commits there what is finished, whatever order it is finished in."""
+"""Moves a session's events out of its spool: what is mail into its mailbox, in one commit with the place behind it; the rest to the keeper."""
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wasess.core import events
+from wasess.delivery.mailbox import Spooled
 from wasess.errors import Locked
 from wasess.store.spool import SPOOL_NAME, SpoolReader
 
@@ -15,75 +16,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from wasess.core.events import Event
+    from wasess.core.message import Message
+    from wasess.delivery.mailbox import Mailbox
+    from wasess.store.inbox import State
+    from wasess.store.spool import Frame
 
 COMPACT_ABOVE = 1024 * 1024
+FRAMES_AT_ONCE = 200  # in one commit: others on the event loop wait for it
 
-
-@dataclass(slots=True)
-class Ticket:
-    """A frame that was taken. ``end`` is its end in the spool."""
-
-    end: int
-    finished: bool = False
-
-
-class Ledger:
-    """Which frames are finished. Only what has nothing unfinished before it may be committed."""
-
-    def __init__(self) -> None:
-        self._open: deque[Ticket] = deque()
-
-    def add(self, end: int) -> Ticket:
-        """Enter a frame, in the order of the spool."""
-        ticket = Ticket(end)
-        self._open.append(ticket)
-        return ticket
-
-    def finish(self, ticket: Ticket) -> int | None:
-        """Mark a frame finished; return the position to commit when that has moved."""
-        ticket.finished = True
-        position = None
-        while self._open and self._open[0].finished:
-            position = self._open.popleft().end
-        return position
-
-    def forget(self) -> None:
-        """The spool is another file now: what is under way has no place in it."""
-        self._open.clear()
-
-    def __len__(self) -> int:
-        return len(self._open)
+MAIL = (events.Missed, events.Departing, events.ReceiptCame)
+"""What concerns the mailbox alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """An event from the spool. ``fresh``: it was written since the present worker was started, so it tells the present state."""
+class Batch:
+    """What was taken in with one commit.
 
-    event: Event
-    ticket: Ticket
-    fresh: bool
+    ``events``: for the keeper; of those that an earlier worker wrote only messages, the others tell a state of the past. ``messages``: those that are new.
+    """
+
+    events: tuple[events.Event, ...]
+    messages: tuple[Message, ...]
+    receipts: bool
 
 
 class Intake:
-    """``translate`` makes an event of a frame's code and payload; a frame over which it raises is given to ``poison`` and skipped."""
+    """``translate`` makes an event of a frame's code and payload; a frame over which it raises is given to ``poison`` and skipped.
 
-    def __init__(self, folder: Path, translate: Callable[[int, bytes], Event], poison: Callable[[int, Exception], None]) -> None:
+    ``wanted`` says what is to become of a message, ``now`` is Unix time.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        mailbox: Mailbox,
+        translate: Callable[[int, bytes], events.Event],
+        poison: Callable[[int, Exception], None],
+        wanted: Callable[[Message], State],
+        now: Callable[[], float],
+    ) -> None:
         self._spool = folder / SPOOL_NAME
-        self._reader = SpoolReader(folder)
+        self._mailbox = mailbox
+        self._reader = SpoolReader(folder, mailbox.inbox.place())
         self._translate = translate
         self._poison = poison
-        self._ledger = Ledger()
-        self._last_end = 0
-        self._committed = 0
-        self._position = 0
+        self._wanted = wanted
+        self._now = now
+        self._end = 0
         self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
-        self._taking = False
-
-    @property
-    def unfinished(self) -> int:
-        """How many events were taken and are not dealt with yet: the messages that the bot has, or waits for."""
-        return len(self._ledger)
 
     def worker_starts(self) -> None:
         """Call before a worker is started: what is in the spool by now is news of an earlier one."""
@@ -97,50 +77,49 @@ class Intake:
         """The worker has the session to itself, and its events begin there: a predecessor may have written until then."""
         self._fresh_from = max(self._fresh_from, at)
 
-    def take(self) -> Iterator[Taken]:
-        """Yield all new events. One iteration at a time."""
-        self._taking = True
+    def take(self) -> Iterator[Batch]:
+        """Take in all that is new, some frames at a time. One iteration at a time.
+
+        Raises `errors.StoreError` when the mailbox can't be written: what was not taken in comes again at the next call.
+        """
+        moved = False
         try:
             while frames := self._reader.read_new():
-                for frame in frames:
-                    if frame.offset < self._last_end:
-                        self._begin_anew()
-                    self._last_end = frame.end
-                    ticket = self._ledger.add(frame.end)
+                for first in range(0, len(frames), FRAMES_AT_ONCE):
                     try:
-                        event = self._translate(frame.code, frame.payload)
-                    except Exception as error:  # noqa: BLE001 - the bytes come from outside, and one frame must not end the session
-                        self._poison(frame.code, error)
-                        self.finish(ticket)
-                        continue
-                    yield Taken(event, ticket, fresh=frame.offset >= self._fresh_from)
+                        batch = self._take(frames[first : first + FRAMES_AT_ONCE])
+                    except BaseException:
+                        self._reader.rewind(frames[first].offset)
+                        raise
+                    moved = True
+                    yield batch
         finally:
-            self._taking = False
-            self._commit()
+            if moved:
+                with suppress(OSError):  # for those who look from outside; the place that counts is in the mailbox
+                    self._reader.commit(self._end)
 
-    def finish(self, ticket: Ticket) -> None:
-        """The event behind ``ticket`` is dealt with and need not come again. While `take` runs, commits are gathered."""
-        position = self._ledger.finish(ticket)
-        if position is not None:
-            self._position = position
-            if not self._taking:
-                self._commit()
-
-    def _commit(self) -> None:
-        """A disk that takes nothing is no loss: what is not committed comes again, and the next commit tries anew."""
-        if self._position != self._committed:
-            with suppress(OSError):
-                self._reader.commit(self._position)
-                self._committed = self._position
-
-    def _begin_anew(self) -> None:
-        self._ledger.forget()
-        self._committed = self._position = self._fresh_from = 0
+    def _take(self, frames: list[Frame]) -> Batch:
+        if frames[0].offset < self._end:  # another file
+            self._fresh_from = 0
+        spooled, told = [], []
+        for frame in frames:
+            try:
+                event = self._translate(frame.code, frame.payload)
+            except Exception as error:  # noqa: BLE001 - the bytes come from outside, and one frame must not end the session
+                self._poison(frame.code, error)
+                continue
+            spooled.append(Spooled(event, frame.payload))
+            if isinstance(event, events.MessageReceived) or (frame.offset >= self._fresh_from and not isinstance(event, MAIL)):
+                told.append(event)
+        took = self._mailbox.take_in(spooled, self._reader.place(frames[-1].end), self._now(), self._wanted)
+        self._end = frames[-1].end
+        return Batch(tuple(told), took.messages, took.receipts)
 
     def _compact(self) -> None:
-        """Only while nothing is under way: the offsets change. A spool that somebody else writes to is left alone."""
-        if self._committed < COMPACT_ABOVE or len(self._ledger):
+        """Drop what is in the mailbox, once that is on the disk. A spool that somebody else writes to is left alone."""
+        if self._end < COMPACT_ABOVE:
             return
         with suppress(Locked, OSError):
+            self._mailbox.settle()
             self._reader.compact()
-            self._committed = self._position = self._last_end = 0
+            self._end = 0

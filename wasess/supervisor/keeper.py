@@ -1,7 +1,7 @@
 """Keeps one session: tells its machine what happens and does what the machine says.
 
 Everything arrives in one inbox and is dealt with in order by one task; what takes long (the bot, a sending, the worker's end) runs
-beside it. Messages from the spool go to the dispatcher and are committed when it is done with them.
+beside it. Messages from the spool go through the mailroom.
 
 The machine's moments are the clock's steady ones; what people and files are told is wall time.
 """
@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wasess.core import backoff, commands, events, reasons
+from wasess.core import commands, events, reasons
 from wasess.core.live import Live
 from wasess.core.machine import step
 from wasess.core.snapshot import Snapshot, Worker
 from wasess.core.states import LIVE, State
-from wasess.delivery.dispatcher import Parcel
-from wasess.errors import WasessError
+from wasess.errors import StoreError
 from wasess.link.port import LinkSignal
-from wasess.supervisor.intake import Intake
 from wasess.supervisor.journal import Journal
+from wasess.supervisor.mailroom import Mailroom, MailSettings
 from wasess.supervisor.report import detail_of
 from wasess.supervisor.teller import Teller
 from wasess.supervisor.tether import Tether
@@ -36,20 +34,18 @@ if TYPE_CHECKING:
     from wasess.core.clock import Alarm, Clock
     from wasess.core.commands import Command
     from wasess.core.events import Event
-    from wasess.core.message import Message
+    from wasess.delivery.bot import Tell
     from wasess.delivery.dispatcher import Dispatcher
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
     from wasess.supervisor.gate import Gate
-    from wasess.supervisor.intake import Ticket
     from wasess.supervisor.report import Reporter
     from wasess.supervisor.teller import Alerts
     from wasess.supervisor.tether import Incoming
 
     Account = commands.Report | commands.Record | commands.BeginOutage | commands.EndOutage | commands.AmendOutage
 
-REPLY_TRIES = 5
-BREATH_EVERY = 100  # events from the spool, before other sessions get their turn
+MAIL_RETRY = 5.0  # a disk that takes no mail is tried again after it
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +68,8 @@ class Tools:
     """What all keepers share. ``translate`` reads spool frames, ``hint`` the library's log lines; ``dice`` is uniform in [0, 1).
 
     ``memory``: bytes a worker may use, 0 for any. ``seen``: whether WhatsApp may show this device as in use now and then.
-    ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot;
-    with ``keep_mail``, messages stay in the spool then, for a manager that has one.
+    ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot.
+    ``tell`` takes what is wrong with a bot or a reply.
     """
 
     host: LinkHost
@@ -84,11 +80,12 @@ class Tools:
     dice: Callable[[], float]
     gate: Gate
     alerts: Alerts
+    tell: Tell
     memory: int = 0
     seen: bool = True
     network_works: Callable[[str], None] = lambda _user: None
     dispatcher: Dispatcher | None = None
-    keep_mail: bool = False
+    mail: MailSettings = field(default_factory=MailSettings)
 
 
 class Keeper:
@@ -107,12 +104,11 @@ class Keeper:
         self._last_alive = last_alive
         self._inbox: asyncio.Queue[Incoming | Tick | Asked] = asyncio.Queue()
         self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
-        self._intake = Intake(session.folder, tools.translate, self._teller.poison)
         self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
         self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
+        self.mail = Mailroom(session, tools.mail, tools.clock, tools.dispatcher, self._teller, self._tether, self._read_up)
         self._alarm: Alarm | None = None
-        self._online = asyncio.Event()
-        self._next_login = asyncio.Event()
+        self._mail_alarm: Alarm | None = None
         self._moved = asyncio.Event()
         self._logins = 0
         self._closing = False
@@ -120,8 +116,6 @@ class Keeper:
         self._last_word: LinkSignal | None = None
         self._pid = 0
         self._detail = ""
-        self._received_at: float | None = None
-        self._sent_at: float | None = None
 
     @property
     def online(self) -> bool:
@@ -149,9 +143,9 @@ class Keeper:
             proven_at=clock.wall_of(found.heard_at) if found.heard_at else None,
             pid=self._pid if living else 0,
             memory=self._tether.memory() if living else 0,
-            received_at=self._received_at,
-            sent_at=self._sent_at,
-            waiting=self._intake.unfinished,
+            received_at=self.mail.received_at,
+            sent_at=self.mail.sent_at,
+            waiting=self.mail.waiting,
         )
 
     async def moved(self) -> None:
@@ -211,6 +205,7 @@ class Keeper:
         """Bring the session up and keep it up until `request_stop`. Raises `errors.UnsupportedPlatform` when no worker can ever run."""
         self._teller.begin()
         self.ticked_at = self._tools.clock.steady()
+        await self.mail.open(self._tools.translate, self._tools.tell)
         past = await self._journal.open(self._last_alive)
         self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
         self._inbox.put_nowait(LinkSignal("spooled"))  # what was left from before
@@ -221,30 +216,16 @@ class Keeper:
                 await self._take_in(await self._inbox.get())
         finally:
             self._set_alarm(None)
+            if self._mail_alarm is not None:
+                self._mail_alarm.cancel()
             self._tether.close()
+            await self.mail.close()
             await self._journal.flush()
 
-    async def reply(self, chat: str, text: str) -> None:
-        """Send a text as soon as the session is online. Raises `errors.WasessError` when it was refused five times while online.
-
-        A try that the connection did not outlive is no refusal; the next one follows the next login.
-        """
-        failures = 0
-        while True:
-            await self._online.wait()
-            next_login = self._next_login
-            try:
-                await self._tether.send(chat, text)
-                self._sent_at = self._tools.clock.now()
-            except WasessError:
-                if self.online and not next_login.is_set():
-                    failures += 1
-                if failures == REPLY_TRIES:
-                    raise
-            else:
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(next_login.wait(), backoff.delay(failures, self._tools.dice()))
+    async def _read_up(self) -> None:
+        """Return once everything that is in the spool has been taken in."""
+        self._inbox.put_nowait(LinkSignal("spooled"))
+        await self.ask(events.OtherEvent(0))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -263,7 +244,7 @@ class Keeper:
                 await self._read_spool()
             case LinkSignal(kind="started", value=pid, detail=at):
                 self._pid = int(pid or 0)
-                self._intake.worker_started(int(at or 0))
+                self.mail.intake.worker_started(int(at or 0))
                 await self._feed(events.WorkerStarted(self._pid))
             case LinkSignal(kind="log", value=line):
                 await self._hear_log(line)
@@ -284,19 +265,18 @@ class Keeper:
             await self._feed(hint)
 
     async def _read_spool(self) -> None:
-        for number, taken in enumerate(self._intake.take(), 1):
-            if isinstance(taken.event, events.MessageReceived):
-                await self._feed(taken.event, taken.ticket)
-                if taken.event.message.from_phone:
-                    await self._journal.phone_seen(taken.event.message.timestamp)
-            else:
-                if taken.fresh:
-                    await self._feed(taken.event)
-                self._intake.finish(taken.ticket)
-            if number % BREATH_EVERY == 0:
+        try:
+            for batch in self.mail.take():
+                for event in batch.events:
+                    await self._feed(event)
+                    if isinstance(event, events.MessageReceived) and event.message.from_phone:
+                        await self._journal.phone_seen(event.message.timestamp)
                 await asyncio.sleep(0)
+        except StoreError as error:
+            self._teller.trouble("MAIL_NOT_TAKEN", str(error), level="error", sparing=True)
+            self._mail_alarm = self._tools.clock.call_later(MAIL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
 
-    async def _feed(self, event: Event, ticket: Ticket | None = None) -> None:
+    async def _feed(self, event: Event) -> None:
         if isinstance(event, events.StreamReplaced):
             event = replace(event, holder=await asyncio.to_thread(self._session.rival, {self._pid}))
         elif isinstance(event, events.LoggedOut):
@@ -310,16 +290,15 @@ class Keeper:
             self._moved.set()
             self._moved = asyncio.Event()
         for command in wanted:
-            await self._carry_out(command, ticket)
+            await self._carry_out(command)
 
     def _note_state(self, before: Snapshot) -> None:
-        if not self.online:
-            self._online.clear()
-        elif not self._online.is_set():
-            self._online.set()
+        was_online = before.state is State.ONLINE
+        if self.online and not was_online:
             self._logins += 1
-            self._next_login.set()
-            self._next_login = asyncio.Event()
+            self.mail.online()
+        elif was_online and not self.online:
+            self.mail.offline()
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
@@ -330,10 +309,8 @@ class Keeper:
 
     # --- what the machine says --------------------------------------------------------------------------------------
 
-    async def _carry_out(self, command: Command, ticket: Ticket | None) -> None:
+    async def _carry_out(self, command: Command) -> None:
         match command:
-            case commands.Deliver(message) if ticket is not None:
-                self._deliver(message, ticket)
             case commands.SetTimer(name, delay):
                 self._set_alarm(self._tools.clock.call_later(delay, lambda: self._inbox.put_nowait(events.TimerFired(name))))
             case commands.ClearTimer():
@@ -349,7 +326,7 @@ class Keeper:
                 self._tether.ask_turn()
             case commands.StartWorker():
                 self._teller.starting()
-                self._intake.worker_starts()
+                self.mail.intake.worker_starts()
                 self._tether.start()
             case commands.StopWorker():
                 self._tether.stop()
@@ -377,15 +354,6 @@ class Keeper:
                 await self._journal.outage(replace(command, at=wall_of(at)))
             case commands.AmendOutage():
                 await self._journal.outage(command)
-
-    def _deliver(self, message: Message, ticket: Ticket) -> None:
-        dispatcher = self._tools.dispatcher
-        self._received_at = self._tools.clock.now()
-        if dispatcher is None:
-            if not self._tools.keep_mail:
-                self._intake.finish(ticket)
-        else:
-            dispatcher.submit(Parcel(self.user, message, self.reply, lambda: self._intake.finish(ticket)))
 
     def _steady_of(self, wall: float) -> float:
         return self._tools.clock.steady() + (wall - self._tools.clock.now()) if wall else 0.0

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
@@ -18,6 +18,7 @@ from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
+from wasess.supervisor.mailroom import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
@@ -58,10 +59,12 @@ class Settings:
     seen: bool = True  # WhatsApp may show the device as in use now and then
     ready_within: float = 10.0  # then the manager is ready, with whatever is online
     look_every: float = 0.5  # for sessions newly linked or removed
-    bot_patience: float = 2.5  # at the end, for what the bot is at
+    bot_patience: float = 2.0  # at the end, for what the bot is at
+    sent_within: float = 0.5  # at the end, for what is being sent: what is not stays queued
     drain_patience: float = 5.5  # at the end, for the workers
     gone_within: float = 9.0  # all of the end, before everything is killed
-    keep_mail: bool = False  # without a bot, leave messages in the spool for a manager that has one
+    max_age: float = 0.0  # messages older than this are not worth an answer; 0: all are
+    mail: MailSettings = field(default_factory=MailSettings)
 
 
 @dataclass(slots=True, eq=False)
@@ -102,7 +105,8 @@ class Supervisor:
         self._settings = chosen = settings or Settings()
         self._clock = clock or SystemClock()
         self._notifier = notifier or Notifier({})
-        self._dispatcher = Dispatcher(bot, trouble_teller(reporter)) if bot else None
+        tell = trouble_teller(reporter)
+        self._dispatcher = Dispatcher(bot, tell, self._clock, max_age=chosen.max_age) if bot else None
         self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve)
         self._tools = Tools(
             host=host,
@@ -113,11 +117,12 @@ class Supervisor:
             dice=random.random,
             gate=Gate(chosen.max_parallel, chosen.dials_per_second, self._clock, chosen.place_for),
             alerts=Alerts(),
+            tell=tell,
             memory=chosen.worker_memory,
             seen=chosen.seen,
             network_works=self._rounds.network_works,
             dispatcher=self._dispatcher,
-            keep_mail=chosen.keep_mail,
+            mail=chosen.mail,
         )
         self._serving = serving
         self._purpose = purpose
@@ -321,8 +326,6 @@ class Supervisor:
         finally:
             if self._kept.get(user) is kept:
                 del self._kept[user]
-            if self._dispatcher:
-                await self._dispatcher.forget(user)
 
     def _try_again(self, user: str, error: Exception) -> None:
         if not isinstance(error, (WasessError, OSError)):
@@ -365,6 +368,7 @@ class Supervisor:
         """First the bot, while its replies can still be sent; then the workers, all at once."""
         if self._dispatcher:
             await self._dispatcher.drain(self._settings.bot_patience)
+        await asyncio.gather(*(keeper.mail.drain(self._settings.sent_within) for keeper in self._running()))
         tasks = [kept.task for kept in self._kept.values() if kept.task]
         for kept in self._kept.values():
             kept.keeper.request_stop()
@@ -379,7 +383,7 @@ class Supervisor:
             if kept.task:
                 kept.task.cancel()
         if self._dispatcher:
-            await self._dispatcher.forget()
+            await self._dispatcher.close()
         closing = [self._host.close(), *([self._bot.close()] if self._bot else [])]
         for outcome in await asyncio.gather(*(asyncio.wait_for(work, CLOSED_WITHIN) for work in closing), return_exceptions=True):
             if isinstance(outcome, Exception) and not isinstance(outcome, TimeoutError):

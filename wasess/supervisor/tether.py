@@ -14,8 +14,10 @@ from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from wasess.core.clock import Alarm, Clock
+    from wasess.core.message import Message, Reply
     from wasess.link.port import Link, LinkHost
     from wasess.store.sessions import Session
     from wasess.supervisor.gate import Gate, Place
@@ -122,9 +124,17 @@ class Tether:
 
     # --- questions ------------------------------------------------------------------------------------------------------
 
-    async def send(self, chat: str, text: str) -> None:
-        """Send a text. Raises `errors.WasessError`."""
-        await self._running().send(chat, text)
+    async def send(self, chat: str, reply: Reply, quoted: Message | None, key: str) -> str:
+        """Send a reply; return its id. ``key`` is noted with the id before it goes out. Raises `errors.WasessError`."""
+        return await self._running().send(chat, reply, quoted, key)
+
+    async def download(self, raw: bytes, path: Path) -> None:
+        """Write the file of a message (its event from the spool) there. Raises `errors.WasessError`."""
+        await self._running().download(raw, path)
+
+    async def votes(self, raw: bytes) -> tuple[str, ...]:
+        """The hashes of what was voted for (the vote's event from the spool). Raises `errors.WasessError`."""
+        return await self._running().votes(raw)
 
     async def prove(self, deadline: float) -> None:
         """Ask WhatsApp something small, for somebody who waits. Raises `errors.WasessError` without an answer in ``deadline`` seconds."""

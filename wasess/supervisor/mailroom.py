@@ -1,0 +1,166 @@
+"""A session's mail, from its spool to the bot and from the bot to WhatsApp: opens it, and joins the intake, the dispatcher and the courier."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wasess.delivery.courier import Courier
+from wasess.delivery.dispatcher import Desk
+from wasess.delivery.mailbox import Mailbox
+from wasess.delivery.rules import fate
+from wasess.errors import UsageError, WasessError
+from wasess.store.mail import settle
+from wasess.supervisor.attachments import Attachments
+from wasess.supervisor.intake import Intake
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from wasess.core.clock import Clock
+    from wasess.core.message import Message
+    from wasess.delivery.bot import Tell
+    from wasess.delivery.dispatcher import Dispatcher
+    from wasess.delivery.rules import Rule
+    from wasess.store.inbox import State
+    from wasess.store.outbox import Letter
+    from wasess.store.sessions import Session
+    from wasess.supervisor.intake import Batch
+    from wasess.supervisor.teller import Teller
+    from wasess.supervisor.tether import Tether
+
+SETTLED_EVERY = 30.0
+DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class MailSettings:
+    """``durable``: what is acknowledged survives a power cut. ``rules``: see `delivery.rules`. ``leave``: without a bot, messages wait for one.
+
+    ``keep_texts`` and ``keep_ids``: seconds after which the text of a message that is done with is deleted, and the last trace of it.
+    ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
+    """
+
+    durable: bool = False
+    rules: tuple[Rule, ...] = ()
+    leave: bool = False
+    keep_texts: float = 30 * DAY
+    keep_ids: float = 90 * DAY
+    send_rate: float = 0.0
+    largest_file: int = 64 * 2**20
+
+
+class Mailroom:
+    """Of one session; `open` it first. ``read_up`` returns once everything that is in the spool has been taken in."""
+
+    def __init__(
+        self,
+        session: Session,
+        settings: MailSettings,
+        clock: Clock,
+        dispatcher: Dispatcher | None,
+        teller: Teller,
+        tether: Tether,
+        read_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.user = session.user
+        self.received_at: float | None = None
+        self.sent_at: float | None = None
+        self._folder = session.folder
+        self._settings = settings
+        self._clock = clock
+        self._dispatcher = dispatcher
+        self._teller = teller
+        self._tether = tether
+        self._read_up = read_up
+        self._online = asyncio.Event()
+        self._mailbox: Mailbox | None = None
+        self._settled_at = 0.0
+        self._dirty = False
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the bot."""
+        return self._mailbox.inbox.waiting if self._mailbox else 0
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """The open mailbox."""
+        if self._mailbox is None:
+            raise RuntimeError("the mail is not open")
+        return self._mailbox
+
+    async def open(self, translate: Callable[[int, bytes], object], tell: Tell) -> None:
+        """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
+        mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
+        self._mailbox = mailbox
+        if damaged is not None:
+            sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=damaged)
+            self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
+        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._fate, self._clock.now)
+        self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
+        self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
+        self.courier.open()
+        if self._dispatcher is not None:
+            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued))
+
+    async def drain(self, patience: float) -> None:
+        """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""
+        if self._mailbox is not None:
+            await self.courier.drain(patience)
+
+    async def close(self) -> None:
+        """Stop at once what is under way; it goes on at the next start."""
+        if self._mailbox is None:
+            return
+        if self._dispatcher is not None:
+            await self._dispatcher.close(self.user)
+        await self.courier.close()
+        self._mailbox.close()
+
+    def take(self) -> Iterator[Batch]:
+        """Take in what is new in the spool. Raises `errors.StoreError`; then call again later."""
+        for batch in self.intake.take():
+            self._dirty = True
+            if batch.messages:
+                self.received_at = self._clock.now()
+            if self._dispatcher is not None:
+                for chat in {message.chat for message in batch.messages}:
+                    self._dispatcher.arrived(self.user, chat)
+            yield batch
+
+    def online(self) -> None:
+        """The session has logged in."""
+        self._online.set()
+        self.courier.online()
+
+    def offline(self) -> None:
+        """It is away."""
+        self._online.clear()
+        self.courier.offline()
+
+    def settle(self) -> None:
+        """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
+        now = self._clock.steady()
+        if self._mailbox is None or now - self._settled_at < SETTLED_EVERY or not self._dirty:
+            return
+        self._settled_at, self._dirty = now, False
+        wall = self._clock.now()
+        with suppress(WasessError):
+            files = self._mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
+            asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+
+    def _fate(self, message: Message) -> State:
+        return fate(self.user, message, self._settings.rules, bot=self._dispatcher is not None or self._settings.leave)
+
+    async def _carry(self, letter: Letter) -> str:
+        reply = letter.reply
+        if reply is None:
+            raise UsageError(_("the text of this reply is gone"))
+        quoted = self.mailbox.quoted(letter, reply) if reply.quote or reply.react is not None else None
+        message_id = await self._tether.send(letter.chat, reply, quoted, letter.key)
+        self.sent_at = self._clock.now()
+        return message_id
