@@ -185,11 +185,12 @@ class Child(asyncio.SubprocessProtocol, ABC):
     def _hear(self, line: bytes | bytearray) -> None:
         answer = decode(line)
         number = answer.get("n")
-        asked = self._asked.get(number) if type(number) is int else None
-        if asked is not None:
-            if not asked.done():
-                asked.set_result(self._outcome(answer))
-        elif type(number) is int and number in self._given_up:
+        if type(number) is not int:
+            number = 0  # nobody's
+        asked = self._asked.get(number)
+        if asked is not None and not asked.done():
+            asked.set_result(self._outcome(answer))
+        elif number in self._given_up:
             self._given_up.discard(number)
         else:
             self.note(answer)
@@ -209,9 +210,10 @@ class Child(asyncio.SubprocessProtocol, ABC):
         return Outcome(Verdict.ANSWERED, replies)
 
     def _settle(self, outcome: Outcome) -> None:
-        for asked in self._asked.values():
+        for number, asked in self._asked.items():
             if not asked.done():
                 asked.set_result(outcome)
+                self._given_up.add(number)
 
 
 class ProcessBot(ABC):
