@@ -41,6 +41,7 @@ class Post:
     headers: dict[str, str]
     body: bytes
     connection: int
+    reader: asyncio.StreamReader
 
     @property
     def content(self) -> Any:
@@ -66,6 +67,11 @@ def saying(answer: bytes) -> Answering:
 
 
 NOTHING_TO_SAY = http()
+
+
+async def silence(post: Post, _writer: asyncio.StreamWriter) -> None:
+    """No answer, until the other side hangs up."""
+    await post.reader.read()
 
 
 class Receiver:
@@ -105,7 +111,7 @@ class Receiver:
 async def _read(reader: asyncio.StreamReader, connection: int) -> Post:
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
     headers = {name.lower(): value.strip() for name, _colon, value in (line.partition(":") for line in lines)}
-    return Post(first, headers, await reader.readexactly(int(headers["content-length"])), connection)
+    return Post(first, headers, await reader.readexactly(int(headers["content-length"])), connection, reader)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from reference_receiver import MESSAGE, OTHER_SECRET, SECRET, TEXT, TOKEN, Post, asking, http, receiving, saying
+from reference_receiver import MESSAGE, OTHER_SECRET, SECRET, TEXT, TOKEN, Post, asking, http, receiving, saying, silence
 
 from wasess.core.message import Location, Media, Message, Quote, Reply
 from wasess.delivery.bot import Outcome, Verdict
@@ -94,6 +94,12 @@ async def test_an_answer_in_pieces_is_one():
     assert receiver.connections == 1
 
 
+async def test_of_two_headers_the_first_counts():
+    answer = b'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\r\n{"reply": "x"}'
+    async with receiving(answer) as receiver, asking(receiver.port) as ask:
+        assert await ask() == Outcome(Verdict.ANSWERED)
+
+
 async def test_one_connection_carries_message_after_message():
     async with receiving(http(200, b"OK", "text/plain")) as receiver, asking(receiver.port) as ask:
         for _time in range(5):
@@ -157,11 +163,9 @@ async def test_an_answer_that_trickles_has_no_more_time_than_another(head: bytes
 
 
 async def test_no_answer_at_all():
-    async def wait(_post: Post, writer: asyncio.StreamWriter) -> None:
-        await writer.wait_closed()
-
-    async with receiving(wait) as receiver, asking(receiver.port, deadline=0.2) as ask, asyncio.timeout(SOON):
+    async with receiving(silence) as receiver, asking(receiver.port, deadline=0.2) as ask, asyncio.timeout(SOON):
         assert (await ask()) == Outcome(Verdict.AWAY, detail="no answer within 0 s")
+        await receiver.ended[0].wait()
 
 
 @pytest.mark.parametrize(("kind", "verdict"), [("application/json", Verdict.RAISED), ("text/plain", Verdict.ANSWERED)])
@@ -248,9 +252,9 @@ async def test_what_comes_later_without_a_question_ends_the_connection():
 async def test_to_close_ends_what_is_under_way():
     arrived = asyncio.Event()
 
-    async def wait(_post: Post, writer: asyncio.StreamWriter) -> None:
+    async def wait(post: Post, writer: asyncio.StreamWriter) -> None:
         arrived.set()
-        await writer.wait_closed()
+        await silence(post, writer)
 
     async with receiving(wait) as receiver, asking(receiver.port) as ask, asyncio.timeout(SOON):
         asked = asyncio.create_task(ask())
@@ -262,9 +266,9 @@ async def test_to_close_ends_what_is_under_way():
 async def test_who_no_longer_asks_leaves_no_answer_behind():
     arrived = asyncio.Event()
 
-    async def wait(_post: Post, writer: asyncio.StreamWriter) -> None:
+    async def wait(post: Post, writer: asyncio.StreamWriter) -> None:
         arrived.set()
-        await writer.wait_closed()
+        await silence(post, writer)
 
     async with receiving(wait) as receiver, asking(receiver.port) as ask, asyncio.timeout(SOON):
         asked = asyncio.create_task(ask())
@@ -272,6 +276,7 @@ async def test_who_no_longer_asks_leaves_no_answer_behind():
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
+        await receiver.ended[0].wait()
         receiver.answer = saying(http(200, {"reply": "new"}))
         assert (await ask()).replies == (Reply("new"),)
     assert receiver.connections == 2

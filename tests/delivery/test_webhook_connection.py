@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from reference_receiver import SECRET, Authority, Receiver, asking, http, receiving, saying
+from reference_receiver import OTHER_SECRET, SECRET, Authority, Receiver, asking, http, receiving, saying
 
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.delivery.webhook_address import resolve
+from wasess.delivery.webhook_connection import Connections
+from wasess.delivery.webhook_spec import validate_webhook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +104,31 @@ async def test_the_next_address_is_tried_when_one_does_not_answer():
     """As with a machine that has IPv6 addresses, and no IPv6."""
     async with receiving() as receiver, asking(receiver.port, "http://localhost", resolve=Names(["127.0.0.3", "127.0.0.1"])) as ask:
         assert (await ask()).verdict is Verdict.ANSWERED
+
+
+async def test_an_address_that_says_nothing_leaves_time_for_the_next(authority: Authority):
+    names = Names(["127.0.0.2", "127.0.0.1"])
+    async with (
+        receiving(tls=authority.server("localhost")) as receiver,
+        asking(receiver.port, "https://localhost", resolve=names, tls=authority.trusted(), connect_deadline=0.8) as ask,
+    ):
+        with socket.create_server(("127.0.0.2", receiver.port)):
+            assert (await ask()).verdict is Verdict.ANSWERED
+
+
+@pytest.mark.parametrize("limits", [{"idle_limit": 0.0}, {"life": 0.0}])
+async def test_a_connection_does_not_last_for_ever(limits: dict[str, float]):
+    """Else a name that has moved would never be looked up again."""
+    names = Names(["127.0.0.1"])
+    async with receiving(secret=OTHER_SECRET) as receiver:
+        spec = validate_webhook(f"http://localhost:{receiver.port}", SECRET)
+        connections = Connections(spec, names, None, 5.0, **limits)
+        try:
+            for _time in range(2):
+                assert (await connections.post([("host", "localhost")], b"{}")).status == 401
+        finally:
+            await connections.close()
+    assert receiver.connections == len(names.asked) == 2
 
 
 async def test_a_name_that_there_is_not():

@@ -63,11 +63,22 @@ class Answer:
 class Connections:
     """To one webhook. The loop that calls `post` must call `close`."""
 
-    def __init__(self, spec: WebhookSpec, resolve: Resolve, tls: ssl.SSLContext | None, connect_deadline: float) -> None:
+    def __init__(
+        self,
+        spec: WebhookSpec,
+        resolve: Resolve,
+        tls: ssl.SSLContext | None,
+        connect_deadline: float,
+        *,
+        idle_limit: float = IDLE_LIMIT,
+        life: float = LIFE,
+    ) -> None:
         self._spec = spec
         self._resolve = resolve
         self._tls = tls
         self._connect_deadline = connect_deadline
+        self._idle_limit = idle_limit
+        self._life = life
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
 
@@ -109,7 +120,7 @@ class Connections:
     def _take_idle(self) -> _Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if connection.fresh():
+            if connection.fresh(self._idle_limit, self._life):
                 return connection
             connection.abort()
         return None
@@ -133,10 +144,9 @@ class Connections:
                 found = await self._resolve(self._spec.host, self._spec.port)
             except OSError as error:
                 raise Unreachable(_("its name can't be resolved: {problem}").format(problem=error.strerror or _words(error))) from None
-        addresses = list(dict.fromkeys(found))
-        for address in addresses:
+        for address in found:
             self._check(address)
-        return addresses[:MOST_ADDRESSES]
+        return list(found[:MOST_ADDRESSES])
 
     def _check(self, address: str) -> None:
         reason = refusal(ip_address(address), loopback=self._spec.loopback, allowed=self._spec.allowed)
@@ -196,9 +206,9 @@ class _Connection(asyncio.Protocol):
         self._used = self._loop.time()
         return True
 
-    def fresh(self) -> bool:
+    def fresh(self, idle_limit: float, life: float) -> bool:
         now = self._loop.time()
-        return not self.lost.is_set() and now - self._used < IDLE_LIMIT and now - self._opened < LIFE
+        return not self.lost.is_set() and now - self._used < idle_limit and now - self._opened < life
 
     def abort(self) -> None:
         self._transport.abort()
