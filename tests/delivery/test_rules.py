@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from wasess.core.message import Message
+from wasess.delivery.rules import Rule, fate
+
+GROUP = Message("1", "2@g.us", "1@lid", "hello", 0.0, sender_alt="49@s.whatsapp.net", is_group=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ((), "waiting"),
+        ((Rule(ask=False),), "unasked"),
+        ((Rule(ask=False, chats=("*@g.us",)),), "unasked"),
+        ((Rule(ask=False, chats=("*@s.whatsapp.net",)),), "waiting"),
+        ((Rule(ask=True, chats=("2@g.us",)), Rule(ask=False)), "waiting"),
+        ((Rule(ask=False, users=("bob",)),), "waiting"),
+        ((Rule(ask=False, users=("al*",), kinds=("text", "image")),), "unasked"),
+        ((Rule(ask=False, kinds=("image",)),), "waiting"),
+        ((Rule(ask=False, senders=("49@s.whatsapp.net",)),), "unasked"),
+        ((Rule(ask=False, senders=("1@lid",)),), "unasked"),
+        ((Rule(ask=False, senders=("50@s.whatsapp.net",)),), "waiting"),
+    ],
+)
+def test_the_first_rule_that_fits_decides(rules, state):
+    assert fate("alice", GROUP, rules, bot=True) == state
+
+
+def test_nobody_is_asked_about_what_is_ours_or_unknown_or_without_a_bot():
+    assert fate("alice", GROUP, (), bot=False) == "unasked"
+    for fields in ({"from_me": True}, {"kind": "other"}):
+        assert fate("alice", Message("1", "a", "a", "x", 0.0, **fields), (Rule(ask=True),), bot=True) == "unasked"
