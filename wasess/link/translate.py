@@ -14,6 +14,8 @@ from wasess.core import events
 from wasess.core.message import Message
 from wasess.link import protobuf
 from wasess.link.content import MAX_ID, MAX_NAME, content_of, words
+from wasess.link.notes import read_note
+from wasess.link.receipts import NOTE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +49,8 @@ class Untranslatable(ValueError):
 
 def translate(code: int, payload: bytes) -> events.Event:
     """Decode one spool frame. An event number without a meaning here gives `events.OtherEvent`; bad bytes raise `Untranslatable`."""
+    if code == NOTE:
+        return _note(payload)
     if code not in _TRANSLATORS:
         return events.OtherEvent(code)
     name, make = _TRANSLATORS[code]
@@ -54,6 +58,13 @@ def translate(code: int, payload: bytes) -> events.Event:
         return make(getattr(protobuf.neonize(), name).FromString(payload))
     except (DecodeError, ValueError, OverflowError) as error:
         raise Untranslatable(f"event {code} is not a {name}: {error}") from error
+
+
+def _note(payload: bytes) -> events.Event:
+    try:
+        return read_note(payload)
+    except ValueError as error:
+        raise Untranslatable(f"this is no note: {error}") from error
 
 
 def address(jid: Any) -> str:
