@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from bare_companion import BareCompanion, jid_bytes
+from documents import complaints
 
+from wasess.cli.result import Result, success_envelope
 from wasess.sandbox import Sandbox, content
 from wasess.sandbox.observed import File, Received
 from wasess.sandbox.protobufs import waE2E
@@ -219,3 +222,23 @@ async def test_a_message_that_is_never_acknowledged_and_one_that_is_late(alice: 
     began = time.monotonic()
     await alice.sent(carol.jid, waE2E.Message(conversation="late"))
     assert time.monotonic() - began > 0.3
+
+
+async def test_all_that_was_seen_is_told_as_its_schema_says(box: Sandbox) -> None:
+    facts = json.loads(json.dumps(box.state.facts()))
+    assert complaints("sandbox-state", success_envelope(Result(facts))) == []
+    carol = next(account for account in facts["accounts"] if account["name"] == "carol")
+    assert {message["kind"] for message in carol["received"]} >= {
+        "text",
+        "reaction",
+        "edit",
+        "delete",
+        "location",
+        "contact",
+        "poll",
+        "image",
+    }
+    assert facts["unhandled"] == []
+    device = next(account for account in facts["accounts"] if account["devices"])["devices"][0]
+    assert device["seen"]
+    assert device["typing"]

@@ -88,6 +88,11 @@ def test_the_newest_of_a_kind_counts(book):
         ("fin upgrade", Fault("fin", "upgrade")),
         ("fin", Fault("fin")),
         ("reset", Fault("reset")),
+        ("http_status download 410", Fault("http_status", "download", value="410")),
+        ("garbage download count=1", Fault("garbage", "download", count=1)),
+        ("stall upload", Fault("stall", "upload")),
+        ("no-ack lost count=1", Fault("no-ack", value="lost", count=1)),
+        ("late-ack 2.5", Fault("late-ack", value="2.5")),
     ],
 )
 def test_a_fault_is_read_as_typed(words, fault):
@@ -109,6 +114,9 @@ def test_a_fault_is_read_as_typed(words, fault):
         ("delay tls nan", "no number above 0"),
         ("stall tls 5", "takes no value"),
         ("stall tls 5 6", "one word too many"),
+        ("refuse download", "needs a phase: connect$"),
+        ("no-ack found", "takes no value but lost"),
+        ("late-ack", "no number above 0"),
         ("stall tls count=0", "no whole number above 0"),
         ("stall tls count=1.5", "no whole number above 0"),
         ("stall tls seconds=inf", "no number above 0"),

@@ -37,7 +37,7 @@ def client_context(ca_file) -> ssl.SSLContext:
     return context
 
 
-@pytest.mark.parametrize("host", ["web.whatsapp.com", "localhost", "127.0.0.1"])
+@pytest.mark.parametrize("host", ["web.whatsapp.com", "mmg.whatsapp.net", "localhost", "127.0.0.1"])
 def test_a_client_with_the_authority_accepts_the_server(tmp_path, host):
     trust = Trust()
     trust.write_ca(tmp_path / "ca.pem")

@@ -99,13 +99,37 @@ def say(
     *,
     contact: Annotated[str, typer.Argument(metavar="CONTACT", help="Who writes; a new name is a new contact.", show_default=False)],
     user: UserArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
+    text: Annotated[
+        str,
+        typer.Argument(metavar="[TEXT]", help="The text, caption, emoji, question or option; not needed everywhere.", show_default=False),
+    ] = "",
     group: Annotated[str, typer.Option(metavar="NAME", help="Write in this group of the two instead.")] = "",
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Send a file, with the text as its caption.")] = None,
+    voice: Annotated[bool, typer.Option("--voice", help="Send the file as a voice message.")] = False,
+    reply_to: Annotated[str, typer.Option(metavar="ID", help="Answer this message.")] = "",
+    react_to: Annotated[
+        str, typer.Option(metavar="ID", help="React to this message with the text; without one take a reaction back.")
+    ] = "",
+    edit: Annotated[str, typer.Option(metavar="ID", help="Replace the text of this message.")] = "",
+    delete: Annotated[str, typer.Option(metavar="ID", help="Delete this message for everyone.")] = "",
+    poll: Annotated[list[str] | None, typer.Option(metavar="OPTION", help="Ask the text as a poll with this option; repeat it.")] = None,
+    vote: Annotated[str, typer.Option(metavar="ID", help="Vote for the text in this poll.")] = "",
+    location: Annotated[str, typer.Option(metavar="LATITUDE,LONGITUDE", help="Send a place, with the text as its name.")] = "",
     sandbox: ContractOption = DEFAULT_CONTRACT,
     json: JsonOption = False,
 ) -> int:
-    """Let a contact write to a user."""
-    said = _ask(Contract.load(sandbox), "say", contact=contact, user=user, text=text, group=group)
+    """Let a contact write to a user.
+
+    As in: say carol alice "look" --file photo.jpg. An ID is what this command printed, or that of a message of the user's.
+    """
+    orders = {"reply_to": reply_to, "react_to": react_to, "edit": edit, "delete": delete, "poll": poll, "vote": vote, "location": location}
+    if not (text or file or react_to or delete or location):
+        raise UsageError(_("there is nothing to say: no TEXT, no --file"), hint=f"wasess sandbox say {contact} {user} TEXT")
+    if voice and not file:
+        raise UsageError(_("--voice needs a --file"), hint=f"wasess sandbox say {contact} {user} --voice --file FILE")
+    attached = {"file": str(file.absolute()), "voice": voice} if file else {}
+    wishes = {name: value for name, value in orders.items() if value}
+    said = _ask(Contract.load(sandbox), "say", contact=contact, user=user, text=text, group=group, **attached, **wishes)
     return emit(Result(said, (_("sent {id}").format(id=said["id"]),)), as_json=json)
 
 

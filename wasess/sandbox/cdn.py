@@ -34,7 +34,7 @@ TTL: Final = 3600
 
 
 class Cdn:
-    """The files, by direct path. ``transfers`` counts finished requests, as ``upload`` and ``download``, of each user."""
+    """The files, by direct path. ``transfers`` counts what went well, as ``upload`` and ``download``, of each user."""
 
     def __init__(self, faults: FaultBook) -> None:
         self.auth = secrets.token_urlsafe(32)
@@ -63,8 +63,9 @@ class Cdn:
         if method == "POST":
             body = await _read_body(tunnel, start, headers.get("content-length", ""))
             if body is not None and await self._goes_on(user, "upload", tunnel):
-                await _answer(tunnel, *self._upload(target, body))
-                self._count(user, "upload")
+                status, answer = self._upload(target, body)
+                await _answer(tunnel, status, answer)
+                self._count(user, "upload", status)
         elif method == "GET":
             await self._send(user, target, tunnel)
         elif method:
@@ -88,10 +89,11 @@ class Cdn:
             return
         if await self._goes_on(user, "download", tunnel, body):
             await _answer(tunnel, HTTPStatus.OK, body)
-            self._count(user, "download")
+            self._count(user, "download", HTTPStatus.OK)
 
-    def _count(self, user: str, what: str) -> None:
-        self.transfers[user, what] = self.transfers.get((user, what), 0) + 1
+    def _count(self, user: str, what: str, status: HTTPStatus) -> None:
+        if status == HTTPStatus.OK:
+            self.transfers[user, what] = self.transfers.get((user, what), 0) + 1
 
     async def _goes_on(self, user: str, phase: str, tunnel: Tunnel, body: bytes = b"") -> bool:
         """Act out the user's faults of this phase; after any but a delay there is nothing left to do."""
