@@ -1,16 +1,19 @@
 """What every bot behind `delivery.bot.Bot` does, whatever it is made of.
 
-A kind of bot is a class like `Function` and `Program`: it makes a bot that behaves as BEHAVIOUR does, by the text of the message. For another
-one (a webhook, say), write its class and add it to `KINDS`; what only processes can do is asked of `PROCESSES`.
+A kind of bot is a function that makes one, which behaves as BEHAVIOUR does, by the text of the message. For another kind, write its function
+and add it to `KINDS`; what only processes of ours can do is asked of `PROCESSES`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,12 +21,14 @@ from wasess.core.message import Contact, Location, Media, Message, Poll, Quote, 
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.function import BotSpec, FunctionBot
 from wasess.delivery.program import ProgramBot, ProgramSpec
+from wasess.delivery.webhook import WebhookBot
+from wasess.delivery.webhook_spec import validate_webhook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from wasess.delivery.bot import Bot
+    from wasess.delivery.bot import Bot, Tell
 
 ANN = "491701234567@s.whatsapp.net"
 HELLO = Message(id="A1", chat=ANN, sender=ANN, text="hello", timestamp=1.0, push_name="Ann")
@@ -62,10 +67,13 @@ def answer(message):
         "number": 7,
         "unknown field": {"txt": "x"},
         "half an emoji": "\\ud83d",
-        "long": "x" * 65537,
+        "endless": "x" * 65537,
         "huge": "x" * 70000,
     }.get(text, f"{message['id']} {text}")
 """
+BEHAVES: dict[str, Any] = {}
+exec(BEHAVIOUR, BEHAVES)  # noqa: S102 -- the same source as in the processes
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 FUNCTION = "import msgspec\nfrom behaviour import answer\ndef reply(message): return answer(msgspec.to_builtins(message))\n"
 PROGRAM = """
 import json, sys, threading
@@ -84,35 +92,63 @@ for line in sys.stdin:
 """
 
 
-def function(folder: Path, troubles: list[Trouble], deadline: float) -> Bot:
+@contextmanager
+def function(folder: Path, tell: Tell, deadline: float) -> Iterator[Bot]:
     (folder / "bot.py").write_text(FUNCTION)
-    return FunctionBot(BotSpec(folder / "bot.py", "reply"), troubles.append, deadline=deadline, dice=lambda: 0.0)
+    yield FunctionBot(BotSpec(folder / "bot.py", "reply"), tell, deadline=deadline, dice=lambda: 0.0)
 
 
-def program(folder: Path, troubles: list[Trouble], deadline: float) -> Bot:
+@contextmanager
+def program(folder: Path, tell: Tell, deadline: float) -> Iterator[Bot]:
     (folder / "bot.py").write_text(PROGRAM)
-    return ProgramBot(
-        ProgramSpec((sys.executable, "-S", "-E", f"{folder}/bot.py")),
-        troubles.append,
-        deadline=deadline,
-        dice=lambda: 0.0,
-        settles_within=0.1,
-    )
+    spec = ProgramSpec((sys.executable, "-S", "-E", f"{folder}/bot.py"))
+    yield ProgramBot(spec, tell, deadline=deadline, dice=lambda: 0.0, settles_within=0.1)
+
+
+@contextmanager
+def webhook(folder: Path, tell: Tell, deadline: float) -> Iterator[Bot]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield WebhookBot(validate_webhook(f"http://127.0.0.1:{server.server_port}/", SECRET), tell, deadline=deadline)
+        server.shutdown()
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Whether signatures are right is looked at in tests/delivery."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        try:
+            answer = BEHAVES["answer"](event["data"])
+        except ValueError:
+            self.send_error(500)
+            return
+        body = json.dumps({"replies" if isinstance(answer, list) else "reply": answer}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_words: object) -> None:
+        pass
 
 
 PROCESSES = [function, program]
-KINDS = [*PROCESSES]
+KINDS = [*PROCESSES, webhook]
 
 
 @asynccontextmanager
 async def bot_of(kind, folder: Path, deadline: float) -> AsyncIterator[Bot]:
     (folder / "behaviour.py").write_text(BEHAVIOUR)
     troubles: list[Trouble] = []
-    made = kind(folder, troubles, deadline)
-    try:
-        yield made
-    finally:
-        await made.close()
+    with kind(folder, troubles.append, deadline) as made:
+        try:
+            yield made
+        finally:
+            await made.close()
     assert troubles == []
 
 
@@ -122,7 +158,7 @@ async def bot(request, tmp_path):
         yield made
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=PROCESSES, ids=lambda kind: kind.__name__)
 async def hasty_bot(request, tmp_path):
     async with bot_of(request.param, tmp_path, 1.0) as made:
         yield made
@@ -163,7 +199,7 @@ async def test_the_bot_gets_every_field(bot):
     assert await bot.ask(FULL) == Outcome(Verdict.ANSWERED, tuple(map(Reply, words)))
 
 
-@pytest.mark.parametrize("text", ["refuse", "number", "unknown field", "half an emoji", "long"])
+@pytest.mark.parametrize("text", ["refuse", "number", "unknown field", "half an emoji", "endless"])
 async def test_a_refusal_or_a_bad_answer_is_told_without_a_word_of_the_message_and_the_bot_goes_on(bot, text):
     outcome = await asking(bot, text)
     assert outcome.verdict is Verdict.RAISED
@@ -200,8 +236,13 @@ async def test_the_end_of_the_bot_ends_what_it_was_asked(bot):
     await bot.close()
     async with asyncio.timeout(5):
         assert [(await task).verdict for task in asked[1:]] == [Verdict.RESTARTED] * 2
-        assert (await asking(bot, "hello")).verdict is Verdict.RESTARTED
         await bot.close()
+
+
+async def test_a_process_is_not_started_after_the_end(mortal_bot):
+    assert (await asking(mortal_bot, "hello")).verdict is Verdict.ANSWERED
+    await mortal_bot.close()
+    assert (await asking(mortal_bot, "hello")).verdict is Verdict.RESTARTED
 
 
 async def test_one_that_is_closed_while_it_starts_ends_too(bot):

@@ -55,7 +55,7 @@ async def running(
     file.write_text(FRAME.format(before=before, each="    " + each.replace("\n", "\n    "), after=after))
     told = troubles if troubles is not None else []
     spec = validate_program(f"{shlex.quote(sys.executable)} -S -E {shlex.quote(str(file))}")
-    bot = ProgramBot(spec, told.append, deadline=deadline, memory=memory, dice=lambda: 0.0, settles_within=0.3)
+    bot = ProgramBot(spec, told.append, deadline=deadline, memory=memory, dice=lambda: 0.0, settles_within=0.1)
     try:
         yield bot
     finally:
@@ -139,6 +139,17 @@ async def test_one_that_can_not_be_started_costs_no_message_a_try(tmp_path: Path
         assert await asyncio.gather(*waiting) == [YES] * 3
     sentence = "the bot can't be started: its process ended with exit code 4; messages wait"
     assert troubles == [Trouble("BOT_BROKEN", sentence, level="error")]
+
+
+async def test_one_that_takes_its_time_to_find_that_it_can_not_start_costs_one_message_one_try(tmp_path: Path):
+    troubles: list[Trouble] = []
+    async with running(tmp_path, before="time.sleep(0.4); sys.exit(4)", troubles=troubles) as bot:
+        assert (await bot.ask(HELLO)).verdict is Verdict.DIED
+        waiting = asyncio.create_task(bot.ask(HELLO))
+        async with asyncio.timeout(10):
+            while not troubles:
+                await asyncio.wait({waiting}, timeout=0.02)
+        assert not waiting.done()
 
 
 async def test_a_program_that_is_gone_is_waited_for(tmp_path: Path):

@@ -19,6 +19,7 @@ import os
 import random
 import resource
 import signal
+import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -47,13 +48,18 @@ class NotStarted(Exception):
 
 
 class Child(asyncio.SubprocessProtocol, ABC):
-    """One process. ``ended`` once it is gone or was told to go; ``over`` is done when it is gone; ``why``: the reason it gave itself."""
+    """One process. ``ended`` once it is gone or was told to go; ``over`` is done when it is gone; ``why``: the reason it gave itself.
+
+    ``mute_for``: the seconds that one that is gone had lived without a single answer; 0 if it gave any.
+    """
 
     over: asyncio.Task[None]
 
     def __init__(self) -> None:
         self.ended = False
         self.why = ""
+        self.mute_for = 0.0
+        self._answered = False
         self._asked: dict[int, asyncio.Future[Outcome]] = {}
         self._given_up: set[int] = set()
         self._count = 0
@@ -154,6 +160,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
 
     async def _await_end(self) -> None:
         """Of process and stdout one ends first; the other gets a moment, for last answers and the exit code."""
+        began = time.monotonic()
         ends = [asyncio.create_task(event.wait()) for event in (self._silent, self._gone)]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         self.ended = True
@@ -162,6 +169,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
         await self._gone.wait()
         self._transport.close()
         await asyncio.wait(ends)
+        self.mute_for = 0.0 if self._answered else time.monotonic() - began
         self._settle(Outcome(Verdict.DIED, detail=self.last_words()))
 
     def _kill(self) -> None:
@@ -190,6 +198,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
         asked = self._asked.get(number)
         if asked is not None and not asked.done():
             asked.set_result(self._outcome(answer))
+            self._answered = True
         elif number in self._given_up:
             self._given_up.discard(number)
         else:
@@ -274,6 +283,8 @@ class ProcessBot(ABC):
         return None if self._closed else self._child
 
     async def _try_to_start(self) -> None:
+        if self._child is not None:
+            await asyncio.wait({self._child.over})
         if self._starts:
             await self._pause(backoff.delay(self._starts - 1, self._dice()))
         self._starts += 1

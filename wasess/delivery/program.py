@@ -22,8 +22,9 @@ The program has up to eight messages at a time, of different chats; each has to 
 was written, so one that answers them one after the other has less time for each. When one is not answered in time, the program is killed
 (and what it has started) and started again, as when it ends or closes its stdout. It should end when its stdin does.
 
-It is ready when it is started. After it has ended it gets no message in the first second of its next run: one that ends in that second
-can't be started, which is nobody's message's fault.
+It is ready when it is started. After it has ended it gets no message in the first second of its next run (when its last run ended without an
+answer: not until it has lived a second longer than that one, at most ten seconds). One that ends before that can't be started: no message is
+at fault, and all wait.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Tell
 
 SETTLES_WITHIN = 1.0
+LONGEST_SETTLING = 10.0
 HINT = mark("Use --program 'COMMAND ARGUMENT …'. No shell reads it; if you need one: --program \"sh -c '…'\".")
 
 
@@ -97,10 +99,11 @@ class ProgramBot(ProcessBot):
         dice: Callable[[], float] = random.random,
         settles_within: float = SETTLES_WITHIN,
     ) -> None:
-        """As `ProcessBot`; ``settles_within``: how long one that ended before gets no message after its start."""
+        """As `ProcessBot`; ``settles_within``: how long one that has ended before gets no message after its start, at least."""
         super().__init__(tell, deadline=deadline, memory=memory, dice=dice)
         self._spec = spec
         self._settles_within = settles_within
+        self._run: Child | None = None
         self._strayed = False
 
     def command(self) -> tuple[str, ...]:
@@ -109,7 +112,11 @@ class ProgramBot(ProcessBot):
 
     def new_child(self) -> Child:
         """See `ProcessBot`."""
-        return _Program(self._settles_within if self._starts > 1 else 0.0, self._stray)
+        settling = 0.0
+        if self._run is not None:
+            settling = min(self._settles_within + self._run.mute_for, LONGEST_SETTLING)
+        self._run = _Program(settling, self._stray)
+        return self._run
 
     def _stray(self) -> None:
         if not self._strayed:
@@ -123,15 +130,15 @@ class ProgramBot(ProcessBot):
 class _Program(Child):
     """One run of it."""
 
-    def __init__(self, settles_within: float, stray: Callable[[], None]) -> None:
+    def __init__(self, settling: float, stray: Callable[[], None]) -> None:
         super().__init__()
-        self._settles_within = settles_within
+        self._settling = settling
         self._stray = stray
 
     async def ready(self) -> None:
         """See `Child`."""
-        if self._settles_within:
-            await asyncio.wait({self.over}, timeout=self._settles_within)
+        if self._settling:
+            await asyncio.wait({self.over}, timeout=self._settling)
         if self.ended:
             await asyncio.wait({self.over})
             raise NotStarted(self.last_words())
