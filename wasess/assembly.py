@@ -7,7 +7,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from wasess.delivery.function import FunctionBot
+from wasess.delivery.child import DEADLINE
+from wasess.delivery.function import BotSpec, FunctionBot
+from wasess.delivery.program import ProgramBot, ProgramSpec
+from wasess.delivery.rules import read_rule
 from wasess.errors import NotLinked
 from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
@@ -30,11 +33,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from wasess.delivery.function import BotSpec
+    from wasess.delivery.bot import Bot, Tell
+    from wasess.delivery.webhook_spec import WebhookSpec
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
 
+    AnyBot = BotSpec | ProgramSpec | WebhookSpec
+
 MEBIBYTE = 2**20
+HOUR, DAY = 3600.0, 86_400.0
+FOREVER = 100 * 365 * DAY  # a manager for one purpose deletes nothing: only the real one knows how long things are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +60,9 @@ class Realm:
         """Where the phone of a sandbox looks for the code of a user."""
         return self.contract.camera / user if self.contract and self.contract.camera else None
 
-    def host(self, files: int = DEFAULT_WORKER_FILES) -> LinkHost:
-        """Starts links in this realm. ``files``: how many each worker may have open."""
-        return WorkerHost(self.contract, files)
+    def host(self, files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
+        """Starts links in this realm. ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut."""
+        return WorkerHost(self.contract, files, durable=durable)
 
 
 def realm(contract_file: Path | None) -> Realm:
@@ -62,7 +70,7 @@ def realm(contract_file: Path | None) -> Realm:
     return Realm(Contract.load(contract_file) if contract_file else None)
 
 
-def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: TextIO, log: Reporter | None = None) -> Supervisor:
+def manager(settings: Settings, bot: AnyBot | None, people: TextIO, programs: TextIO, log: Reporter | None = None) -> Supervisor:
     """The manager of a home. ``people`` gets lines, ``programs`` the events if they are wanted, ``log`` all. Make it inside the event loop.
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
@@ -73,18 +81,29 @@ def manager(settings: Settings, bot: BotSpec | None, people: TextIO, programs: T
     _require_sessions(home, settings.only)
     events = EventReporter(programs) if settings.events else None
     reporter = Reporters(*filter(None, (_teller(settings, people), events, log)))
-    function = FunctionBot(bot, trouble_teller(reporter)) if bot else None
     return Supervisor(
         home,
-        where.host(settings.worker_files),
+        where.host(settings.worker_files, durable=settings.durability == "power"),
         translate,
         reporter,
         hint=hint_of,
-        bot=function,
+        bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
         settings=_pace(settings),
         notifier=Notifier(os.environ),
         serving=_control_socket(reporter, where),
     )
+
+
+def _bot(spec: AnyBot, settings: Settings, tell: Tell) -> Bot:
+    memory = settings.bot_memory * MEBIBYTE
+    deadline = settings.bot_deadline or DEADLINE
+    if isinstance(spec, BotSpec):
+        return FunctionBot(spec, tell, deadline=deadline, memory=memory, reload=settings.reload)
+    if isinstance(spec, ProgramSpec):
+        return ProgramBot(spec, tell, deadline=deadline, memory=memory)
+    from wasess.delivery import webhook  # noqa: PLC0415 - an HTTP client that only a webhook needs
+
+    return webhook.WebhookBot(spec, tell, deadline=settings.bot_deadline or webhook.DEADLINE)
 
 
 def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str) -> tuple[Supervisor, Operations]:
@@ -95,7 +114,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     home.claim_realm(where.name)
     chosen = ChosenSessions(home.path, users) if users else home
     reporter = Reporters()
-    settings = replace(_pace(Settings()), mail=MailSettings(leave=True), seen=False)
+    settings = replace(_pace(Settings()), mail=MailSettings(leave=True, keep_texts=FOREVER, keep_ids=FOREVER), seen=False)
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(chosen, where.host(), translate, reporter, hint=hint_of, settings=settings, serving=serving, purpose=purpose)
     return supervisor, Operations(supervisor, reporter, where.name, time.time, brief=True)
@@ -122,6 +141,16 @@ def _pace(settings: Settings) -> Pace:
         worker_memory=settings.worker_memory * MEBIBYTE,
         disk_reserve=settings.disk_reserve * MEBIBYTE,
         seen=settings.presence == "normal",
+        max_age=settings.max_age * HOUR,
+        mail=MailSettings(
+            durable=settings.durability == "power",
+            rules=tuple(read_rule(rule) for rule in settings.rules),
+            keep_texts=settings.keep_messages * DAY,
+            send_rate=settings.send_rate,
+            largest_file=settings.media_limit * MEBIBYTE,
+            read_receipts=settings.read_receipts,
+            typing=settings.typing,
+        ),
     )
 
 

@@ -12,9 +12,12 @@ DEFAULT_DIALS_PER_SECOND = 20.0
 DEFAULT_WORKER_MEMORY = 256
 DEFAULT_WORKER_FILES = 256
 DEFAULT_DISK_RESERVE = 32
+DEFAULT_KEEP_MESSAGES = 30.0
+DEFAULT_MEDIA_LIMIT = 64
 
 Presence = Literal["normal", "quiet"]
 LogFormat = Literal["text", "json"]
+Durability = Literal["fast", "power"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,12 @@ class Settings:
     ``dials_per_second``: of all sessions together. ``worker_memory`` and ``disk_reserve`` in MiB, ``worker_files``: open files a worker
     may have. ``presence``: ``normal`` shows the device as in use now and then, ``quiet`` never. ``log_format``: how what is told on
     stderr looks.
+
+    ``durability``: what an acknowledged message survives, the end of any process (``fast``) or a power cut, too (``power``).
+    ``max_age`` in hours: how old a message may be that is still answered, 0 for any. ``keep_messages`` in days: how long the texts of
+    those that are done with are kept. ``media_limit`` in MiB: larger files are not fetched. ``send_rate``: messages a minute, 0 for any
+    number. ``rules``: see `delivery.rules.read_rule`. ``bot_deadline`` in seconds for one message, None for what is usual for the kind of bot; ``bot_memory`` in MiB, 0 for any.
+    ``reload``: follow changes of the bot's file.
     """
 
     home: Path = DEFAULT_HOME
@@ -37,3 +46,14 @@ class Settings:
     disk_reserve: int = DEFAULT_DISK_RESERVE
     presence: Presence = "normal"
     log_format: LogFormat = "text"
+    durability: Durability = "fast"
+    max_age: float = 0.0
+    keep_messages: float = DEFAULT_KEEP_MESSAGES
+    media_limit: int = DEFAULT_MEDIA_LIMIT
+    send_rate: float = 0.0
+    rules: tuple[str, ...] = ()
+    read_receipts: bool = False
+    typing: bool = False
+    bot_deadline: float | None = None
+    bot_memory: int = 0
+    reload: bool = False

@@ -65,12 +65,13 @@ class MailDesk:
         self.troubles: list[Trouble] = []
         self.queued: list[str] = []
         self.fetched: list[str] = []
+        self.attended: list[tuple[str, bool]] = []
         self.mailbox, _ = Mailbox.open(user, folder, durable=False)
         self.dispatcher = Dispatcher(bot, self.troubles.append, self.clock, dice=lambda: 0.5, max_age=max_age)
         self._spooled = 0
 
     def open(self) -> None:
-        self.dispatcher.open(Desk(self.mailbox, self._fetch, self.queued.append))
+        self.dispatcher.open(Desk(self.mailbox, self._fetch, self.queued.append, self._attend))
 
     def arrive(self, chat: str, *texts: str, state: State = "waiting", **fields: Any) -> None:
         messages = [
@@ -101,6 +102,9 @@ class MailDesk:
 
     async def done(self) -> None:
         await self.until(lambda: not self.mailbox.inbox.waiting)
+
+    def _attend(self, message: Message, *, begins: bool) -> None:
+        self.attended.append((message.id, begins))
 
     async def _fetch(self, item: Item) -> Message:
         assert item.message is not None

@@ -68,6 +68,7 @@ async def test_replies_go_where_the_bot_says(tmp_path: Path):
         await desk.done()
         assert desk.replies == [("a", "here"), ("other", "there")]
         assert desk.queued == ["a", "other"]
+        assert desk.attended == [("a/hello", True), ("a/hello", False)]
 
 
 async def test_the_bot_knows_whose_message_it_is(tmp_path: Path):
@@ -144,15 +145,15 @@ async def test_a_bot_that_is_away_for_a_day_gets_everything_in_order(tmp_path: P
 
     async with mail_desk(tmp_path, ScriptedBot(away, at_once=32)) as desk:
         began = desk.clock.time
-        for number in range(1000):
-            desk.arrive(f"chat{number % 50}", str(number))
+        for number in range(300):
+            desk.arrive(f"chat{number % 20}", str(number))
         while desk.clock.time - began < back + 120:
             await desk.until(lambda: not desk.dispatcher._turns.busy)
-            desk.clock.advance(30)
+            desk.clock.advance(60)
             await asyncio.sleep(0)
         await desk.done()
-        for chat in range(50):
-            assert [text for to, text in desk.replies if to == f"chat{chat}"] == [str(number) for number in range(chat, 1000, 50)]
+        for chat in range(20):
+            assert [text for to, text in desk.replies if to == f"chat{chat}"] == [str(number) for number in range(chat, 300, 20)]
         assert desk.codes() == ["BOT_AWAY", "BOT_BACK"]
         assert not desk.mailbox.inbox.items(states=("dead",))
 
@@ -280,7 +281,7 @@ async def test_closing_a_session_leaves_the_others(tmp_path: Path):
     async with mail_desk(tmp_path / "alice", stuck) as desk:
         (tmp_path / "bob").mkdir()
         bob, _ = Mailbox.open("bob", tmp_path / "bob", durable=False)
-        desk.dispatcher.open(Desk(bob, desk._fetch, desk.queued.append))
+        desk.dispatcher.open(Desk(bob, desk._fetch, desk.queued.append, desk._attend))
         desk.arrive("a", "hello")
         await desk.until(lambda: desk.dispatcher._turns.busy)
         await desk.dispatcher.close("alice")

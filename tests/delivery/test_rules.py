@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from wasess.core.message import Message
-from wasess.delivery.rules import Rule, fate
+from wasess.delivery.rules import Rule, fate, read_rule
+from wasess.errors import UsageError
 
 GROUP = Message("1", "2@g.us", "1@lid", "hello", 0.0, sender_alt="49@s.whatsapp.net", is_group=True)
 
@@ -32,3 +33,24 @@ def test_nobody_is_asked_about_what_is_ours_or_unknown_or_without_a_bot():
     assert fate("alice", GROUP, (), bot=False) == "unasked"
     for fields in ({"from_me": True}, {"kind": "other"}):
         assert fate("alice", Message("1", "a", "a", "x", 0.0, **fields), (Rule(ask=True),), bot=True) == "unasked"
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("ask", Rule(ask=True)),
+        ("skip chat=*@g.us", Rule(ask=False, chats=("*@g.us",))),
+        ("ask user=a,b kind=text sender=1@lid", Rule(ask=True, users=("a", "b"), kinds=("text",), senders=("1@lid",))),
+    ],
+)
+def test_a_rule_is_read(text, rule):
+    assert read_rule(text) == rule
+
+
+@pytest.mark.parametrize(
+    "text", ["", "maybe", "skip chat", "skip chat=", "skip chat=a chat=b", "ask kind=song", "ask 'open", "ask colour=red"]
+)
+def test_a_wrong_rule_is_refused(text):
+    with pytest.raises(UsageError) as refusal:
+        read_rule(text)
+    assert "skip chat=" in refusal.value.hint

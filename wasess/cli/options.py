@@ -19,9 +19,9 @@ def complete_user(ctx: typer.Context, incomplete: str) -> list[str]:
     return [session.user for session in home.sessions() if session.user.startswith(incomplete)]
 
 
-def in_range(context: typer.Context, option: typer.CallbackParam, value: float) -> float:
+def in_range(context: typer.Context, option: typer.CallbackParam, value: float | None) -> float | None:
     """The ``callback`` of each option that takes a float between ``min`` and ``max``: nan is neither too small nor too large for typer."""
-    if isnan(value):
+    if value is not None and isnan(value):
         limits: Any = option.type
         sentence = f"{value} is not in the range {limits.min}<=x<={limits.max}."  # typer's own words
         raise typer.BadParameter(sentence, ctx=context, param=option)

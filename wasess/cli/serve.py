@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wasess.assembly import log_file, manager
+from wasess.cli.bots import chosen_bot
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
 from wasess.cli.render import emit
 from wasess.cli.result import Result
-from wasess.delivery.function import validate_bot
 from wasess.errors import UsageError
 from wasess.settings import (
     DEFAULT_DIALS_PER_SECOND,
     DEFAULT_DISK_RESERVE,
+    DEFAULT_KEEP_MESSAGES,
     DEFAULT_MAX_PARALLEL,
+    DEFAULT_MEDIA_LIMIT,
     DEFAULT_WORKER_FILES,
     DEFAULT_WORKER_MEMORY,
     Settings,
@@ -26,11 +29,12 @@ from wasess.supervisor.heap import keep_heap_whole
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from wasess.delivery.function import BotSpec
-    from wasess.settings import LogFormat, Presence
+    from wasess.assembly import AnyBot
+    from wasess.settings import Durability, LogFormat, Presence
     from wasess.supervisor.report import Reporter
 
 PRESENCES: dict[str, Presence] = {"normal": "normal", "quiet": "quiet"}
+DURABILITIES: dict[str, Durability] = {"fast": "fast", "power": "power"}
 LOG_FORMATS: dict[str, LogFormat] = {"text": "text", "json": "json"}
 
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
@@ -43,6 +47,98 @@ def serve(
         str,
         typer.Option(envvar="WASESS_BOT", metavar="FILE.py:FUNCTION", help="Answer messages with this function.", show_default=False),
     ] = "",
+    webhook: Annotated[
+        str, typer.Option(envvar="WASESS_WEBHOOK", metavar="URL", help="Post messages to this address, signed.", show_default=False)
+    ] = "",
+    webhook_secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="WASESS_WEBHOOK_SECRET_FILE", metavar="FILE", help="Sign with the secret in this file (whsec_...).", show_default=False
+        ),
+    ] = None,
+    webhook_allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="WASESS_WEBHOOK_ALLOW", metavar="NETWORK", help="Let the webhook be in this private network.", show_default=False
+        ),
+    ] = None,
+    program: Annotated[
+        str,
+        typer.Option(envvar="WASESS_PROGRAM", metavar="COMMAND", help="Answer messages with this program.", show_default=False),
+    ] = "",
+    reload: Annotated[
+        bool, typer.Option("--reload", envvar="WASESS_RELOAD", help="Load the bot's function again when its file changes.")
+    ] = False,
+    bot_deadline: Annotated[
+        float | None,
+        typer.Option(
+            envvar="WASESS_BOT_DEADLINE",
+            min=0.1,
+            max=86_400,
+            callback=in_range,
+            metavar="SECONDS",
+            help="Wait no longer for an answer: 60 s for a bot or a program, which is started again, 15 s for a webhook.",
+            show_default=False,
+        ),
+    ] = None,
+    bot_memory: Annotated[
+        int,
+        typer.Option(
+            envvar="WASESS_BOT_MEMORY", min=0, max=2**20, metavar="MIB", help="Give a bot or program no more memory than this; 0: any."
+        ),
+    ] = 0,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="WASESS_RULE",
+            metavar="RULE",
+            help="Ask the bot, or not: skip chat=*@g.us, ask kind=text,image. The first that fits decides.",
+            show_default=False,
+        ),
+    ] = None,
+    max_age: Annotated[
+        float,
+        typer.Option(
+            envvar="WASESS_MAX_AGE", min=0, max=1e6, callback=in_range, metavar="HOURS", help="Answer no message older than this; 0: any."
+        ),
+    ] = 0.0,
+    durability: Annotated[
+        str,
+        typer.Option(
+            envvar="WASESS_DURABILITY",
+            metavar="fast|power",
+            help="Lose no message when any process dies (fast), or the power does, too (power: slower).",
+        ),
+    ] = "fast",
+    keep_messages: Annotated[
+        float,
+        typer.Option(
+            envvar="WASESS_KEEP_MESSAGES",
+            min=0,
+            max=36_500,
+            callback=in_range,
+            metavar="DAYS",
+            help="Keep the texts and files of messages that are done with for so long.",
+        ),
+    ] = DEFAULT_KEEP_MESSAGES,
+    media_limit: Annotated[
+        int, typer.Option(envvar="WASESS_MEDIA_LIMIT", min=0, max=64, metavar="MIB", help="Fetch no larger files; 0: none at all.")
+    ] = DEFAULT_MEDIA_LIMIT,
+    send_rate: Annotated[
+        float,
+        typer.Option(
+            envvar="WASESS_SEND_RATE",
+            min=0,
+            max=6000,
+            callback=in_range,
+            metavar="N",
+            help="Send at most so many messages a minute for each session; 0: any number.",
+        ),
+    ] = 0.0,
+    read_receipts: Annotated[
+        bool, typer.Option("--read-receipts", envvar="WASESS_READ_RECEIPTS", help="Mark a message as read when the bot gets it.")
+    ] = False,
+    typing: Annotated[bool, typer.Option("--typing", envvar="WASESS_TYPING", help="Show that the bot thinks.")] = False,
     events: Annotated[
         bool, typer.Option("--events", envvar="WASESS_EVENTS", help="Print every change as a line of JSON to stdout.")
     ] = False,
@@ -97,7 +193,7 @@ def serve(
 
     Runs until Ctrl+C or SIGTERM, then drains. Sessions that `wasess connect` links meanwhile are taken over at once.
     """
-    spec = validate_bot(bot) if bot else None
+    spec = chosen_bot(bot, program, webhook, webhook_secret_file, tuple(webhook_allow or ()))
     settings = Settings(
         home,
         sandbox,
@@ -110,6 +206,17 @@ def serve(
         disk_reserve=disk_reserve,
         presence=_presence(presence),
         log_format=_log_format(log_format),
+        durability=_durability(durability),
+        max_age=max_age,
+        keep_messages=keep_messages,
+        media_limit=media_limit,
+        send_rate=send_rate,
+        rules=tuple(rule or ()),
+        read_receipts=read_receipts,
+        typing=typing,
+        bot_deadline=bot_deadline,
+        bot_memory=bot_memory,
+        reload=reload,
     )
     keep_heap_whole()
     with log_file(settings, sys.stderr) as log:
@@ -129,5 +236,11 @@ def _log_format(text: str) -> LogFormat:
     return LOG_FORMATS[text]
 
 
-async def _serve(settings: Settings, bot: BotSpec | None, log: Reporter) -> int:
+def _durability(text: str) -> Durability:
+    if text not in DURABILITIES:
+        raise UsageError(_("{text!r} is no durability").format(text=text), hint=_("--durability fast, or --durability power"))
+    return DURABILITIES[text]
+
+
+async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter) -> int:
     return await manager(settings, bot, sys.stderr, sys.stdout, log).run()

@@ -36,14 +36,15 @@ class Outcome:
 
 
 class Bot(Protocol):
-    """Answers messages, several at a time.
+    """Answers messages, several at a time."""
 
-    ``at_once``: how many it takes at a time. ``pauses``: seconds before each further try of a message that it failed on (before jitter); a message
-    whose last try failed is a dead letter.
-    """
+    @property
+    def at_once(self) -> int:
+        """How many it takes at a time."""
 
-    at_once: int
-    pauses: tuple[float, ...]
+    @property
+    def pauses(self) -> tuple[float, ...]:
+        """Seconds before each further try of a message that it failed on (before jitter); after the last one it is a dead letter."""
 
     async def ask(self, message: Message) -> Outcome:
         """Give the bot one message; never raises for the bot's faults. One on this machine waits for ever while it can't be started."""

@@ -3,7 +3,8 @@
 What waits stands in each session's inbox; here is only which chats have something, and when each may be served next. A message is done in the
 same commit that queues its replies, so whatever the manager's death interrupts is asked again, and answered once.
 
-A chat is served one message at a time: first its file or its votes are fetched, then the bot is asked. A message that the bot failed on is tried again after each of the bot's pauses; then it is a dead letter, and the chat goes on.
+A chat is served one message at a time: first its file or its votes are fetched, then the bot is asked. A message that the bot failed
+on is tried again after each of the bot's pauses; then it is a dead letter, and the chat goes on.
 
 When the bot's process dies, any of the messages it had may be the cause. Each of them is tried again alone, so that a message that
 kills the bot is found out and no other is ever given up for it. A bot that is AWAY is asked about one message at a time, with growing pauses,
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wasess.core import backoff
 from wasess.delivery.bot import Outcome, Trouble, Verdict
@@ -41,13 +42,25 @@ Key = tuple[str, str]
 """A session and a chat in it."""
 
 
+class Attend(Protocol):
+    """What a session does beside the asking."""
+
+    def __call__(self, message: Message, *, begins: bool) -> None:
+        """The bot begins with a message, or is done with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A session's side. ``fetch`` gets what is still missing of a message (it never raises); ``queued`` is told the chat of a reply that is."""
+    """A session's side.
+
+    ``fetch`` gets what is still missing of a message (it never raises). ``queued`` is told the chat of each reply. ``attend`` is told when the bot
+    begins with a message, and when it is done.
+    """
 
     mailbox: Mailbox
     fetch: Callable[[Item], Awaitable[Message]]
     queued: Callable[[str], None]
+    attend: Attend
 
 
 class Dispatcher:
@@ -150,7 +163,11 @@ class Dispatcher:
 
     async def _serve(self, key: Key, item: Item, message: Message) -> float:
         desk = self._desks[key[0]]
-        outcome = await self._bot.ask(message)
+        desk.attend(message, begins=True)
+        try:
+            outcome = await self._bot.ask(message)
+        finally:
+            desk.attend(message, begins=False)
         try:
             if outcome.verdict is not Verdict.ANSWERED:
                 return self._failed(key, item, outcome)

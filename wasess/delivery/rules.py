@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from wasess.core.message import Kind
+from wasess.errors import UsageError
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasess.core.message import Message
     from wasess.store.inbox import State
+
+VERBS = {"ask": True, "skip": False}
+FIELDS = {"user": "users", "chat": "chats", "sender": "senders", "kind": "kinds"}
+HINT = mark("Write it like: skip chat=*@g.us kind=image,video")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,26 @@ class Rule:
             and (_any(self.senders, message.sender) or bool(message.sender_alt and _any(self.senders, message.sender_alt)))
             and _any(self.kinds, message.kind)
         )
+
+
+def read_rule(text: str) -> Rule:
+    """Read ``ask`` or ``skip`` and what it is about: ``skip user=alice chat=*@g.us sender=… kind=image,video``. Raises `errors.UsageError`."""
+    try:
+        verb, *parts = shlex.split(text)
+    except ValueError:
+        verb, parts = "", []
+    if verb not in VERBS:
+        raise UsageError(_("the rule {rule!r} begins with neither ask nor skip").format(rule=text), hint=_(HINT))
+    fields: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        name, _equals, value = part.partition("=")
+        patterns = tuple(filter(None, value.split(",")))
+        if name not in FIELDS or not patterns or FIELDS[name] in fields:
+            raise UsageError(_("the rule {rule!r} is wrong at {part!r}").format(rule=text, part=part), hint=_(HINT))
+        if name == "kind" and (unknown := set(patterns) - set(get_args(Kind))):
+            raise UsageError(_("the rule {rule!r} names no kind of message: {kind!r}").format(rule=text, kind=min(unknown)), hint=_(HINT))
+        fields[FIELDS[name]] = patterns
+    return Rule(VERBS[verb], **fields)
 
 
 def fate(user: str, message: Message, rules: Sequence[Rule], *, bot: bool) -> State:

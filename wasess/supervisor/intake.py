@@ -32,7 +32,8 @@ MAIL = (events.Missed, events.Departing, events.ReceiptCame)
 class Batch:
     """What was taken in with one commit.
 
-    ``events``: for the keeper; of those that an earlier worker wrote only messages, the others tell a state of the past. ``messages``: those that are new.
+    ``events``: for the keeper; of those that an earlier worker wrote only messages, the others tell a state of the past.
+    ``messages``: those that are new.
     """
 
     events: tuple[events.Event, ...]

@@ -18,9 +18,10 @@ from wasess.supervisor.intake import Intake
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from wasess.core.clock import Clock
+    from wasess.core.events import Event
     from wasess.core.message import Message
     from wasess.delivery.bot import Tell
     from wasess.delivery.dispatcher import Dispatcher
@@ -42,6 +43,7 @@ class MailSettings:
 
     ``keep_texts`` and ``keep_ids``: seconds after which the text of a message that is done with is deleted, and the last trace of it.
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
+    ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
     """
 
     durable: bool = False
@@ -51,6 +53,8 @@ class MailSettings:
     keep_ids: float = 90 * DAY
     send_rate: float = 0.0
     largest_file: int = 64 * 2**20
+    read_receipts: bool = False
+    typing: bool = False
 
 
 class Mailroom:
@@ -78,6 +82,7 @@ class Mailroom:
         self._read_up = read_up
         self._online = asyncio.Event()
         self._mailbox: Mailbox | None = None
+        self._courtesies: set[asyncio.Task[None]] = set()
         self._settled_at = 0.0
         self._dirty = False
 
@@ -93,7 +98,7 @@ class Mailroom:
             raise RuntimeError("the mail is not open")
         return self._mailbox
 
-    async def open(self, translate: Callable[[int, bytes], object], tell: Tell) -> None:
+    async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
         mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
         self._mailbox = mailbox
@@ -105,7 +110,7 @@ class Mailroom:
         self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
         self.courier.open()
         if self._dispatcher is not None:
-            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued))
+            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued, self._attend))
 
     async def drain(self, patience: float) -> None:
         """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""
@@ -119,6 +124,8 @@ class Mailroom:
         if self._dispatcher is not None:
             await self._dispatcher.close(self.user)
         await self.courier.close()
+        for task in self._courtesies:
+            task.cancel()
         self._mailbox.close()
 
     def take(self) -> Iterator[Batch]:
@@ -152,6 +159,22 @@ class Mailroom:
         with suppress(WasessError):
             files = self._mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
             asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+
+    def _attend(self, message: Message, *, begins: bool) -> None:
+        """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""
+        if self._settings.read_receipts and begins:
+            self._courtesy(self._tether.mark_read(message.chat, message.sender, [message.id]))
+        if self._settings.typing:
+            self._courtesy(self._tether.typing(message.chat, on=begins))
+
+    def _courtesy(self, work: Coroutine[None, None, None]) -> None:
+        async def try_it() -> None:
+            with suppress(WasessError):
+                await work
+
+        task = asyncio.create_task(try_it())
+        self._courtesies.add(task)
+        task.add_done_callback(self._courtesies.discard)
 
     def _fate(self, message: Message) -> State:
         return fate(self.user, message, self._settings.rules, bot=self._dispatcher is not None or self._settings.leave)

@@ -13,7 +13,7 @@ from wasess.supervisor.clock import pause
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
     from wasess.core.clock import Alarm, Clock
@@ -135,6 +135,14 @@ class Tether:
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """The hashes of what was voted for (the vote's event from the spool). Raises `errors.WasessError`."""
         return await self._running().votes(raw)
+
+    async def mark_read(self, chat: str, sender: str, ids: Sequence[str]) -> None:
+        """Tell a sender that messages were read. Raises `errors.WasessError`."""
+        await self._running().mark_read(chat, sender, ids)
+
+    async def typing(self, chat: str, *, on: bool) -> None:
+        """Show a chat that an answer is being written, or no longer. Raises `errors.WasessError`."""
+        await self._running().typing(chat, on=on)
 
     async def prove(self, deadline: float) -> None:
         """Ask WhatsApp something small, for somebody who waits. Raises `errors.WasessError` without an answer in ``deadline`` seconds."""
