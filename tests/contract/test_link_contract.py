@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from wasess.core.message import Reply
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
@@ -167,7 +168,7 @@ async def test_a_text_gets_an_id(world):
     await _until_connected(world, link, "alice")
     if isinstance(world, Real):
         world.box.state.account(ADDRESS.partition("@")[0])
-    first, second = await link.send(ADDRESS, "one"), await link.send(ADDRESS, "two")
+    first, second = await link.send(ADDRESS, Reply("one")), await link.send(ADDRESS, Reply("two"))
     assert first
     assert first != second
     await link.stop()
@@ -176,7 +177,7 @@ async def test_a_text_gets_an_id(world):
 async def test_bad_arguments_are_the_callers_fault(world):
     link = await world.online("alice")
     with pytest.raises(UsageError):
-        await link.send("bob", "hello")
+        await link.send("bob", Reply("hello"))
     with pytest.raises(UsageError):
         await link.pairing_code("0170 1234567")
     await link.stop()
@@ -188,7 +189,7 @@ async def test_after_the_end_nothing_works_and_nothing_hurts(world):
     await link.stop()
     link.kill()
     with pytest.raises(WorkerFailed):
-        await link.send(ADDRESS, "too late")
+        await link.send(ADDRESS, Reply("too late"))
     with pytest.raises(WorkerFailed):
         await link.logout()
     assert (await _until(link, "ended"))[-1].value == "stopped"

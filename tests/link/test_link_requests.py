@@ -1,23 +1,37 @@
 from __future__ import annotations
 
 import pytest
+from message_events import message as message_event
 
-from wasess.errors import UsageError, WorkerFailed
+from wasess.errors import SendRefused, UsageError, WorkerFailed
+from wasess.link.attachment import MAX_FILE
 from wasess.link.protobuf import e2e, neonize
-from wasess.link.requests import pair_phone_request, read_code, read_probed, read_sent, send_request
+from wasess.link.requests import (
+    address_request,
+    download_request,
+    key_request,
+    pair_phone_request,
+    path_request,
+    read_code,
+    read_probed,
+    read_request,
+    read_sent,
+    read_uploaded,
+    read_votes,
+    typing_request,
+    vote_request,
+)
 
 
-def test_a_text_is_a_recipient_and_a_conversation():
-    recipient, message = send_request("4917012345667@s.whatsapp.net", "grüß dich")
-    jid = neonize().JID.FromString(recipient)
+def test_an_address_is_a_jid():
+    jid = neonize().JID.FromString(address_request("4917012345667@s.whatsapp.net"))
     assert (jid.User, jid.Server, jid.Device) == ("4917012345667", "s.whatsapp.net", 0)
-    assert e2e().Message.FromString(message).conversation == "grüß dich"
 
 
 @pytest.mark.parametrize("to", ["", "4917012345667", "x@example.com", "4917012345667:3@s.whatsapp.net", "@lid", "1@lid\n"])
 def test_a_bad_address_is_refused_without_showing_the_number(to):
     with pytest.raises(UsageError, match="not a WhatsApp address") as caught:
-        send_request(to, "hello")
+        address_request(to)
     assert "4917012345667" not in str(caught.value)
 
 
@@ -37,6 +51,130 @@ def test_a_refused_message_says_why_without_numbers():
         read_sent(b"")
 
 
+def test_what_the_server_did_not_take_reached_nobody():
+    def failure(words):
+        with pytest.raises(WorkerFailed) as caught:
+            read_sent(neonize().SendMessageReturnFunction(Error=words).SerializeToString())
+        return caught.type
+
+    assert failure("server returned error 479") is SendRefused
+    assert failure("message send timed out") is WorkerFailed
+    assert failure("websocket not connected") is WorkerFailed
+
+
+def test_a_key_can_be_noted():
+    assert key_request("reply:für") == "reply:für".encode()
+    for bad in ("a\0b", "x" * 129):
+        with pytest.raises(UsageError):
+            key_request(bad)
+
+
+def file_event(**content):
+    return neonize().Message(Message=e2e().Message(**content)).SerializePartialToString()
+
+
+PICTURE = {"mimetype": "image/png", "directPath": "/v/1.enc", "mediaKey": b"k" * 32, "fileSHA256": b"s" * 32, "fileEncSHA256": b"e" * 32}
+
+
+def test_only_what_the_library_needs_of_a_file_is_asked_for():
+    raw = file_event(
+        ephemeralMessage={"message": {"imageMessage": PICTURE | {"fileLength": 9, "caption": "x" * 9999, "JPEGThumbnail": b"x" * 9999}}}
+    )
+    message, most, size = download_request(raw)
+    asked = {name: value for name, value in PICTURE.items() if name != "mimetype"} | {"fileLength": 9}
+    assert e2e().Message.FromString(message) == e2e().Message(imageMessage=asked)
+    assert (int(most), size) == (MAX_FILE, 9)
+
+
+def test_a_round_video_is_fetched_as_a_video():
+    message, _, _ = download_request(file_event(ptvMessage=PICTURE))
+    assert e2e().Message.FromString(message).videoMessage.directPath == "/v/1.enc"
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (file_event(conversation="hello"), "no file"),
+        (file_event(imageMessage=PICTURE | {"fileLength": MAX_FILE + 1}), "65 MiB"),
+        (file_event(imageMessage=PICTURE | {"fileLength": 2**64 - 1}), "MiB"),
+        (b"\xff", "no message"),
+        (b"", "no file"),
+    ],
+)
+def test_what_can_not_be_fetched_is_not_asked_for(raw, words):
+    with pytest.raises(UsageError, match=words):
+        download_request(raw)
+
+
+def test_a_path_leads_into_the_sessions_folder(tmp_path):
+    assert path_request(tmp_path / "media" / "1.png", tmp_path) == b"media/1.png"
+    for bad in (tmp_path, tmp_path / "..", tmp_path / "media" / ".." / ".." / "x", tmp_path.parent / "x"):
+        with pytest.raises(UsageError, match="not in the session"):
+            path_request(bad, tmp_path)
+
+
+def vote(initial):
+    update = {"pollCreationMessageKey": {"ID": "3EB0AA"}, "vote": {"encPayload": b"x" * 40, "encIV": initial}}
+    return e2e().Message(pollUpdateMessage=update, messageContextInfo={"messageSecret": b"x"})
+
+
+def test_a_vote_goes_to_the_library_whole_and_without_anything_else():
+    raw = message_event(vote(b"i" * 12))
+    found = neonize().Message.FromString(vote_request(raw))
+    assert found.Info == neonize().Message.FromString(raw).Info
+    assert {field.name for field, _ in found.Message.ListFields()} == {"pollUpdateMessage"}
+    wrapped = e2e().Message(ephemeralMessage={"message": vote(b"i" * 12)})
+    assert neonize().Message.FromString(vote_request(message_event(wrapped))).Message == found.Message
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\xff",
+        neonize().Message(Message=vote(b"i" * 12)).SerializePartialToString(),  # a field that the library needs is missing
+        message_event(e2e().Message(conversation="hello")),
+        *(message_event(vote(b"i" * length)) for length in (0, 11, 13)),  # with these the library's process ends
+    ],
+)
+def test_what_would_end_the_worker_is_no_vote(raw):
+    with pytest.raises(UsageError):
+        vote_request(raw)
+
+
+def test_votes_are_hashes():
+    answer = neonize().ReturnFunctionWithError
+    chosen = answer(PollVoteMessage={"selectedOptions": [b"a" * 32, b"short", b"b" * 32]}).SerializeToString()
+    assert read_votes(chosen) == ("61" * 32, "62" * 32)
+    assert read_votes(answer(PollVoteMessage={}).SerializeToString()) == ()
+    for bad in (answer(Error="original message secret key not found").SerializeToString(), b"\xff"):
+        with pytest.raises(WorkerFailed):
+            read_votes(bad)
+
+
+def test_an_upload_says_where_the_file_is():
+    answer = neonize().UploadReturnFunction
+    found = {"url": "https://x", "DirectPath": "/v/1.enc", "Handle": "", "FileLength": 9}
+    assert read_uploaded(answer(UploadResponse=found).SerializeToString()).DirectPath == "/v/1.enc"
+    for bad in (answer(Error="upload failed with status code 507").SerializeToString(), b""):
+        with pytest.raises(WorkerFailed, match="not uploaded"):
+            read_uploaded(bad)
+
+
+def test_ids_that_are_read_stand_in_one_text():
+    ids, at, chat, sender = read_request("1@g.us", "2@lid", ["3EB0AA", "3EB0BB"])
+    assert ids == b"3EB0AA 3EB0BB"
+    assert int(at) > 1_700_000_000
+    assert [neonize().JID.FromString(jid).User for jid in (chat, sender)] == ["1", "2"]
+    for bad in ([], ["a b"], [""], ["x"] * 257):
+        with pytest.raises(UsageError):
+            read_request("1@g.us", "2@lid", bad)
+
+
+def test_typing_is_one_of_two_numbers():
+    assert [typing_request("1@lid", on=on)[1] for on in (True, False)] == [b"0", b"1"]
+
+
 def test_a_pairing_code_is_asked_for_as_a_common_browser():
     found = neonize().PairPhoneParams.FromString(pair_phone_request("4917012345667"))
     assert (found.phone, found.clientType, found.clientDisplayName) == ("4917012345667", 1, "Chrome (Linux)")
@@ -52,12 +190,6 @@ def test_a_pairing_code_is_read():
     assert read_code(neonize().PairPhoneReturnFunction(Code="ABCD-EFGH").SerializeToString()) == "ABCD-EFGH"
     with pytest.raises(WorkerFailed, match="bad request"):
         read_code(neonize().PairPhoneReturnFunction(Error="bad request").SerializeToString())
-
-
-def test_a_text_longer_than_whatsapp_takes_is_refused():
-    assert len(send_request("4917012345667@s.whatsapp.net", "😀" * 65536)[1]) < 1 << 20
-    with pytest.raises(UsageError, match="65537 characters"):
-        send_request("4917012345667@s.whatsapp.net", "x" * 65537)
 
 
 def test_a_probe_is_answered_by_a_list_or_by_a_refusal():

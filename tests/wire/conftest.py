@@ -32,6 +32,7 @@ class Companion:
         self.box = box
         self.signals: list[LinkSignal] = []
         self.events: list[events.Event] = []
+        self.payloads: dict[str, bytes] = {}  # of messages, by id
         self.link: Link
         self.session = home.session(user)
         self._host = host
@@ -109,7 +110,11 @@ class Companion:
 
     async def _read_spool(self) -> None:
         while frames := self._spool.read_new():
-            self.events += [translate(frame.code, frame.payload) for frame in frames]
+            for frame in frames:
+                event = translate(frame.code, frame.payload)
+                self.events.append(event)
+                if isinstance(event, events.MessageReceived):
+                    self.payloads[event.message.id] = frame.payload
             self._spool.commit(frames[-1].end)
         await self._wake()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasess.core import events
+from wasess.core.message import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,7 +171,7 @@ async def test_answers_may_be_slow(alice: Companion, box: Sandbox) -> None:
     await alice.event(events.Connected, count=2)
     box.say("carol", "alice", "slow but sure")
     chat = (await alice.text("slow but sure")).message.chat
-    await alice.link.send(chat, "answer")
+    await alice.link.send(chat, Reply("answer"))
     assert box.contact("carol").texts == ["answer"]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasess.core import events
+from wasess.core.message import Reply
 from wasess.errors import WorkerFailed
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def test_a_reply_reaches_the_contact_and_the_own_phone(alice: Companion, b
     carol = box.contact("carol")
     box.say("carol", "alice", "hello")
     message = (await alice.text("hello")).message
-    sent = await alice.link.send(message.chat, "hi carol")
+    sent = await alice.link.send(message.chat, Reply("hi carol"))
     assert [(m.id, m.text, m.sender) for m in carol.received] == [(sent, "hi carol", device_of(box).account.number)]
     assert box.phone("alice").copies == ["hi carol"]
     await box.until(lambda: ("receipt", sent) not in device_of(box).pending)
@@ -52,14 +53,14 @@ async def test_a_reply_reaches_the_contact_and_the_own_phone(alice: Companion, b
 async def test_a_first_message_to_a_contact_fetches_keys(alice: Companion, box: Sandbox) -> None:
     erin = box.contact("erin")
     for number in range(3):
-        await alice.link.send(f"{erin.number}@s.whatsapp.net", f"text {number}")
+        await alice.link.send(f"{erin.number}@s.whatsapp.net", Reply(f"text {number}"))
     assert erin.texts == ["text 0", "text 1", "text 2"]
     assert erin.undecryptable == []
 
 
 async def test_a_contact_that_does_not_exist(alice: Companion) -> None:
     with pytest.raises(WorkerFailed):
-        await alice.link.send("4915199999999@s.whatsapp.net", "anybody?")
+        await alice.link.send("4915199999999@s.whatsapp.net", Reply("anybody?"))
 
 
 @pytest.mark.parametrize("lid_addressed", [False, True])
@@ -73,7 +74,7 @@ async def test_a_group(alice: Companion, box: Sandbox, *, lid_addressed: bool) -
     message = (await alice.text("second")).message
     assert (message.chat, message.is_group) == (str(group.jid), True)
     assert {message.sender, message.sender_alt} == {str(box.contact("carol").jid), str(box.contact("carol").lid_jid)}
-    await alice.link.send(str(group.jid), "to all")
+    await alice.link.send(str(group.jid), Reply("to all"))
     for member in ("carol", "dave"):
         assert box.contact(member).texts[-1] == "to all"
         assert box.contact(member).undecryptable == []
@@ -131,7 +132,7 @@ async def test_a_frame_sent_again_after_a_cut_is_taken_once(alice: Companion, bo
     box.say("carol", "alice", "hello")
     chat = (await alice.text("hello")).message.chat
     box.fault("alice", "mute", "ack", "count=1")
-    sending = asyncio.create_task(alice.link.send(chat, "once"))
+    sending = asyncio.create_task(alice.link.send(chat, Reply("once")))
     await box.until(lambda: "once" in box.contact("carol").texts)
     box.fault("alice", "rst")
     sent = await sending
@@ -144,7 +145,7 @@ async def test_the_server_refuses_a_message(alice: Companion, box: Sandbox) -> N
     chat = (await alice.text("hello")).message.chat
     box.fault("alice", "ack-error", "479", "count=1")
     with pytest.raises(WorkerFailed, match="479"):
-        await alice.link.send(chat, "no")
+        await alice.link.send(chat, Reply("no"))
 
 
 async def test_what_can_not_be_decrypted_is_sent_again(alice: Companion, box: Sandbox) -> None:
@@ -187,7 +188,7 @@ async def test_two_sessions_on_one_phone_hear_each_other(companion: Callable[[st
     box.say("carol", "one", "for both")
     message = (await one.text("for both")).message
     await two.text("for both")
-    await one.link.send(message.chat, "from one")
+    await one.link.send(message.chat, Reply("from one"))
     copy = (await two.text("from one")).message
     assert copy.from_me
     assert box.contact("carol").texts == ["from one"]

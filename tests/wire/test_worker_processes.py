@@ -15,6 +15,7 @@ import pytest
 from worker_rig import Follower, figure, rig
 
 from wasess.core import events
+from wasess.core.message import Reply
 from wasess.errors import WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
@@ -200,7 +201,7 @@ async def test_a_question_to_a_dying_worker_is_answered(tmp_path):
     async with rig(tmp_path) as it:
         follower = await it.online("alice")
         it.box.fault("alice", "mute", "all")
-        sending = asyncio.create_task(follower.link.send(f"{it.box.contact('bob').number}@s.whatsapp.net", "hello"))
+        sending = asyncio.create_task(follower.link.send(f"{it.box.contact('bob').number}@s.whatsapp.net", Reply("hello")))
         await asyncio.sleep(0)
         os.kill(follower.pid, signal.SIGKILL)
         with pytest.raises(WorkerFailed, match="ended before it could answer"):

@@ -9,6 +9,7 @@ import pytest
 from worker_rig import mapped_files, rig
 
 from wasess.core import events
+from wasess.core.message import Reply
 from wasess.errors import UsageError, WorkerFailed
 from wasess.sandbox import PairingRefused
 
@@ -66,7 +67,7 @@ async def test_a_text_is_sent_and_the_contact_reads_it(tmp_path):
     async with rig(tmp_path) as it:
         follower = await it.online("alice")
         bob = it.box.contact("bob")
-        sent = await follower.link.send(f"{bob.number}@s.whatsapp.net", "hello bob")
+        sent = await follower.link.send(f"{bob.number}@s.whatsapp.net", Reply("hello bob"))
         await it.box.until(lambda: bob.received)
         assert [(message.id, message.text) for message in bob.received] == [(sent, "hello bob")]
         await it.box.until(lambda: it.box.phone("alice").copies == ["hello bob"])
@@ -76,11 +77,11 @@ async def test_a_send_that_can_not_be_is_refused_with_the_reason(tmp_path):
     async with rig(tmp_path) as it:
         follower = await it.online("alice")
         with pytest.raises(UsageError, match="not a WhatsApp address"):
-            await follower.link.send("bob", "hello")
+            await follower.link.send("bob", Reply("hello"))
         bob = it.box.contact("bob")
         it.box.fault("alice", "ack-error", "479")
         with pytest.raises(WorkerFailed, match="479"):
-            await follower.link.send(f"{bob.number}@s.whatsapp.net", "hello")
+            await follower.link.send(f"{bob.number}@s.whatsapp.net", Reply("hello"))
 
 
 async def test_a_pairing_code_links_without_a_camera(tmp_path):

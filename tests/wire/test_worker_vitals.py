@@ -16,6 +16,7 @@ from dead_route import deafen
 from worker_rig import Follower, figure, rig
 
 from wasess.core import events
+from wasess.core.message import Reply
 from wasess.errors import WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
@@ -75,7 +76,7 @@ async def test_a_black_hole_does_not_answer_and_nothing_stays_behind(tmp_path):
         async with asyncio.timeout(20):
             while not await _answers(follower):  # noqa: ASYNC110 - there is nothing to wait on
                 await asyncio.sleep(0.05)  # the old ones are answered one by one
-        sent = await follower.link.send(f"{it.box.contact('bob').number}@s.whatsapp.net", "hello")
+        sent = await follower.link.send(f"{it.box.contact('bob').number}@s.whatsapp.net", Reply("hello"))
         await it.box.until(lambda: [message.id for message in it.box.contact("bob").received] == [sent])
         await follower.link.stop()
 

@@ -24,12 +24,17 @@ class Word(enum.IntEnum):
     """What a frame says; its fields in brackets."""
 
     # host to worker
-    SEND = 1  # [neonize.JID, WAWebProtobufsE2E.Message]
+    SEND = 1  # [neonize.JID, WAWebProtobufsE2E.Message, the key that is noted with its id; empty: none]
     PAIR_PHONE = 2  # [neonize.PairPhoneParams]
     LOGOUT = 3  # []
     STOP = 4  # []
     PROBE = 5  # []
     PRESENCE = 6  # ["available" or "unavailable"]
+    UPLOAD = 7  # [path, neonize's number for the kind of media, the most bytes]
+    DOWNLOAD = 8  # [WAWebProtobufsE2E.Message with the file alone, path in the session's folder, the most bytes]
+    VOTE = 9  # [neonize.Message]
+    MARK_READ = 10  # [ids with spaces between, Unix time, neonize.JID of the chat, ... of the sender]
+    TYPING = 11  # [neonize.JID, 0 for writing or 1 for no longer]
     # worker to host
     STARTED = 16  # [length of the spool]: holds the session's lock, has the library loaded
     QR = 17  # [text]: only ever here, never on disk or in a log

@@ -8,9 +8,13 @@ a thread of its own. Buffers go in as pointer and length; the Go side copies the
 from __future__ import annotations
 
 import ctypes
+from typing import TYPE_CHECKING
 
 from wasess.errors import WorkerFailed
 from wasess.words import _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXPECTED_VERSION = "0.5.2"
 
@@ -49,6 +53,11 @@ _PROTOTYPES = {
     "PairPhone": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
     "GetBlocklist": (ctypes.POINTER(_Bytes), (_TEXT,)),
     "SendPresence": (ctypes.c_void_p, (_TEXT, _TEXT)),
+    "SendChatPresence": (ctypes.c_void_p, (_TEXT, _BUFFER, _INT, _INT, _INT)),
+    "MarkRead": (ctypes.c_void_p, (_TEXT, _TEXT, _INT, _BUFFER, _INT, _BUFFER, _INT, _TEXT)),
+    "DecryptPollVote": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
+    "Upload": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT, _INT)),
+    "DownloadAny": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
     "FreeBytesStruct": (None, (ctypes.POINTER(_Bytes),)),
     "FreeString": (None, (ctypes.c_void_p,)),
 }
@@ -130,6 +139,44 @@ class Library:
     def send_presence(self, presence: bytes) -> str:
         """Tell the server ``available`` or ``unavailable``; no answer comes. The error text: a device without a push name can't."""
         return self._text(self._go.SendPresence(self._uuid, presence))
+
+    def send_typing(self, chat: bytes, state: int) -> str:
+        """Tell a chat that somebody writes (0) or does not (1); no answer comes. Serialized JID in, the error text out."""
+        return self._text(self._go.SendChatPresence(self._uuid, chat, len(chat), state, 0))
+
+    def mark_read(self, ids: bytes, at: int, chat: bytes, sender: bytes) -> str:
+        """Tell that messages (ids with spaces between) were read; no answer comes. Serialized JIDs in, the error text out.
+
+        The first time it asks the server whether the account tells such things: up to 75 s.
+        """
+        return self._text(self._go.MarkRead(self._uuid, ids, at, chat, len(chat), sender, len(sender), b"read"))
+
+    def decrypt_vote(self, event: bytes) -> bytes:
+        """Read a vote; asks the database alone. Serialized neonize.Message in, ReturnFunctionWithError out.
+
+        Fields that are missing, and an ``encIV`` of another length than 12, end the process: the caller has checked that.
+        """
+        return self._bytes(self._go.DecryptPollVote(self._uuid, event, len(event)))
+
+    def upload(self, content: bytes, kind: int) -> bytes:
+        """Encrypt a file and upload it; blocks as long as that takes. UploadReturnFunction out."""
+        return self._bytes(self._go.Upload(self._uuid, content, len(content), kind))
+
+    def download(self, message: bytes, take: Callable[[memoryview], None]) -> None:
+        """Fetch and decrypt; blocks as long as that takes. Serialized WAWebProtobufsE2E.Message in; ``take`` sees DownloadReturnFunction.
+
+        The memory is the library's, and is gone when ``take`` returns: a file is not copied.
+        """
+        pointer = self._go.DownloadAny(self._uuid, message, len(message))
+        if not pointer:
+            raise MemoryError("the library had no room for its answer")
+        try:
+            found = pointer.contents
+            memory = (ctypes.c_char * found.size).from_address(found.data) if found.data else b""
+            with memoryview(memory).cast("B") as answer:
+                take(answer)
+        finally:
+            self._go.FreeBytesStruct(pointer)
 
     def disconnect(self) -> None:
         """Close the socket. Events already read go on to arrive."""

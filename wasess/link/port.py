@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from wasess.core.message import Message, Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,23 @@ class Link(Protocol):
     def signals(self) -> AsyncIterator[LinkSignal]:
         """Everything that happens, in order; ends after ``ended``. One consumer only."""
 
-    async def send(self, to: str, text: str) -> str:
-        """Send a text; return the message id once the server has acknowledged it (up to 75 s)."""
+    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "") -> str:
+        """Send, a file after its upload; return the message id once the server has acknowledged it (up to 75 s).
+
+        ``quoted``: the message that the reply quotes or reacts to. ``key``: noted with the id in the spool before it goes out.
+        """
+
+    async def download(self, raw: bytes, path: Path) -> None:
+        """Fetch the file of a message (its event from the spool) and write it to a path in the session's folder (up to 5 minutes)."""
+
+    async def votes(self, raw: bytes) -> tuple[str, ...]:
+        """Read a vote (its event from the spool): the SHA-256 in hex of each option that is chosen."""
+
+    async def mark_read(self, chat: str, sender: str, ids: Sequence[str]) -> None:
+        """Tell the sender of these messages that they were read."""
+
+    async def typing(self, chat: str, *, on: bool) -> None:
+        """Show a chat that an answer is being written, or no longer."""
 
     async def probe(self) -> None:
         """Ask WhatsApp for something small; return once it has answered (up to 75 s: set a deadline)."""

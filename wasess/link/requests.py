@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError, EncodeError
 
 from wasess.core.redact import redact
-from wasess.errors import UsageError, WorkerFailed
+from wasess.errors import SendRefused, UsageError, WorkerFailed
 from wasess.link import protobuf
+from wasess.link.attachment import MAX_FILE
+from wasess.link.content import MAX_ID, MEDIA_FIELDS, unwrapped
+from wasess.link.outgoing import UPLOADS
 from wasess.words import _
 
-SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
-MAX_TEXT = 65536
+    from wasess.link.attachment import Attachment
+
+SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
 
 # WhatsApp checks the display name and accepts common pairs of "Browser (OS)" only (whatsmeow pair-code.go); 1 is Chrome.
 PAIRING_CLIENT = 1
 PAIRING_DISPLAY = "Chrome (Linux)"
 
+# A receipt names one message in the stanza itself and the others in a list.
+MAX_IDS = 256
+# A vote names its options by SHA-256; 12 are the most of a poll.
+HASH_BYTES, MAX_HASHES = 32, 64
+# With any other length the library's AES-GCM panics, which ends the process.
+IV_BYTES = 12
+
 # What whatsmeow says of an answer that it has read and does not like (errors.go: IQError, ElementMissingError).
 _ANSWERED = ("info query returned ", "missing <list> element in ")
+# The server has answered, and it took nothing (errors.go: ErrServerReturnedError).
+_REFUSED = "server returned error"
 
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
 _PHONE = re.compile(r"[1-9][0-9]{6,14}")
+_ID = re.compile(rf"[0-9A-Za-z._-]{{1,{MAX_ID}}}")
 
 
-def send_request(to: str, text: str) -> tuple[bytes, bytes]:
-    """Return the recipient (neonize.JID) and the message (WAWebProtobufsE2E.Message). Raises `errors.UsageError` on a bad address or a long text."""
+def address_request(to: str) -> bytes:
+    """Return neonize.JID. Raises `errors.UsageError` on a bad address."""
     match = _ADDRESS.fullmatch(to)
     if not match or match["server"] not in SERVERS:
         raise UsageError(
             _("{address!r} is not a WhatsApp address.").format(address=redact(to)), hint=_("Write it like 491701234567@s.whatsapp.net.")
         )
-    if len(text) > MAX_TEXT:
-        raise UsageError(
-            _("The text has {length} characters; WhatsApp takes {most}.").format(length=len(text), most=MAX_TEXT),
-            hint=_("Send it in parts."),
-        )
     jid = protobuf.neonize().JID(User=match["user"], RawAgent=0, Device=0, Integrator=0, Server=match["server"])
-    return jid.SerializeToString(), protobuf.e2e().Message(conversation=text).SerializeToString()
+    return bytes(jid.SerializeToString())
+
+
+def key_request(key: str) -> bytes:
+    """Return the key of a message that is sent, as a note in the spool can hold it. Raises `errors.UsageError`."""
+    if "\0" in key or len(key) > MAX_ID:
+        raise UsageError(_("A key has at most {most} characters, none of them NUL.").format(most=MAX_ID))
+    return key.encode(errors="replace")
 
 
 def read_sent(answer: bytes) -> str:
-    """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason."""
+    """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason; `errors.SendRefused` for the server's."""
     found = protobuf.neonize().SendMessageReturnFunction.FromString(answer)
+    if found.Error.startswith(_REFUSED):
+        raise SendRefused(_("WhatsApp did not take the message: {detail}.").format(detail=redact(found.Error)))
     if found.Error or not found.SendResponse.ID:
         raise WorkerFailed(_("The message was not sent: {detail}.").format(detail=redact(found.Error or _("the library returned no id"))))
     return str(found.SendResponse.ID)
@@ -73,3 +98,102 @@ def read_probed(answer: bytes) -> None:
     found = protobuf.neonize().GetBlocklistReturnFunction.FromString(answer)
     if found.Error and not found.Error.startswith(_ANSWERED):
         raise WorkerFailed(_("WhatsApp did not answer: {detail}.").format(detail=redact(found.Error)))
+
+
+def upload_request(attachment: Attachment) -> tuple[bytes, bytes, bytes]:
+    """Return the path, neonize's number for what the file is encrypted as, and the size that it may have grown to."""
+    return bytes(attachment.path), b"%d" % UPLOADS[attachment.kind], b"%d" % MAX_FILE
+
+
+def read_uploaded(answer: bytes) -> Any:
+    """Return neonize.UploadResponse. Raises `errors.WorkerFailed`."""
+    found = protobuf.neonize().UploadReturnFunction.FromString(answer)
+    if found.Error or not found.UploadResponse.DirectPath:
+        raise WorkerFailed(
+            _("The file was not uploaded: {detail}.").format(detail=redact(found.Error or _("the library returned no address")))
+        )
+    return found.UploadResponse
+
+
+def download_request(raw: bytes) -> tuple[bytes, bytes, int]:
+    """Return a WAWebProtobufsE2E.Message with nothing but the file of a spooled message event; the most bytes; how many its sender says.
+
+    Raises `errors.UsageError` when there is no file in it, or one that is larger than is fetched.
+    """
+    message = unwrapped(_event(raw).Message)
+    name = next((name for name in MEDIA_FIELDS if message.HasField(name)), "")
+    if not name:
+        raise UsageError(_("There is no file in this message."))
+    part = getattr(message, name)
+    if part.fileLength > MAX_FILE:
+        raise UsageError(
+            _("The file has {size} MiB; the most that is fetched is {most} MiB.").format(
+                size=-(-part.fileLength // 2**20), most=MAX_FILE // 2**20
+            )
+        )
+    # The library looks for a video in one place only, and does not know the round ones.
+    wanted = protobuf.e2e().Message()
+    bare = getattr(wanted, "videoMessage" if name == "ptvMessage" else name)
+    for field in ("directPath", "mediaKey", "fileSHA256", "fileEncSHA256"):
+        if part.HasField(field) and getattr(part, field):
+            setattr(bare, field, getattr(part, field))
+    bare.fileLength = part.fileLength
+    return bytes(wanted.SerializeToString()), b"%d" % MAX_FILE, part.fileLength
+
+
+def path_request(path: Path, folder: Path) -> bytes:
+    """Return a path in the session's folder as the worker knows it. Raises `errors.UsageError` for any other."""
+    inner, outer = path.absolute(), folder.absolute()
+    if inner.is_relative_to(outer) and ".." not in inner.parts and inner != outer:
+        return bytes(inner.relative_to(outer))
+    raise UsageError(_("{path} is not in the session's folder.").format(path=path))
+
+
+def vote_request(raw: bytes) -> bytes:
+    """Return a spooled vote's event, neonize.Message, as the library can take it: a field that is missing there ends the process.
+
+    Raises `errors.UsageError` when it is none.
+    """
+    found = _event(raw)
+    found.ClearField("SourceWebMsg")
+    found.ClearField("NewsLetterMeta")
+    found.ClearField("Raw")
+    message = unwrapped(found.Message)
+    if len(message.pollUpdateMessage.vote.encIV) != IV_BYTES:
+        raise UsageError(_("This message is no vote in a poll."))
+    bare = protobuf.e2e().Message(pollUpdateMessage=message.pollUpdateMessage)
+    found.Message.CopyFrom(bare)
+    try:
+        return bytes(found.SerializeToString())
+    except EncodeError as error:
+        raise UsageError(_("This message is no vote in a poll.")) from error
+
+
+def read_votes(answer: bytes) -> tuple[str, ...]:
+    """Return the SHA-256 of each option that is chosen, in hex. Raises `errors.WorkerFailed`: the library does not know the poll."""
+    try:
+        found = protobuf.neonize().ReturnFunctionWithError.FromString(answer)
+    except DecodeError as error:
+        raise WorkerFailed(_("The vote could not be read.")) from error
+    if found.Error:
+        raise WorkerFailed(_("The vote could not be read: {detail}.").format(detail=redact(found.Error)))
+    return tuple(option.hex() for option in found.PollVoteMessage.selectedOptions[:MAX_HASHES] if len(option) == HASH_BYTES)
+
+
+def read_request(chat: str, sender: str, ids: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the ids in one text, the Unix time, chat and sender (neonize.JID). Raises `errors.UsageError`."""
+    if not 0 < len(ids) <= MAX_IDS or not all(map(_ID.fullmatch, ids)):
+        raise UsageError(_("1 to {most} ids of messages can be marked as read at once.").format(most=MAX_IDS))
+    return " ".join(ids).encode(), b"%d" % time.time(), address_request(chat), address_request(sender)
+
+
+def typing_request(chat: str, *, on: bool) -> tuple[bytes, bytes]:
+    """Return the chat (neonize.JID) and neonize's number for what is done there (neonize utils/enum.py, ChatPresence)."""
+    return address_request(chat), b"0" if on else b"1"
+
+
+def _event(raw: bytes) -> Any:
+    try:
+        return protobuf.neonize().Message.FromString(raw)
+    except DecodeError as error:
+        raise UsageError(_("This is no message of WhatsApp's.")) from error

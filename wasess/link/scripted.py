@@ -15,32 +15,59 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.errors import WorkerFailed
+from wasess.link.attachment import attach
+from wasess.link.outgoing import compose
 from wasess.link.port import LinkSignal, Vitals
-from wasess.link.requests import pair_phone_request, send_request
+from wasess.link.requests import (
+    address_request,
+    download_request,
+    key_request,
+    pair_phone_request,
+    path_request,
+    read_request,
+    typing_request,
+    vote_request,
+)
 from wasess.store.frame import frame
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
+    from wasess.core.message import Message, Reply
     from wasess.link.port import LinkSpec
 
 FIRST_PID = 100_000
 CODE = "ABCD-EFGH"
 
 
-class ScriptedLink:
-    """A `link.port.Link`. ``sent``, ``phones``, ``probes`` and ``presences`` record what was asked.
+class Sent(NamedTuple):
+    """What `ScriptedLink.send` was given."""
 
-    ``refusal`` makes every call fail with that text, ``silent_probe`` makes `probe` wait for ever; ``vital`` is what `vitals` returns.
+    to: str
+    reply: Reply
+    quoted: Message | None
+    key: str
+
+
+class ScriptedLink:
+    """A `link.port.Link`. ``sent`` (address and text), ``replies``, ``read``, ``typed``, ``phones``, ``probes`` and ``presences`` record what was asked.
+
+    ``file`` is what `download` writes, ``chosen`` what `votes` returns. ``refusal`` makes every call fail with that text, ``silent_probe`` makes `probe` wait for ever; ``vital`` is what `vitals` returns.
     """
 
     def __init__(self, spec: LinkSpec, pid: int) -> None:
         self.spec = spec
         self.pid = pid
         self.sent: list[tuple[str, str]] = []
+        self.replies: list[Sent] = []
+        self.read: list[tuple[str, str, tuple[str, ...]]] = []
+        self.typed: list[tuple[str, bool]] = []
+        self.file = b"a file"
+        self.chosen: tuple[str, ...] = ()
         self.phones: list[str] = []
         self.probes = 0
         self.presences: list[bool] = []
@@ -61,12 +88,40 @@ class ScriptedLink:
             if found.kind == "ended":
                 return
 
-    async def send(self, to: str, text: str) -> str:
-        """Record it. Raises as the real one does for a bad address."""
-        send_request(to, text)
+    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "") -> str:
+        """Record it. Raises as the real one does for what can't be sent."""
+        address_request(to)
+        key_request(key)
+        compose(to, reply, quoted, attach(reply) if reply.file else None)
         self._agree()
-        self.sent.append((to, text))
+        self.sent.append((to, reply.text))
+        self.replies.append(Sent(to, reply, quoted, key))
         return f"3EB0{len(self.sent):018X}"
+
+    async def download(self, raw: bytes, path: Path) -> None:
+        """Write ``file`` there. Raises as the real one does for a message without a file and a path elsewhere."""
+        download_request(raw)
+        path_request(path, self.spec.folder)
+        self._agree()
+        await asyncio.to_thread(path.write_bytes, self.file)
+
+    async def votes(self, raw: bytes) -> tuple[str, ...]:
+        """Return ``chosen``. Raises as the real one does for what is no vote."""
+        vote_request(raw)
+        self._agree()
+        return self.chosen
+
+    async def mark_read(self, chat: str, sender: str, ids: Sequence[str]) -> None:
+        """Record it. Raises as the real one does for bad addresses and ids."""
+        read_request(chat, sender, ids)
+        self._agree()
+        self.read.append((chat, sender, tuple(ids)))
+
+    async def typing(self, chat: str, *, on: bool) -> None:
+        """Record it."""
+        typing_request(chat, on=on)
+        self._agree()
+        self.typed.append((chat, on))
 
     async def probe(self) -> None:
         """Record it; answer at once, or never."""

@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 
 from wasess.errors import Locked, WasessError
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
+from wasess.link.errands import Errands
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
 from wasess.link.logline import log_line, unstored
 from wasess.link.pulse import Pulse
@@ -55,8 +56,6 @@ DISCONNECT_PATIENCE = 0.5
 # How long the library is kept from acknowledging a message that it could not store: until its socket is closed.
 HOLD_DEADLINE = 2.0
 SEND_TIMEOUT = 1.0
-# Small requests that may wait in the library at once. One that nobody waits for any more stays there, for minutes or for ever.
-MAX_SMALL = 3
 
 # The library puts "file:" before it and "?_foreign_keys=on" behind it. Where a session must exist, no file is made in the place
 # of one that is gone: not at the start, and not by a connection that the library opens later.
@@ -77,7 +76,7 @@ class Worker:
         self._wake = wake
         self._pulse = Pulse(control)
         self._receipts = Receipts(self._note, self._pulse, durable=order.get("durable", False))
-        self._small = threading.BoundedSemaphore(MAX_SMALL)
+        self._errands = Errands(self._receipts)
         self._stream = Stream()
         self._telling = threading.Lock()
         self._ending = threading.Lock()
@@ -285,32 +284,13 @@ class Worker:
         return []
 
     def _answer(self, call: Call) -> None:
-        library, answer, problem = self._loaded(), b"", ""
+        answer, problem = b"", _("the session is not up yet")
         try:
-            if not (self._called or self._events):  # the library still writes its maps, and they have no lock
-                problem = _("the session is not up yet")
-            elif call.word == Word.SEND:
-                answer = library.send_message(*call.fields)
-            elif call.word == Word.PAIR_PHONE:
-                answer = library.pair_phone(*call.fields)
-            elif call.word == Word.LOGOUT:
-                problem = library.logout()
-            elif call.word in {Word.PROBE, Word.PRESENCE}:
-                answer, problem = self._small_request(call)
-            else:
-                problem = _("the worker does not know the word {word}").format(word=call.word)
+            if self._called or self._events:  # before, the library still writes its maps, and they have no lock
+                answer, problem = self._errands.run(self._loaded(), call, events=self._events > 0)
         except BaseException as error:  # noqa: BLE001 - goes to whoever asked
             problem = f"{type(error).__name__}: {error}"
         self._tell(Word.RESULT, answer, problem.encode(errors="replace"), number=call.number)
-
-    def _small_request(self, call: Call) -> tuple[bytes, str]:
-        library = self._loaded()
-        if not self._small.acquire(blocking=False):
-            return b"", _("{count} requests are still without an answer").format(count=MAX_SMALL)
-        try:
-            return (library.blocklist(), "") if call.word == Word.PROBE else (b"", library.send_presence(*call.fields))
-        finally:
-            self._small.release()
 
     def _tell(self, word: Word, *fields: bytes, number: int = 0) -> None:
         try:

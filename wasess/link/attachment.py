@@ -1,0 +1,118 @@
+"""The file of a reply: what it is, and whether WhatsApp would take it. Looks at the file, sends nothing.
+
+The type follows from the name, as everywhere on the web: `mimetypes` with its built-in tables alone, so that it is the same on every
+machine. What a client shows as a picture, a video or a sound WhatsApp limits to a few formats; anything else is a document.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wasess.errors import UsageError
+from wasess.words import _
+
+if TYPE_CHECKING:
+    from wasess.core.message import Kind, Reply
+
+# The library has a file in memory several times while it encrypts it.
+MAX_FILE = 64 * 2**20
+VOICE_MIME = "audio/ogg; codecs=opus"
+STICKER_MIME = "image/webp"
+UNKNOWN_MIME = "application/octet-stream"
+SHOWN: dict[str, Kind] = {
+    **dict.fromkeys(("image/jpeg", "image/png", "image/webp"), "image"),
+    **dict.fromkeys(("video/mp4", "video/3gpp"), "video"),
+    **dict.fromkeys(("audio/aac", "audio/amr", "audio/mp4", "audio/mpeg", "audio/ogg"), "audio"),
+}
+# Python's own table has neither the newer office formats nor these sounds.
+TYPES = {
+    ".3gp": "video/3gpp",
+    ".aac": "audio/aac",
+    ".amr": "audio/amr",
+    ".m4a": "audio/mp4",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".webp": STICKER_MIME,
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+# Enough to see what a file begins with.
+_HEAD = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that can be sent. ``path`` is absolute, ``size`` in bytes."""
+
+    path: Path
+    kind: Kind
+    mime: str
+    name: str
+    size: int
+
+
+def attach(reply: Reply) -> Attachment:
+    """Look at the file of a reply. Raises `errors.UsageError` when it can't be sent, or not as what it was meant to be."""
+    path = Path(reply.file).absolute()
+    size, head = _look(path)
+    mime = (reply.mime or guessed(path)).lower()
+    kind: Kind = SHOWN.get(mime.partition(";")[0].strip(), "document")
+    if reply.voice:
+        kind, mime = "voice", _voice(mime, head)
+    elif reply.sticker:
+        kind, mime = "sticker", _sticker(head)
+    if reply.text and kind in {"audio", "voice", "sticker"}:
+        raise UsageError(_("A sound, a voice message and a sticker have no caption."), hint=_("Send the text by itself."))
+    return Attachment(path, kind, mime, path.name, size)
+
+
+def guessed(path: Path) -> str:
+    """The type that a file's name stands for."""
+    known = TYPES.get(path.suffix.lower()) or mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
+    return known or UNKNOWN_MIME
+
+
+def _look(path: Path) -> tuple[int, bytes]:
+    """Its size and first bytes."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # never waits for somebody who writes to a named pipe
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - it is open already
+            found = os.fstat(descriptor)
+            head = file.read(_HEAD) if stat.S_ISREG(found.st_mode) else b""
+    except (OSError, ValueError) as error:
+        problem = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(_("The file {path} can't be read: {problem}.").format(path=path, problem=problem)) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UsageError(_("{path} is not a file.").format(path=path))
+    if not found.st_size:
+        raise UsageError(_("The file {path} is empty; WhatsApp takes no empty file.").format(path=path))
+    if found.st_size > MAX_FILE:
+        raise UsageError(
+            _("The file {path} has {size} MiB; the most that can be sent is {most} MiB.").format(
+                path=path, size=-(-found.st_size // 2**20), most=MAX_FILE // 2**20
+            ),
+            hint=_("Send a link to it."),
+        )
+    return found.st_size, head
+
+
+def _voice(mime: str, head: bytes) -> str:
+    if not mime.startswith("audio/ogg") or not head.startswith(b"OggS") or b"OpusHead" not in head:
+        raise UsageError(
+            _("A voice message must be an Ogg file with Opus sound."),
+            hint=_("Convert it: ffmpeg -i FILE -ac 1 -c:a libopus voice.ogg"),
+        )
+    return VOICE_MIME
+
+
+def _sticker(head: bytes) -> str:
+    if not head.startswith(b"RIFF") or head[8:12] != b"WEBP":
+        raise UsageError(_("A sticker must be a WebP picture."), hint=_("Convert it: cwebp FILE -o sticker.webp"))
+    return STICKER_MIME
