@@ -223,7 +223,7 @@ async def test_an_outage_costs_no_try(tmp_path: Path):
         for _ in range(3 * TRIES):
             it.courier.online()
             await it.quiet()
-        assert it.state("key") == "queued"
+        assert (it.state("key"), it.mailbox.outbox.letters()[0].tries) == ("queued", 0)
         it.act = lambda _letter: None
         it.courier.online()
         await it.until(lambda: it.state("key") == "sent")

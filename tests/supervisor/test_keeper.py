@@ -11,11 +11,12 @@ from hand_clock import HandClock
 from village import EVENT, POISON, Told, Village, link_device, spooled, text, tools, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut, StreamReplaced
+from wasess.core.message import Reply
 from wasess.core.snapshot import Worker
 from wasess.core.states import State
 from wasess.delivery.bot import Bot, Outcome, Verdict
 from wasess.delivery.dispatcher import Dispatcher
-from wasess.errors import UnsupportedPlatform, WorkerFailed
+from wasess.errors import UnsupportedPlatform
 from wasess.link.port import LinkSignal
 from wasess.store.frame import frame
 from wasess.store.spool import SpoolReader
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 class Echo:
     """A bot in this process. It answers when its gate is open."""
 
+    at_once = 8
+    pauses = (1.0, 2.0)
+
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.gate = asyncio.Event()
@@ -42,7 +46,7 @@ class Echo:
     async def ask(self, message: Message) -> Outcome:
         self.asked.append(message.text)
         await self.gate.wait()
-        return Outcome(Verdict.ANSWERED, f"re {message.text}")
+        return Outcome(Verdict.ANSWERED, (Reply(f"re {message.text}"),))
 
     async def close(self) -> None:
         self.gate.set()
@@ -54,7 +58,7 @@ class Stage:
         self.host = Village()
         self.clock = HandClock()
         self.told = told
-        self.dispatcher = Dispatcher(bot, trouble_teller(told), dice=lambda: 0.0) if bot else None
+        self.dispatcher = Dispatcher(bot, trouble_teller(told), self.clock, dice=lambda: 0.0) if bot else None
         self.keeper = self.new_keeper()
 
     def new_keeper(self) -> Keeper:
@@ -84,7 +88,7 @@ class Stage:
         finally:
             task.cancel()
             if self.dispatcher:
-                await self.dispatcher.forget()
+                await self.dispatcher.close()
 
     async def online(self) -> None:
         await until(lambda: self.keeper.online)
@@ -181,7 +185,7 @@ async def test_what_no_retry_can_mend_ends_the_keeper(home: Home, told: Told, fa
         await stage.keeper.run()
 
 
-async def test_messages_reach_the_bot_and_are_committed_when_it_is_done(home: Home, told: Told):
+async def test_messages_are_taken_in_at_once_and_reach_the_bot(home: Home, told: Told):
     bot = Echo()
     stage = Stage(home, told, bot=bot)
     async with stage.running():
@@ -189,18 +193,20 @@ async def test_messages_reach_the_bot_and_are_committed_when_it_is_done(home: Ho
         bot.gate.clear()
         stage.link.frames(EVENT, spooled(text("one", chat="a@g.us")), spooled(text("two", chat="b@g.us")))
         await until(lambda: len(bot.asked) == 2)
-        assert stage.uncommitted == 2
+        assert (stage.uncommitted, stage.keeper.live().waiting) == (0, 2)
         bot.gate.set()
-        await until(lambda: stage.uncommitted == 0)
+        await until(lambda: len(stage.link.sent) == 2)
         assert sorted(stage.link.sent) == [("a@g.us", "re one"), ("b@g.us", "re two")]
+        assert stage.keeper.live().waiting == 0
 
 
-async def test_without_a_bot_messages_are_committed_at_once(home: Home, told: Told):
+async def test_without_a_bot_messages_are_kept_and_wait_for_nobody(home: Home, told: Told):
     stage = Stage(home, told)
     async with stage.running():
         await stage.online()
         stage.link.frames(EVENT, spooled(text("one")))
         await until(lambda: stage.uncommitted == 0)
+        assert [item.state for item in stage.keeper.mail.mailbox.inbox.items()] == ["unasked"]
 
 
 async def test_a_slow_bot_holds_up_no_connection_event(home: Home, told: Told):
@@ -214,17 +220,6 @@ async def test_a_slow_bot_holds_up_no_connection_event(home: Home, told: Told):
         assert bot.asked == ["0"]
 
 
-async def test_the_commit_never_passes_an_unfinished_message(home: Home, told: Told):
-    bot = Echo()
-    stage = Stage(home, told, bot=bot)
-    async with stage.running():
-        await stage.online()
-        bot.gate.clear()
-        stage.link.frames(EVENT, spooled(text("slow")), spooled(Disconnected()), spooled(Connected()))
-        await until(lambda: "alice is online again" in told.lines)
-        await until(lambda: stage.uncommitted == 3)
-
-
 async def test_what_was_left_in_the_spool_is_delivered_and_drives_nothing(home: Home, told: Told):
     bot = Echo()
     stage = Stage(home, told, bot=bot)
@@ -235,7 +230,7 @@ async def test_what_was_left_in_the_spool_is_delivered_and_drives_nothing(home: 
         await until(lambda: bot.asked == ["left"] and stage.host.links)
         assert stage.keeper.snapshot.state is State.CONNECTING
         stage.link.frames(EVENT, spooled(Connected()))
-        await until(lambda: stage.uncommitted == 0)
+        await until(lambda: stage.link.sent)
         assert stage.link.sent == [("491701234567@s.whatsapp.net", "re left")]
 
 
@@ -250,7 +245,7 @@ async def test_a_message_the_bot_did_not_finish_comes_again_after_a_restart(home
     bot.gate.set()
     stage.keeper = stage.new_keeper()
     async with stage.running():
-        await until(lambda: stage.uncommitted == 0)
+        await until(lambda: stage.link.sent)
         assert stage.link.sent == [("491701234567@s.whatsapp.net", "re one")]
     assert bot.asked == ["one", "one"]
 
@@ -272,37 +267,31 @@ async def test_a_reply_waits_for_the_session_to_be_online(home: Home, told: Told
 
 async def test_a_reply_that_a_lost_connection_cut_off_follows_the_next_login_at_once(home: Home, told: Told):
     """Otherwise the next message of this chat would wait for it, seconds after the connection is back."""
-    rolled: list[float] = []
-
-    def dice() -> float:
-        rolled.append(3600.0)  # a pause that never ends
-        return rolled[-1]
-
-    stage = Stage(home, told)
-    stage.keeper = Keeper(stage.session, tools(stage.host, told, stage.clock, dice=dice))
+    stage = Stage(home, told, bot=Echo())
     async with stage.running():
         await stage.online()
         stage.link.refusal = "websocket disconnected before info query returned response"
-        so_far = len(rolled)
-        replying = asyncio.create_task(stage.keeper.reply("a@g.us", "hello"))
-        await until(lambda: len(rolled) > so_far)
+        stage.link.frames(EVENT, spooled(text("one")))
+        await until(lambda: [letter.tries for letter in stage.keeper.mail.mailbox.outbox.letters()] == [1])
         stage.link.refusal = ""
         stage.link.frames(EVENT, spooled(Disconnected()))
         await stage.reach(State.RECOVERING)
         assert not stage.link.sent
         stage.link.frames(EVENT, spooled(Connected()))
-        await asyncio.wait_for(replying, 10)
-        assert stage.link.sent == [("a@g.us", "hello")]
+        await until(lambda: stage.link.sent)
 
 
-async def test_a_reply_that_is_refused_while_online_is_given_up(home: Home, told: Told):
-    stage = Stage(home, told)
-    stage.keeper = Keeper(stage.session, tools(stage.host, told, stage.clock, dice=lambda: 0.0))
+async def test_a_mailbox_that_cannot_be_written_loses_nothing(home: Home, told: Told):
+    stage = Stage(home, told, bot=Echo())
     async with stage.running():
         await stage.online()
-        stage.link.refusal = "no"
-        with pytest.raises(WorkerFailed):
-            await stage.keeper.reply("a@g.us", "hello")
+        mail = stage.keeper.mail.mailbox._mail
+        mail.execute("PRAGMA query_only = ON")
+        stage.link.frames(EVENT, spooled(text("one")), spooled(text("two")))
+        await until(lambda: "MAIL_NOT_TAKEN" in told.codes())
+        mail.execute("PRAGMA query_only = OFF")
+        stage.clock.advance(5)
+        await until(lambda: len(stage.link.sent) == 2)
 
 
 async def test_a_frame_that_cannot_be_read_is_told_once_and_skipped(home: Home, told: Told):

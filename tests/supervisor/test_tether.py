@@ -10,6 +10,7 @@ from hand_clock import HandClock
 from village import Village, link_device, until
 
 from wasess.core.events import ProbeAnswered, ProbeFailed, TurnCame, WorkerStuck
+from wasess.core.message import Reply
 from wasess.errors import UnsupportedPlatform, WorkerFailed
 from wasess.link.port import LinkSignal, Vitals
 from wasess.supervisor.gate import Gate
@@ -203,7 +204,7 @@ async def test_without_a_link_a_question_fails_at_once(hold: Hold):
 
 async def test_without_a_link_nothing_can_be_sent(hold: Hold):
     with pytest.raises(WorkerFailed, match="not running"):
-        await hold.tether.send("a@g.us", "hello")
+        await hold.tether.send("a@g.us", Reply("hello"), None, "")
 
 
 # --- presence ---------------------------------------------------------------------------------------------------------

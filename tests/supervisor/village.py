@@ -14,6 +14,7 @@ from wasess.core.message import Message
 from wasess.link.scripted import ScriptedHost, ScriptedLink
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Tools
+from wasess.supervisor.report import trouble_teller
 from wasess.supervisor.teller import Alerts
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def unlink_device(session: Session) -> None:
 
 def tools(host: Any, told: Told, clock: Any, *, dispatcher: Any = None, **others: Any) -> Tools:
     """What keepers share, with a wide gate and a lucky number in the middle."""
-    shared = Tools(host, translate, hint_of, told, clock, lambda: 0.5, Gate(8, 1000.0, clock), Alerts(), dispatcher=dispatcher)
+    shared = Tools(
+        host, translate, hint_of, told, clock, lambda: 0.5, Gate(8, 1000.0, clock), Alerts(), trouble_teller(told), dispatcher=dispatcher
+    )
     return replace(shared, **others)
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 60.0  # for one message
 ENDS_WITHIN = 1.0  # after it has closed its stdout, or we its stdin
+GONE_WITHIN = 5.0  # after SIGKILL
 LONGEST_LINE = 16 * 1024 * 1024
 STDIN, STDOUT = 0, 1
 
@@ -124,11 +125,15 @@ class Child(asyncio.SubprocessProtocol, ABC):
         """End it: at once, or ``grace`` seconds after its stdin has ended. What it was asked is RESTARTED."""
         self.ended = True
         self._settle(Outcome(Verdict.RESTARTED))
+        self._stdin().close()
         if grace:
-            self._stdin().close()
             await asyncio.wait({self.over}, timeout=grace)
         self._kill()
-        await asyncio.wait({self.over})
+        await self.gone()
+
+    async def gone(self) -> None:
+        """Return when it is gone. Not waited for without end is another user's (sudo's) that does not heed the end of its stdin."""
+        await asyncio.wait({self.over}, timeout=GONE_WITHIN)
 
     def last_words(self) -> str:
         """Say how it ended."""
@@ -174,7 +179,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
 
     def _kill(self) -> None:
         """Kill its process group. Not by asyncio's `kill`: that looks whether it has ended, which takes the exit code away from asyncio."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
 
     def _limit(self, memory: int) -> None:
@@ -188,7 +193,9 @@ class Child(asyncio.SubprocessProtocol, ABC):
         return cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))
 
     def _send(self, request: dict[str, Any]) -> None:
-        self._stdin().write(json.dumps(request).encode() + b"\n")
+        stdin = self._stdin()
+        if not stdin.is_closing():  # one that does not read has no answer either: its end or the deadline says so
+            stdin.write(json.dumps(request).encode() + b"\n")
 
     def _hear(self, line: bytes | bytearray) -> None:
         answer = decode(line)
@@ -284,7 +291,7 @@ class ProcessBot(ABC):
 
     async def _try_to_start(self) -> None:
         if self._child is not None:
-            await asyncio.wait({self._child.over})
+            await self._child.gone()
         if self._starts:
             await self._pause(backoff.delay(self._starts - 1, self._dice()))
         self._starts += 1

@@ -63,6 +63,7 @@ class Courier:
         self._pace = Pace.full(per_minute / 60, BURST, clock.steady()) if per_minute else None
         self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
         self._online_since: float | None = None
+        self._logins = 0
         self._turns = Turns[str](clock, self._begin, lambda _chat: self._online_since is not None and self._turns.busy < AT_ONCE)
 
     def open(self) -> None:
@@ -77,6 +78,7 @@ class Courier:
     def online(self) -> None:
         """The session has logged in."""
         self._online_since = self._clock.steady()
+        self._logins += 1
         self._turns.wake()
         self._turns.go_on()
 
@@ -101,7 +103,7 @@ class Courier:
                 return self._doubt(letter)
         except WasessError as error:
             return self._stumble(error)
-        return max(0.0, letter.retry_at - self._clock.now()) or self._wait_for_turn(chat) or self._send(letter)
+        return self._wait_for_turn(chat) or self._send(letter)
 
     def _wait_for_turn(self, chat: str) -> float:
         """The seconds until the pace lets this chat's next message out; 0 when it does now."""
@@ -114,19 +116,19 @@ class Courier:
         return wait * (0.5 + self._dice())
 
     async def _send(self, letter: Letter) -> float:
+        login = self._logins
         try:
             message_id = await self._carry(letter)
         except WasessError as error:
-            return await self._failed(letter, error)
+            return await self._failed(letter, error, login)
         try:
             self._outbox.sent(letter.seq, message_id, self._clock.now())
         except WasessError as error:
             return self._stumble(error)
         return 0.0
 
-    async def _failed(self, letter: Letter, error: WasessError) -> float:
-        """What follows: the seconds until the chat is served again."""
-        was_online = self._online_since is not None
+    async def _failed(self, letter: Letter, error: WasessError, login: int) -> float:
+        """What follows: the seconds until the chat is served again, or until the next login. What a connection did not outlive is no refusal."""
         await self._read_up()
         try:
             now = self._outbox.letter(letter.seq)
@@ -135,11 +137,11 @@ class Courier:
             refused = isinstance(error, SendRefused)
             if now.state == "sending" and not refused:
                 return DOUBT_PATIENCE
-            charged = refused or was_online
+            charged = refused or (self._online_since is not None and self._logins == login)
             if isinstance(error, UsageError) or (charged and letter.tries + 1 == TRIES):
                 return self._give_up(letter, error)
             pause = backoff.delay(letter.tries + 1, self._dice()) if charged else 0.0
-            self._outbox.postpone(letter.seq, letter.tries + charged, self._clock.now() + pause, str(error))
+            self._outbox.postpone(letter.seq, letter.tries + charged, str(error))
         except WasessError as failure:
             return self._stumble(failure)
         return pause
@@ -150,7 +152,7 @@ class Courier:
         if online < DOUBT_PATIENCE:
             return DOUBT_PATIENCE - online
         if letter.key.startswith(REPLY) and letter.reply is not None:
-            self._outbox.postpone(letter.seq, letter.tries, 0.0, _("sent again: no receipt came"))
+            self._outbox.postpone(letter.seq, letter.tries, _("sent again: no receipt came"))
         else:
             self._outbox.end(letter.seq, "unknown", _("no acknowledgement and no receipt came"), self._clock.now())
         return 0.0

@@ -229,7 +229,7 @@ class _Function(Child):
         self._files.not_loaded(_paths(answer))
         if not self.ended:
             raise NotStarted(answer.get("failed") or _not_loaded_in_time())
-        await asyncio.wait({self.over})
+        await self.gone()
         raise NotStarted(answer.get("failed") or self.last_words())
 
     def note(self, line: dict[str, Any]) -> None:

@@ -140,7 +140,7 @@ class _Program(Child):
         if self._settling:
             await asyncio.wait({self.over}, timeout=self._settling)
         if self.ended:
-            await asyncio.wait({self.over})
+            await self.gone()
             raise NotStarted(self.last_words())
 
     def note(self, line: dict[str, Any]) -> None:  # noqa: ARG002 - what it says is not looked at

@@ -53,7 +53,7 @@ _MIGRATIONS = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL UNIQUE,               -- the same key is never queued twice
         chat TEXT NOT NULL, body BLOB, about INTEGER,
-        queued_at REAL NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0,
+        queued_at REAL NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
         message_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
         sent_at REAL, delivered_at REAL, read_at REAL, finished_at REAL
     );

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown"]
 OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
 
-_COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, retry_at, message_id, detail, sent_at, delivered_at, read_at"
+_COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at"
 _OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Reply).decode
@@ -41,7 +41,6 @@ class Letter:
     queued_at: float
     state: State
     tries: int
-    retry_at: float
     message_id: str
     detail: str
     sent_at: float | None
@@ -115,11 +114,11 @@ class Outbox:
             (message_id, now, now, seq),
         )
 
-    def postpone(self, seq: int, tries: int, retry_at: float, detail: str) -> None:
-        """It was surely not sent; try again at that time."""
+    def postpone(self, seq: int, tries: int, detail: str) -> None:
+        """It was surely not sent: it is to be tried again."""
         self._mail.execute(
-            "UPDATE outbox SET state = 'queued', tries = ?, retry_at = ?, detail = ?, message_id = '' WHERE seq = ?",
-            (tries, retry_at, detail, seq),
+            "UPDATE outbox SET state = 'queued', tries = ?, detail = ?, message_id = '' WHERE seq = ?",
+            (tries, detail, seq),
         )
 
     def end(self, seq: int, state: Literal["failed", "unknown"], detail: str, now: float) -> None:
