@@ -37,6 +37,9 @@ MIB = 2**20
 class Listener:
     """A bot that only takes down the ids of messages."""
 
+    at_once = 8
+    pauses = (1.0, 2.0)
+
     def __init__(self) -> None:
         self.got: list[str] = []
 

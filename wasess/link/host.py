@@ -26,11 +26,12 @@ NO_DEVICE = mark("there is no device in device.db")
 class WorkerHost:
     """Runs each session in a process of its own, which may have ``files`` descriptors open.
 
-    With a ``contract`` all of them talk to that stand-in.
+    With a ``contract`` all of them talk to that stand-in. ``durable``: what they acknowledge is on the disk, not only in the kernel's hands.
     """
 
-    def __init__(self, contract: Contract | None = None, files: int = 256) -> None:
+    def __init__(self, contract: Contract | None = None, files: int = 256, *, durable: bool = False) -> None:
         self._contract = contract
+        self._durable = durable
         self._files = files
         self._nursery: Nursery | None = None
         self._starting = asyncio.Lock()
@@ -48,6 +49,7 @@ class WorkerHost:
             "obstacle": cause,
             "problem": problem,
             "files": self._files,
+            "durable": self._durable,
             "library": str(nursery.library),
             "proxy": self._contract.proxy_for(spec.user) if self._contract else "",
             "root_key": self._contract.root_key.hex() if self._contract else "",

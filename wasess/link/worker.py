@@ -75,7 +75,7 @@ class Worker:
         self._control = control
         self._wake = wake
         self._pulse = Pulse(control)
-        self._receipts = Receipts(self._note, self._pulse, durable=order.get("durable", False))
+        self._receipts = Receipts(self._note, self._pulse, durable=order["durable"])
         self._errands = Errands(self._receipts)
         self._stream = Stream()
         self._telling = threading.Lock()
@@ -202,7 +202,7 @@ class Worker:
         """Spool what the library's log says of a message; it goes on once that is done. Ends the worker where that can't be."""
         try:
             self._append(NOTE, b"\0".join(fields))
-            if self._order.get("durable"):
+            if self._order["durable"]:
                 self._opened().sync()
         except OSError as error:
             self.end("crashed", _("the spool can't be written: {error}").format(error=error))
