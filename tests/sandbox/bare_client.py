@@ -57,14 +57,14 @@ def main() -> None:
     client.pin_root_key(bytes.fromhex(contract["root_key"]))
     callbacks = words.callbacks()
     session = {
-        "new_device": not Path(folder, "device.db").exists(),
+        "new_device": not Path(folder, f"{user}.db").exists(),
         "properties": DEVICE_PROPERTIES,
         "events": EVENTS,
         "proxy": contract["proxy"].replace("//", f"//{user}:x@"),
         "level": "WARN",
         "callbacks": callbacks,
     }
-    threading.Thread(target=lambda: client.run(f"{folder}/device.db", **session), daemon=True).start()
+    threading.Thread(target=lambda: client.run(f"{folder}/{user}.db", **session), daemon=True).start()
     for line in sys.stdin:
         threading.Thread(target=obey, args=(client, words, json.loads(line)), daemon=True).start()
     os._exit(0)

@@ -224,6 +224,20 @@ async def test_a_message_that_is_never_acknowledged_and_one_that_is_late(alice: 
     assert time.monotonic() - began > 0.3
 
 
+@pytest.mark.parametrize("lid_addressed", [False, True])
+async def test_another_session_in_the_group_hears_it_too(alice: BareCompanion, box: Sandbox, lid_addressed: bool) -> None:
+    bob = BareCompanion(box, box.directory.parent, f"bob-{lid_addressed}".lower())
+    await bob.pair()
+    group = box.group(f"two sessions {lid_addressed}", "alice", bob.user, "carol", lid_addressed=lid_addressed)
+    for text in ("one", "two"):
+        message, _ = await bob.message(await alice.sent(group.jid, waE2E.Message(conversation=text)))
+        assert (message.text, message.chat, message.is_group, message.from_me) == (text, str(group.jid), True, False)
+    message, _ = await alice.message(await bob.sent(group.jid, await attached(bob, "image", caption="look")))
+    assert (message.text, message.sender) == ("look", str(box.phone(bob.user).lid_jid if lid_addressed else box.phone(bob.user).jid))
+    assert [m.text for m in box.contact("carol").received[-3:]] == ["one", "two", "look"]
+    await bob.stop()
+
+
 async def test_all_that_was_seen_is_told_as_its_schema_says(box: Sandbox) -> None:
     facts = json.loads(json.dumps(box.state.facts()))
     assert complaints("sandbox-state", success_envelope(Result(facts))) == []

@@ -73,23 +73,26 @@ class Intake:
         parts = [(part.attrs.get("jid"), part.child("enc")) for part in (participants.children("to") if participants else [])]
         direct = [enc for enc in node.children("enc") if enc.text("type") != "skmsg"]
         parts += [(node.attrs.get("to"), enc) for enc in direct]
-        for jid, enc in parts:
-            if isinstance(jid, Jid) and enc is not None:
-                self._sort(device, node, jid, enc)
+        found = {jid: enc for jid, enc in parts if isinstance(jid, Jid) and enc is not None}
         group = self._state.groups.get(node.text("to").partition("@")[0])
+        for jid, enc in found.items():
+            account = self._state.by_jid(jid)
+            if account is not None and not jid.device:
+                account.when_on(partial(self._open_part, device, account, node, enc))
+            elif account is not None and group is None:
+                self._forward(device, node, jid, enc)
         shared = next((enc for enc in node.children("enc") if enc.text("type") == "skmsg"), None)
         if group is not None and shared is not None:
-            for member in group.members:
-                member.when_on(partial(self._open_shared, device, member, node, group, shared))
+            self._share(device, node, group, shared, found)
 
-    def _sort(self, device: Device, node: Node, to: Jid, enc: Node) -> None:
-        account = self._state.by_jid(to)
-        if account is None:
-            return
-        if to.device:
-            self._forward(device, node, to, enc)
-        else:
-            account.when_on(partial(self._open_part, device, account, node, enc))
+    def _share(self, device: Device, node: Node, group: Group, shared: Node, keys: dict[Jid, Node]) -> None:
+        """A group message: opened by each member's phone, passed on to each member's companions with the sender key that is for them."""
+        for member in group.members:
+            member.when_on(partial(self._open_shared, device, member, node, group, shared))
+            for receiver in member.devices.values():
+                if receiver is not device:
+                    key = keys.get(receiver.jid) or keys.get(receiver.lid)
+                    self._forward_shared(device, node, group, receiver, [*([key] if key else []), shared])
 
     def _open_part(self, device: Device, account: Account, node: Node, enc: Node) -> None:
         kind: Literal["pkmsg", "msg"] = "pkmsg" if enc.text("type") == "pkmsg" else "msg"
@@ -142,16 +145,24 @@ class Intake:
         if receiver is None or receiver is device:
             return
         by_lid = to.server == LID_SERVER
-        attrs: dict[str, Attr] = {
-            "from": device.lid if by_lid else device.jid,
-            "id": node.text("id"),
-            "type": node.text("type", "text"),
-            "t": str(int(time.time())),
-            **({"edit": node.text("edit")} if node.text("edit") else {}),
-        }
+        attrs = {"from": device.lid if by_lid else device.jid, **_outside(node)}
         if receiver.account is device.account:
             attrs["recipient"] = node.attrs.get("to", receiver.jid)
         else:
             attrs |= {"sender_pn": device.jid} if by_lid else {"sender_lid": device.lid}
         identity = node.child("device-identity")
         self._delivery.deliver(receiver, Node("message", attrs, [enc, *([identity] if identity else [])]))
+
+    def _forward_shared(self, device: Device, node: Node, group: Group, receiver: Device, content: list[Node]) -> None:
+        by_lid = group.lid_addressed
+        sender, other = (device.lid, device.jid) if by_lid else (device.jid, device.lid)
+        addresses: dict[str, Attr] = {"participant": sender, "participant_pn" if by_lid else "participant_lid": other}
+        attrs = {"from": group.jid, **addresses, "addressing_mode": "lid" if by_lid else "pn", **_outside(node)}
+        identity = node.child("device-identity")
+        self._delivery.deliver(receiver, Node("message", attrs, [*content, *([identity] if identity else [])]))
+
+
+def _outside(node: Node) -> dict[str, Attr]:
+    """What the server tells of a message that it passes on."""
+    attrs: dict[str, Attr] = {"id": node.text("id"), "type": node.text("type", "text"), "t": str(int(time.time()))}
+    return {**attrs, "edit": node.text("edit")} if node.text("edit") else attrs
