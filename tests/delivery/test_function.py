@@ -186,6 +186,17 @@ async def test_a_bot_that_no_longer_loads_keeps_the_message_waiting_and_complain
     assert "bot.py:1" in troubles[0].sentence
 
 
+async def test_a_start_goes_on_when_who_asked_for_it_gives_up(tmp_path: Path):
+    source = f"open({str(tmp_path / 'loads')!r}, 'a').write('one ')\ndef reply(message): return 'yes'"
+    async with running(tmp_path / "bot.py", source) as bot:
+        first, second = asyncio.create_task(bot.ask(HELLO)), asyncio.create_task(bot.ask(HELLO))
+        await until(lambda: bot._children)
+        first.cancel()
+        assert texts(await second) == ["yes"]
+    assert first.cancelled()
+    assert (tmp_path / "loads").read_text() == "one "
+
+
 async def test_the_process_ends_with_its_manager(tmp_path: Path):
     async with running(tmp_path / "bot.py", "import os\ndef reply(message): return str(os.getpid())") as bot:
         pid = int(texts(await bot.ask(HELLO))[0])

@@ -32,7 +32,7 @@ from wasess.delivery.replies import BadReply, read_replies
 from wasess.words import _, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from wasess.core.message import Message
     from wasess.delivery.bot import Tell
@@ -85,12 +85,9 @@ class Child(asyncio.SubprocessProtocol, ABC):
         loop = asyncio.get_running_loop()
         try:
             # In a session of its own: Ctrl+C is for the manager, which ends the bot when it is done with it.
-            self._transport, _ours = await loop.subprocess_exec(
-                lambda: self, *command, env=told(os.environ), stderr=None, start_new_session=True
-            )
+            await loop.subprocess_exec(lambda: self, *command, env=told(os.environ), stderr=None, start_new_session=True)
         except OSError as error:
             raise NotStarted(error.strerror or type(error).__name__) from None
-        self._pid = self._transport.get_pid()
         self.over = asyncio.create_task(self._await_end())
         if memory:
             self._limit(memory)
@@ -138,6 +135,11 @@ class Child(asyncio.SubprocessProtocol, ABC):
     def last_words(self) -> str:
         """Say how it ended."""
         return self.why or ending(self._transport.get_returncode())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio: it runs."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self._pid = self._transport.get_pid()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:  # noqa: ARG002 - asyncio's signature; only stdout is read
         """asyncio: it wrote something."""
@@ -247,7 +249,7 @@ class ProcessBot(ABC):
         self._dice = dice
         self._child: Child | None = None
         self._children: set[Child] = set()
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
         self._starts = 0  # in a row, without an answer
         self._failure = ""
         self._wake = asyncio.Event()
@@ -276,24 +278,33 @@ class ProcessBot(ABC):
         self._closed = True
         self._wake.set()
         await self._end_all()
-        async with self._starting:  # one may just be starting
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
             await self._end_all()
 
     async def _end_all(self) -> None:
         await asyncio.gather(*(child.end(self.grace) for child in self._children))
 
     async def _running(self) -> Child | None:
-        if self._child is None or self._child.ended:
-            async with self._starting:
-                while not self._closed and (self._child is None or self._child.ended):
-                    await self._try_to_start()
+        while not self._closed and (self._child is None or self._child.ended):
+            await self._in_turn(self._try_to_start)
         return None if self._closed else self._child
+
+    async def _in_turn(self, start: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start, or wait for the start that is under way. Who waits may be cancelled: it goes on for the others."""
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(start())
+        starting = self._starting
+        await asyncio.wait({starting})
+        starting.result()
 
     async def _try_to_start(self) -> None:
         if self._child is not None:
             await self._child.gone()
         if self._starts:
             await self._pause(backoff.delay(self._starts - 1, self._dice()))
+        if self._closed:
+            return
         self._starts += 1
         try:
             self._child = await self._started()
@@ -307,15 +318,20 @@ class ProcessBot(ABC):
         await child.start(self.command(), self._memory)
         self._children.add(child)
         child.over.add_done_callback(lambda _over: self._children.discard(child))
+        if self._closed:
+            await child.end()
         try:
             await child.ready()
-        except BaseException:
+        except NotStarted:
             await child.end()
             raise
         return child
 
     async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until there is something new."""
         self._wake.clear()
+        if self._closed:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -324,8 +340,13 @@ class ProcessBot(ABC):
         """Tell why the process does not start; the same failure once."""
         if failure != self._failure:
             sentence = _("the bot can't be started: {failure}; messages wait").format(failure=failure)
-            self._tell(Trouble("BOT_BROKEN", sentence, level="error"))
+            self.say(Trouble("BOT_BROKEN", sentence, level="error"))
         self._failure = failure
+
+    def say(self, trouble: Trouble) -> None:
+        """Tell people, unless this is the end."""
+        if not self._closed:
+            self._tell(trouble)
 
 
 def decode(line: bytes | bytearray) -> dict[str, Any]:

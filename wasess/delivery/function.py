@@ -145,13 +145,10 @@ class FunctionBot(ProcessBot):
             if self._child is None or self._child.ended:
                 self._wake.set()  # it waits for its next try to start: now is a good time
             else:
-                async with self._starting:
-                    await self._replace()
+                await self._in_turn(self._replace)
 
     async def _replace(self) -> None:
         old = self._child
-        if not self._files.changed():
-            return  # it was started again meanwhile
         try:
             self._child = await self._started()
         except NotStarted as problem:
@@ -168,7 +165,7 @@ class FunctionBot(ProcessBot):
             sentence = _("the bot's files have changed but can't be loaded: {problem}; what was loaded before goes on").format(
                 problem=problem
             )
-            self._tell(Trouble("BOT_NOT_RELOADED", sentence))
+            self.say(Trouble("BOT_NOT_RELOADED", sentence))
         self._not_loaded = problem
 
 

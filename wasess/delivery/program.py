@@ -124,7 +124,7 @@ class ProgramBot(ProcessBot):
             sentence = _(
                 "the program writes lines to its stdout that are no answers; they are ignored (what people should read goes to stderr)"
             )
-            self._tell(Trouble("BOT_STRAY_LINE", sentence))
+            self.say(Trouble("BOT_STRAY_LINE", sentence))
 
 
 class _Program(Child):
