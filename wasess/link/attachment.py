@@ -70,7 +70,8 @@ def attach(reply: Reply) -> Attachment:
         kind, mime = "sticker", _sticker(head)
     if reply.text and kind in {"audio", "voice", "sticker"}:
         raise UsageError(_("A sound, a voice message and a sticker have no caption."), hint=_("Send the text by itself."))
-    return Attachment(path, kind, mime, path.name, size)
+    name = os.fsencode(path.name).decode(errors="replace")  # a name may hold bytes that are no text
+    return Attachment(path, kind, mime, name, size)
 
 
 def guessed(path: Path) -> str:

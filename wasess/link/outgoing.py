@@ -48,8 +48,13 @@ def compose(to: str, reply: Reply, quoted: Message | None = None, attachment: At
             _("The text has {length} characters; WhatsApp takes {most}.").format(length=len(reply.text), most=MAX_TEXT),
             hint=_("Send it in parts."),
         )
-    if reply.react is not None:
-        return _reaction(to, reply, quoted)
+    try:
+        return _reaction(to, reply, quoted) if reply.react is not None else _content(to, reply, quoted, attachment)
+    except UnicodeEncodeError as error:
+        raise UsageError(_("The text holds half a character, which can't be sent.")) from error
+
+
+def _content(to: str, reply: Reply, quoted: Message | None, attachment: Attachment | None) -> Any:
     context = _context(to, reply, quoted)
     if reply.location is not None:
         return _place(reply.location, context)

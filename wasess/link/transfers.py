@@ -11,8 +11,8 @@ from wasess.link.errands import MAX_FILES
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# A larger one goes alone.
-LARGE = 8 * 2**20
+# A larger one goes alone; WhatsApp's own pictures, sounds and videos rarely are.
+LARGE = 16 * 2**20
 
 
 class Transfers:
