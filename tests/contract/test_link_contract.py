@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import time
 
 import pytest
+from message_events import message
 
-from wasess.core.message import Reply
+from wasess.core.message import Location, Message, Poll, Reply
 from wasess.errors import UsageError, WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSpec, Vitals
-from wasess.link.protobuf import neonize
+from wasess.link.protobuf import e2e, neonize
 from wasess.link.scripted import ScriptedHost
-from wasess.link.translate import translate
-from wasess.sandbox import Sandbox
+from wasess.link.translate import MESSAGE, translate
+from wasess.sandbox import Sandbox, content
 from wasess.store.sessions import Home
 from wasess.store.spool import SpoolReader
 
-ADDRESS = "4915748178650@s.whatsapp.net"
+NUMBER = "4915748178650"
+ADDRESS = f"{NUMBER}@s.whatsapp.net"
+CONTENT = b"a picture" * 1000
+CHOSEN = (hashlib.sha256(b"now").hexdigest(),)
 
 
 class Scripted:
@@ -39,6 +44,19 @@ class Scripted:
 
     async def pairing(self, user):
         return await self.host.start(_spec(self.home, user, "pair"))
+
+    async def received(self, user, what):
+        """The spooled event of a message that a contact has sent: a picture of CONTENT, a text, or a vote for CHOSEN in the session's poll."""
+        link = self.host.links[user]
+        link.file, link.chosen = CONTENT, CHOSEN
+        update = {"pollCreationMessageKey": {"ID": "3EB0AA"}, "vote": {"encPayload": b"x" * 40, "encIV": b"i" * 12}}
+        return message(
+            {
+                "picture": e2e().Message(imageMessage={"mimetype": "image/png", "directPath": "/1", "fileLength": len(CONTENT)}),
+                "text": e2e().Message(conversation="hello"),
+                "vote": e2e().Message(pollUpdateMessage=update),
+            }[what]
+        )
 
     def mute(self, user):
         self.host.links[user].silent_probe = True
@@ -57,6 +75,7 @@ class Real:
         self.home = home
         self.box = box
         self.pids = {}
+        self.links = {}
         self.host = WorkerHost(Contract.load(box.contract_path))
 
     async def online(self, user):
@@ -68,12 +87,30 @@ class Real:
                 break
         await link.stop()
         _forget(self.home.session(user))
-        return await self.host.start(_spec(self.home, user, "run"))
+        self.box.state.account(NUMBER)
+        self.links[user] = await self.host.start(_spec(self.home, user, "run"))
+        return self.links[user]
 
     async def pairing(self, user):
         link = await self.host.start(_spec(self.home, user, "pair"))
         await asyncio.sleep(0)
         return link
+
+    async def received(self, user, what):
+        if what == "vote":
+            poll = await self.links[user].send(ADDRESS, Reply(poll=Poll("When?", ("now", "later"))))
+        posts = {
+            "picture": lambda: content.file("image", CONTENT),
+            "text": lambda: content.text("hello"),
+            "vote": lambda: content.vote(poll, "now"),
+        }
+        _forget(self.home.session(user))
+        self.box.post(NUMBER, user, posts[what]())
+        reader = SpoolReader(self.home.session(user).folder)
+        async with asyncio.timeout(20):
+            while not (frames := [frame for frame in reader.read_new() if frame.code == MESSAGE]):  # noqa: ASYNC110 - the file is the only witness here
+                await asyncio.sleep(0.01)
+        return frames[-1].payload
 
     def mute(self, user):
         self.box.fault(user, "mute", "iq")
@@ -166,8 +203,6 @@ async def test_events_are_in_the_spool_when_it_is_said_so(world):
 async def test_a_text_gets_an_id(world):
     link = await world.online("alice")
     await _until_connected(world, link, "alice")
-    if isinstance(world, Real):
-        world.box.state.account(ADDRESS.partition("@")[0])
     first, second = await link.send(ADDRESS, Reply("one")), await link.send(ADDRESS, Reply("two"))
     assert first
     assert first != second
@@ -181,6 +216,69 @@ async def test_bad_arguments_are_the_callers_fault(world):
     with pytest.raises(UsageError):
         await link.pairing_code("0170 1234567")
     await link.stop()
+
+
+async def test_every_kind_of_reply_gets_an_id(world, tmp_path):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    (tmp_path / "a.png").write_bytes(CONTENT)
+    hello = Message("3EB0AA", ADDRESS, ADDRESS, "hello", 1.0)
+    replies = [
+        Reply("hi", quote=True, mentions=(ADDRESS,)),
+        Reply("look", file=str(tmp_path / "a.png")),
+        Reply(react="👍"),
+        Reply(location=Location(52.5, 13.4)),
+        Reply(poll=Poll("When?", ("now", "later"))),
+    ]
+    ids = [await link.send(ADDRESS, reply, hello) for reply in replies]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    for impossible in (Reply(), Reply(file=str(tmp_path / "none")), Reply(poll=Poll("When?", ())), Reply(react="👍")):
+        with pytest.raises(UsageError):
+            await link.send(ADDRESS, impossible)
+    await link.stop()
+
+
+async def test_a_file_is_written_into_the_sessions_folder_and_nowhere_else(world, tmp_path):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    raw = await world.received("alice", "picture")
+    folder = world.home.session("alice").folder
+    await link.download(raw, folder / "picture")
+    assert (folder / "picture").read_bytes() == CONTENT
+    with pytest.raises(UsageError, match="not in the session"):
+        await link.download(raw, tmp_path / "picture")
+    with pytest.raises(UsageError, match="no file"):
+        await link.download(await world.received("alice", "text"), folder / "text")
+    await link.stop()
+    with pytest.raises(WorkerFailed):
+        await link.download(raw, folder / "late")
+
+
+async def test_a_vote_is_read(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    assert await link.votes(await world.received("alice", "vote")) == CHOSEN
+    with pytest.raises(UsageError, match="no vote"):
+        await link.votes(await world.received("alice", "text"))
+    await link.stop()
+
+
+async def test_a_chat_is_told_that_something_was_read_and_that_somebody_writes(world):
+    link = await world.online("alice")
+    await _until_connected(world, link, "alice")
+    await link.mark_read(ADDRESS, ADDRESS, ["3EB0AA", "3EB0BB"])
+    await link.typing(ADDRESS, on=True)
+    await link.typing(ADDRESS, on=False)
+    with pytest.raises(UsageError):
+        await link.mark_read(ADDRESS, ADDRESS, [])
+    with pytest.raises(UsageError):
+        await link.typing("bob", on=True)
+    await link.stop()
+    with pytest.raises(WorkerFailed):
+        await link.mark_read(ADDRESS, ADDRESS, ["3EB0AA"])
+    with pytest.raises(WorkerFailed):
+        await link.typing(ADDRESS, on=True)
 
 
 async def test_after_the_end_nothing_works_and_nothing_hurts(world):

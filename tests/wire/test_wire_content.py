@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import re
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +14,10 @@ import pytest
 from wasess.core import events
 from wasess.core.message import Contact, Location, Message, Poll, Quote, Reply
 from wasess.errors import UsageError, WorkerFailed
+from wasess.link.attachment import MAX_FILE
 from wasess.sandbox import content
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Companion
 
     from wasess.sandbox import Sandbox
@@ -199,3 +201,13 @@ async def test_a_file_that_is_not_there_or_not_itself_is_not_written(alice: Comp
     assert not [found.name for found in alice.session.folder.iterdir() if found.name.startswith("file")]
     box.clear("alice")
     await _fetched(alice, message, PICTURE)
+
+
+async def test_the_largest_file_fits_into_a_workers_memory(alice: Companion, box: Sandbox) -> None:
+    data = bytes(MAX_FILE)
+    box.post("carol", "alice", content.file("document", data))
+    await _fetched(alice, await newest(alice, 1), data)
+    pid = (await alice.signal("started")).value
+    status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert MAX_FILE < int(peak) * 1024 < 256 * 2**20
