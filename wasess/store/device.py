@@ -1,4 +1,4 @@
-"""Reads whatsmeow's ``device.db``: is this session linked, and as whom? Reads the names, never the keys.
+"""Reads whatsmeow's ``device.db``: is this session linked, and as whom? Sets what guards it, and puts back what died with a worker.
 
 Never imported by the worker: two SQLite libraries in one process drop each other's locks on one file.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import DeviceDamaged, Locked, StoreError
-from wasess.store import graveyard
+from wasess.store import graveyard, undo, undo_log
 from wasess.store.disk import sqlite_at_work
 from wasess.store.guard import guard_file
 from wasess.words import _
@@ -45,7 +45,7 @@ class Device:
 class Credentials:
     """What a database holds. ``device``: who is linked. ``unlinked``: the credentials of one whom WhatsApp has unlinked are kept.
 
-    ``protected``: the library can't delete them. ``made``: whatsmeow's tables are there, if nobody in them.
+    ``protected``: the library can't delete them, and notes what it writes over. ``made``: whatsmeow's tables are there, if nobody in them.
     """
 
     device: Device | None = None
@@ -83,12 +83,33 @@ def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
 
 
 def protect_device(path: Path) -> None:
-    """Make the database keep its device when the library deletes it. Only for the holder of the session's lock.
+    """Make the database keep its device when the library deletes it, and what the library needs to decrypt the last messages again.
 
-    Raises `NoRoom`, and what `read_credentials` raises. Costs one transaction.
+    Only for the holder of the session's lock. Raises `NoRoom`, and what `read_credentials` raises. Costs one transaction.
     """
     with _connected(path, may_write=True) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         graveyard.install(connection)
+        undo_log.install(connection)
+        connection.execute("COMMIT")
+
+
+def roll_back(path: Path, since: float = 0.0) -> undo.RolledBack:
+    """Make decryptable again what died with a worker, see `undo.roll_back`; nothing where there is no database.
+
+    Only for the holder of the session's lock. Raises `NoRoom`, and what `read_credentials` raises; then nothing was changed.
+    """
+    if not guard_file(path):
+        return undo.RolledBack()
+    with _connected(path, may_write=True) as connection:
+        return undo.roll_back(connection, since)
+
+
+def forget_changes(path: Path) -> None:
+    """Empty the undo log, after a worker has ended cleanly. Only for the holder of the session's lock. Raises as `roll_back` does."""
+    if guard_file(path):
+        with _connected(path, may_write=True) as connection:
+            undo_log.forget(connection)
 
 
 @contextmanager
@@ -110,9 +131,9 @@ def _credentials(path: Path, connection: sqlite3.Connection) -> Credentials:
     if not columns:
         return Credentials()
     device = _only_device(path, _rows(connection, columns))
-    protected = graveyard.installed(connection)
-    unlinked = protected and device is not None and graveyard.names(connection, device.jid)
-    return Credentials(None if unlinked else device, unlinked, protected, made=True)
+    has_graveyard = graveyard.installed(connection)
+    unlinked = has_graveyard and device is not None and graveyard.names(connection, device.jid)
+    return Credentials(None if unlinked else device, unlinked, has_graveyard and undo_log.installed(connection), made=True)
 
 
 def _rows(connection: sqlite3.Connection, columns: set[str]) -> list[tuple[object, str, str, str, int]]:

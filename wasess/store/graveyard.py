@@ -26,11 +26,9 @@ _STATEMENTS = (
 
 
 def install(connection: sqlite3.Connection) -> None:
-    """Set the trigger, in one transaction. ``connection`` is one that may write and begins no transaction by itself."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Set the trigger, within the caller's transaction."""
     for statement in _STATEMENTS:
         connection.execute(statement)
-    connection.execute("COMMIT")
 
 
 def installed(connection: sqlite3.Connection) -> bool:
