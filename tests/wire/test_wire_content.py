@@ -144,6 +144,18 @@ async def test_a_phone_understands_what_the_bot_sends(alice: Companion, box: San
     assert [message.kind for message in box.phone("alice").received if message.own] == [message.kind for message in got]
 
 
+async def test_the_key_of_a_message_is_in_the_spool_before_the_message_goes_out(alice: Companion, box: Sandbox) -> None:
+    await alice.stop()
+    await alice.start()  # a pairing's log is not listened to
+    await alice.event(events.Connected, count=2)
+    chat = str(box.contact("carol").jid)
+    first, second = await asyncio.gather(*(alice.link.send(chat, Reply(key), None, key) for key in ("one", "two")))
+    unnamed = await alice.link.send(chat, Reply("three"))
+    await alice.event(events.Departing, count=2)
+    assert set(alice.of(events.Departing)) == {events.Departing("one", first), events.Departing("two", second)}
+    assert unnamed not in {first, second, ""}
+
+
 async def test_votes_in_our_poll_and_in_a_contacts(alice: Companion, box: Sandbox) -> None:
     box.say("carol", "alice", "hello")
     chat = (await alice.text("hello")).message.chat
