@@ -79,7 +79,7 @@ def test_a_full_disk_ends_the_worker_at_once_and_says_so():
         from wasess.link.spool_file import SpoolFile
         from wasess.link.worker import Worker
         control = socket.socket(fileno=int(sys.argv[1]))
-        worker = Worker({}, control, os.eventfd(0))
+        worker = Worker({"durable": False}, control, os.eventfd(0))
         worker._spool = SpoolFile("/dev/full")
         callback = worker._event_callback()
         payload = b"a message"
@@ -104,7 +104,7 @@ def test_a_callback_that_hangs_makes_the_worker_look_stuck(tmp_path):
         from wasess.link.spool_file import SpoolFile
         from wasess.link.worker import Worker
         control, _ = socket.socketpair()
-        worker = Worker({}, control, os.eventfd(0))
+        worker = Worker({"durable": False}, control, os.eventfd(0))
         os.mkfifo(sys.argv[1])
         os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
         worker._spool = SpoolFile(sys.argv[1])

@@ -97,8 +97,11 @@ class WorkerLink:
         """Fetch the file of a message into the session's folder. Raises `errors.UsageError`, `errors.WorkerFailed`."""
         message, most, size = requests.download_request(raw)
         target = requests.path_request(path, self._folder)
-        async with self._transfers.place(size):
-            await self._ask(Word.DOWNLOAD, message, target, most, within=CARRIES_WITHIN)
+        try:
+            async with self._transfers.place(size):
+                await self._ask(Word.DOWNLOAD, message, target, most, within=CARRIES_WITHIN)
+        except WorkerFailed as error:
+            raise WorkerFailed(_("The file was not fetched: {detail}.").format(detail=str(error).removesuffix("."))) from error
 
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """Read a vote. Raises `errors.UsageError`, `errors.WorkerFailed`."""
