@@ -73,7 +73,7 @@ def read(blob: object) -> Record:
         if not isinstance(record, dict):
             raise NotUnderstood("no record")
         chains(record)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NotUnderstood("no record of libsignal") from error
     return record
 
@@ -85,12 +85,13 @@ def write(record: Record) -> bytes:
 
 def chains(record: Record | None) -> dict[Name, Chain]:
     """Return the receiving chains. Our own sender keys are none, nor are sending chains."""
-    return {name: _chain(holder, shape) for name, holder, shape in _holders(record)} if record else {}
+    return {name: _chain(holder, shape) for name, holder, shape in _holders(record)} if record is not None else {}
 
 
 def state_of(record: Record | None, base_key: str) -> Record | None:
     """Return the session state with that base key; None when the record has none."""
-    return next((state for state in reversed(_states(record)) if state["SenderBaseKey"] == base_key), None) if record else None
+    states = [] if record is None else _states(record)
+    return next((state for state in reversed(states) if state["SenderBaseKey"] == base_key), None)
 
 
 def is_sender_key(record: Record) -> bool:
