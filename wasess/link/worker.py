@@ -37,6 +37,7 @@ from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
 from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
 from wasess.link.logline import log_line, unstored
+from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, RUNNING, control_process, limit_files, mark_running, terminated_by
 from wasess.link.pulse import Pulse
 from wasess.link.receipts import LONGEST_STANZA, NOTE, Receipts, is_debug, level_at
 from wasess.link.spool_file import SpoolFile
@@ -62,9 +63,6 @@ SEND_TIMEOUT = 1.0
 DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&rest="}
 SPOOL = "spool.log"
 LOCK = "lock"
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_DUMPABLE = 4
 
 
 class Worker:
@@ -116,7 +114,7 @@ class Worker:
     def _prepare(self) -> None:
         """Everything up to the library's call: a wrong order or a held session ends here."""
         order = self._order
-        hangup = _terminated_by(signal.SIGTERM)
+        hangup = terminated_by(signal.SIGTERM)
         self._poll = select.poll()
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(hangup, select.POLLIN)
@@ -124,6 +122,8 @@ class Worker:
         if order["obstacle"]:
             self.end(order["obstacle"], order["problem"])
         # A folder is self-contained and its paths are relative to it.
+        if not mark_running(order["mode"]):
+            self.end("locked", _("what died with the last worker is to be put back first"))
         self._spool = SpoolFile(SPOOL)
         if not self._spool.reserve():
             self.end("disk-full", self._spool.full)
@@ -131,7 +131,7 @@ class Worker:
         self._library = Library(order["library"], self._uuid)
         if order["root_key"]:
             self._library.pin_root_key(bytes.fromhex(order["root_key"]))
-        _prctl(_PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
+        control_process(PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
         self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(self._on_log))
         self._unsynced.acquire()
         self._tell(Word.STARTED, b"%d" % self._spool.end)
@@ -316,6 +316,7 @@ class Worker:
             if seen == self._events:
                 break
         if not closing.is_alive():
+            os.unlink(RUNNING)  # noqa: PTH108 - pathlib is not loaded here
             library.stop()
         self.end("stopped", self._draining)
 
@@ -339,11 +340,11 @@ def main(order: dict[str, Any], control: socket.socket, wake: int) -> NoReturn:
     try:
         os.umask(0o077)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        _limit_files(order["files"])
+        limit_files(order["files"])
         os.chdir(order["folder"])
     except OSError as error:
         worker.end("crashed", _("the session's folder can't be used: {error}").format(error=error))
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    control_process(PR_SET_PDEATHSIG, signal.SIGTERM)
     worker.run()
 
 
@@ -353,15 +354,6 @@ def cause_of_return(text: str, *, pump_ran: bool) -> str:
     if text.startswith(database):
         return "database"
     return "library-returned" if pump_ran or not text else "dial-failed"
-
-
-def _terminated_by(number: int) -> int:
-    """A descriptor that becomes readable on a signal. Go's threads may catch it; none of them wakes Python's main thread."""
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    signal.signal(number, lambda *_: None)
-    return readable
 
 
 def _leave_after(seconds: float) -> NoReturn:
@@ -376,18 +368,7 @@ def _sync(spool: SpoolFile) -> None:
         os.write(2, f"ERROR Spool: {error}\n".encode())
 
 
-def _limit_files(wanted: int) -> None:
-    """At most so many descriptors, for good: what leaks them ends this session instead of the machine."""
-    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-
-
 def _thread(target: Any, *arguments: Any) -> threading.Thread:
     thread = threading.Thread(target=target, args=arguments, daemon=True)
     thread.start()
     return thread
-
-
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

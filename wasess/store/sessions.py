@@ -7,6 +7,7 @@ session. What is refused and what is tightened stands in `store.guard`.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import stat
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Literal
 
 from wasess.errors import BadUserId, NotLinked, UsageError
 from wasess.store.atomic import sync_folder
-from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, RollbackNeeded, protect_device, read_credentials
+from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, RollbackNeeded, protect_device, read_credentials, roll_back
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
 from wasess.store.lock import FileLock, Holder, holder, last_host
 from wasess.store.records import RecordFile
+from wasess.store.spool import SPOOL_NAME
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
@@ -36,8 +38,12 @@ REALM_NAME = ".realm"
 ALIVE_NAME = ".alive"
 KEPT_NAME = "kept"
 PAUSED_NAME = "paused"
+# There from the start of a worker until it has handed over everything that it has decrypted.
+RUNNING_NAME = "running"
 # A worker that was told to end may take this long.
 LETS_GO_WITHIN = 3.0
+# A worker hands an event over within moments; one that hangs is killed within seconds.
+HANDED_OVER_WITHIN = 300.0
 
 Realm = Literal["whatsapp", "sandbox"]
 
@@ -45,6 +51,8 @@ _USER_ID = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _WINDOWS_NAMES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 _REASON = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SHRED_CHUNK = 1024 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 def parse_user_id(text: str) -> str:
@@ -173,16 +181,31 @@ class Session:
                 return read_credentials(path, may_write=True)
 
     def protected_credentials(self) -> Credentials:
-        """Return what `credentials` does, once the library can't delete them any more: for whoever is about to start a worker.
+        """Return what `credentials` does, once the library can't delete them any more, and can decrypt again what died with the last worker.
 
-        Writes only the first time, and only while nobody holds the session; a holder gets 3 s to let go. Raises as `credentials`
-        does, and `device.NoRoom` on a full disk.
+        For whoever is about to start a worker. Writes only the first time and after a worker that did not end cleanly, and only while nobody
+        holds the session; a holder gets 3 s to let go. Raises as `credentials` does, and `device.NoRoom` on a full disk.
         """
         found = self.credentials()
-        if found.device and not found.protected:
+        died = (self.folder / RUNNING_NAME).exists()
+        if found.device and (died or not found.protected):
             with self._exclusively(mark("protecting credentials"), LETS_GO_WITHIN):
-                protect_device(self.folder / DEVICE_NAME)
+                if not found.protected:
+                    protect_device(self.folder / DEVICE_NAME)
+                if died:
+                    self._roll_back()
         return found
+
+    def _roll_back(self) -> None:
+        """Let what the last worker had not handed over be decrypted again: WhatsApp brings it once more."""
+        try:
+            handed_over_at = (self.folder / SPOOL_NAME).stat().st_mtime
+        except FileNotFoundError:
+            handed_over_at = 0.0
+        done = roll_back(self.folder / DEVICE_NAME, handed_over_at - HANDED_OVER_WITHIN)
+        (self.folder / RUNNING_NAME).unlink(missing_ok=True)
+        sync_folder(self.folder)
+        logger.info("%s: the last worker was cut off; up to %d messages can be decrypted again", self.user, done.keys)
 
     def lost_credentials(self, found: Credentials, record: SessionRecord | None) -> str:
         """Say what is wrong with device.db when ``record`` knows a device and ``found`` has no trace of one; empty when that fits."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wasess.supervisor.tether import Tether
 
 MEDIA_FOLDER = "media"
-TRIES = 3
+TRIES = 2  # a file that is larger than its sender says may cost the session its process
 PATIENCE = 600.0  # seconds for a file, while the session is away too
 
 # What the sender says of a type is no name for a file: letters and digits of its second half, as in image/jpeg.
