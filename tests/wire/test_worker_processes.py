@@ -122,6 +122,7 @@ async def test_files_are_private_whatever_the_umask_of_the_host(tmp_path, sessio
         "device.db": "0o600",
         "spool.log": "0o600",
         "lock": "0o600",
+        "running": "0o600",
     }
 
 

@@ -42,4 +42,5 @@ def limit_files(wanted: int) -> None:
 
 
 def control_process(option: int, value: int) -> None:
+    """prctl(2) with one of the options above."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
