@@ -197,6 +197,14 @@ async def test_a_start_goes_on_when_who_asked_for_it_gives_up(tmp_path: Path):
     assert (tmp_path / "loads").read_text() == "one "
 
 
+async def test_messages_that_are_the_first_of_all_at_the_same_time_crash_nothing(tmp_path: Path):
+    source = "import sys\nsys.setswitchinterval(1e-6)\ndef reply(message): return [message.id]"
+    for _ in range(3):
+        async with running(tmp_path / "bot.py", source) as bot:
+            outcomes = await asyncio.gather(*(bot.ask(replace(HELLO, id=str(number))) for number in range(8)))
+        assert [texts(outcome) for outcome in outcomes] == [[str(number)] for number in range(8)]
+
+
 async def test_the_process_ends_with_its_manager(tmp_path: Path):
     async with running(tmp_path / "bot.py", "import os\ndef reply(message): return str(os.getpid())") as bot:
         pid = int(texts(await bot.ask(HELLO))[0])
@@ -278,6 +286,12 @@ def test_a_bot_that_cannot_run_is_refused_before_anything_starts(tmp_path: Path,
     with pytest.raises(UsageError) as caught:
         validate_bot(f"{file}:reply")
     assert complaint in str(caught.value)
+
+
+def test_a_thread_that_the_file_has_started_does_not_hold_up_the_check(tmp_path: Path):
+    source = "import threading\nthreading.Thread(target=threading.Event().wait).start()\ndef reply(message): pass\n"
+    (tmp_path / "bot.py").write_text(source, encoding="utf-8")
+    assert validate_bot(f"{tmp_path}/bot.py:reply").function == "reply"
 
 
 @pytest.mark.parametrize("spec", ["bot.py", "bot.py:", ":reply", "bot.py:not a name"])

@@ -161,9 +161,8 @@ class Child(asyncio.SubprocessProtocol, ABC):
         self._silent.set()
 
     def process_exited(self) -> None:
-        """asyncio: it is gone. What it has started would keep its stdout open."""
+        """asyncio: it is gone. What it has started may keep its stdout open."""
         self._gone.set()
-        self._kill()
 
     async def _await_end(self) -> None:
         """Of process and stdout one ends first; the other gets a moment, for last answers and the exit code."""
@@ -228,10 +227,9 @@ class Child(asyncio.SubprocessProtocol, ABC):
         return Outcome(Verdict.ANSWERED, replies)
 
     def _settle(self, outcome: Outcome) -> None:
-        for number, asked in self._asked.items():
+        for asked in self._asked.values():
             if not asked.done():
                 asked.set_result(outcome)
-                self._given_up.add(number)
 
 
 class ProcessBot(ABC):
