@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +14,7 @@ from signal_rows import MIGRATE, OUR_ADDRESS, Companion
 from wasess.sandbox.signal.errors import DecryptError, DuplicateMessage
 from wasess.sandbox.signal.party import Party
 from wasess.store import undo_log
+from wasess.store.ratchet import MOST_POSITIONS
 from wasess.store.undo import MOST_MESSAGES, RolledBack, roll_back
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 CLUB = "club@g.us"
 CONTACTS = ("carol_1:0", "dave_1:0", "erin_1:0")
+ON_THEIR_WAY = 102
+"""Messages that the library can have decrypted and not handed over: a channel of 100, one before it, one behind."""
+
 MOST_TURNS = 4
 """So often a contact's chain may change: libsignal keeps five."""
 
@@ -41,9 +45,9 @@ class Contact:
 class World:
     """A companion with its undo log, and its contacts."""
 
-    def __init__(self) -> None:
+    def __init__(self, pre_keys: int = 40) -> None:
         self.database = sqlite3.connect(":memory:", isolation_level=None)
-        self.alice = Companion(self.database)
+        self.alice = Companion(self.database, pre_keys)
         self.contacts = {address: Contact(address) for address in CONTACTS}
         undo_log.install(self.database)
 
@@ -228,6 +232,36 @@ def test_only_as_many_as_can_be_on_their_way(world: World) -> None:
     assert [world.take(carol, stanza) for _, stanza in carol.sent[-MOST_MESSAGES:]] == [text for text, _ in carol.sent[-MOST_MESSAGES:]]
     with pytest.raises(DuplicateMessage):
         world.take(dave, dave.sent[0][1])
+
+
+def test_as_many_as_can_be_on_their_way_are_opened_whatever_each_has_changed() -> None:
+    """The dearest message: a new member's first one to a group changes four rows and uses two chains."""
+    world = World(pre_keys=ON_THEIR_WAY)
+    members = [Contact(f"member{number}_1:0") for number in range(ON_THEIR_WAY)]
+    for member in members:
+        world.hear(member, club=True)
+    roll_back(world.database)
+    assert [world.take(member, member.sent[0][1]) for member in members] == [member.sent[0][0] for member in members]
+    world.database.close()
+
+
+def test_a_chain_is_put_back_as_far_as_libsignal_will_go(world: World) -> None:
+    carol = world.contacts["carol_1:0"]
+    world.hear(carol)
+    for _ in range(MOST_POSITIONS):
+        world.write(carol)
+    world.hear(carol)
+    world.hear(carol)
+    assert roll_back(world.database).keys == 1
+    assert world.take(carol, carol.sent[-1][1]) == carol.sent[-1][0]
+
+
+def test_a_first_message_that_used_no_one_time_key(world: World) -> None:
+    carol = world.contacts["carol_1:0"]
+    world.alice.bundles = [replace(world.alice.bundles[0], prekey_id=None, prekey=None)]
+    world.hear(carol)
+    assert roll_back(world.database).keys == 1
+    assert world.take(carol, carol.sent[0][1]) == carol.sent[0][0]
 
 
 def test_what_was_moved_to_another_address_meanwhile(world: World) -> None:

@@ -83,6 +83,7 @@ def test_a_copy_that_libsignal_left_does_not_tell_where_a_chain_stands():
     found = ratchet.state_of(record, "base")
     assert found is not None
     assert found["ReceiverChains"][0]["ChainKey"]["Index"] == 50
+    assert ratchet.chains(group(sender_key(1, 0), sender_key(1, 7)))["1", "signing"].index == 0
 
 
 @pytest.mark.parametrize("private", [None, ZEROS])
