@@ -247,10 +247,10 @@ def test_as_many_as_can_be_on_their_way_are_opened_whatever_each_has_changed() -
 
 def test_a_chain_is_put_back_as_far_as_libsignal_will_go(world: World) -> None:
     carol = world.contacts["carol_1:0"]
-    world.hear(carol)
-    for _ in range(MOST_POSITIONS):
-        world.write(carol)
-    world.hear(carol)
+    for _ in range(3):
+        world.hear(carol)
+        for _ in range(MOST_POSITIONS // 2 + 1):
+            world.write(carol)
     world.hear(carol)
     assert roll_back(world.database).keys == 1
     assert world.take(carol, carol.sent[-1][1]) == carol.sent[-1][0]
