@@ -49,13 +49,14 @@ async def running(
     *,
     deadline: float = 20.0,
     memory: int = 0,
+    settles_within: float = 0.1,
     troubles: list[Trouble] | None = None,
 ) -> AsyncIterator[ProgramBot]:
     file = folder / "program.py"
     file.write_text(FRAME.format(before=before, each="    " + each.replace("\n", "\n    "), after=after))
     told = troubles if troubles is not None else []
     spec = validate_program(f"{shlex.quote(sys.executable)} -S -E {shlex.quote(str(file))}")
-    bot = ProgramBot(spec, told.append, deadline=deadline, memory=memory, dice=lambda: 0.0, settles_within=0.1)
+    bot = ProgramBot(spec, told.append, deadline=deadline, memory=memory, dice=lambda: 0.0, settles_within=settles_within)
     try:
         yield bot
     finally:
@@ -129,7 +130,7 @@ async def test_one_that_can_not_be_started_costs_no_message_a_try(tmp_path: Path
     troubles: list[Trouble] = []
     mended = tmp_path / "mended"
     before = f"if not os.path.exists({str(mended)!r}): sys.exit(4)"
-    async with running(tmp_path, before=before, troubles=troubles) as bot:
+    async with running(tmp_path, before=before, settles_within=1.0, troubles=troubles) as bot:
         first = await bot.ask(HELLO)  # this one could have killed it
         assert first == Outcome(Verdict.DIED, detail="its process ended with exit code 4")
         waiting = [asyncio.create_task(bot.ask(HELLO)) for _ in range(3)]
@@ -141,15 +142,17 @@ async def test_one_that_can_not_be_started_costs_no_message_a_try(tmp_path: Path
     assert troubles == [Trouble("BOT_BROKEN", sentence, level="error")]
 
 
-async def test_one_that_takes_its_time_to_find_that_it_can_not_start_costs_one_message_one_try(tmp_path: Path):
+async def test_one_that_takes_its_time_to_find_that_it_can_not_start_is_found_out(tmp_path: Path):
     troubles: list[Trouble] = []
     async with running(tmp_path, before="time.sleep(0.4); sys.exit(4)", troubles=troubles) as bot:
-        assert (await bot.ask(HELLO)).verdict is Verdict.DIED
-        waiting = asyncio.create_task(bot.ask(HELLO))
+        asked = asyncio.create_task(bot.ask(HELLO))
         async with asyncio.timeout(10):
             while not troubles:
-                await asyncio.wait({waiting}, timeout=0.02)
-        assert not waiting.done()
+                if asked.done():  # twice on a busy machine, not for ever
+                    assert asked.result().verdict is Verdict.DIED
+                    asked = asyncio.create_task(bot.ask(HELLO))
+                await asyncio.wait({asked}, timeout=0.02)
+        assert not asked.done()
 
 
 async def test_a_program_that_is_gone_is_waited_for(tmp_path: Path):
