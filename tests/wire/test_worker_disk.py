@@ -222,12 +222,12 @@ async def test_nothing_is_lost_when_the_spool_may_not_grow(tmp_path):
         follower = await it.online("alice")
         it.box.say("bob", "alice", "there is room")
         await follower.event(events.MessageReceived)
-        limit = 3 * MIB
+        limit = 8 * MIB  # the library's journal of 1000 pages is a file of the same process
 
         def fill() -> None:
             resource.prlimit(follower.pid, resource.RLIMIT_FSIZE, (limit, limit))
 
-        found = await full_disk.burst(it, follower, [f"{n} ".ljust(3000, "x") for n in range(700)], fill, lambda: None)
-        figure(f"700 messages of 3000 letters into a spool that may grow to 3 MiB: {found}")
+        found = await full_disk.burst(it, follower, [f"{n} ".ljust(12_000, "x") for n in range(700)], fill, lambda: None)
+        figure(f"700 messages of 12,000 letters into a spool that may grow to 8 MiB: {found}")
         assert (found["cause"], found["lost"], found["missing"]) == ("disk-full", 0, 0)
         assert found["at once"] > 100
