@@ -45,6 +45,14 @@ class Chain:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record and the receiving chains in it."""
+
+    record: Record
+    chains: dict[Name, Chain]
+
+
 class Stretch(NamedTuple):
     """Messages ``first`` to ``end`` (exclusive) of a chain can be decrypted again; ``keys`` is how many of them could not before."""
 
@@ -66,16 +74,15 @@ _SESSION = _Shape("ChainKey", "Index", "MessageKeys")
 _SENDER_KEY = _Shape("SenderChainKey", "Iteration", "Keys")
 
 
-def read(blob: object) -> Record:
+def read(blob: object) -> Row:
     """Parse a record. Raises `NotUnderstood`, also when a chain in it is not one."""
     try:
         record = json.loads(blob) if isinstance(blob, bytes | str) else None
         if not isinstance(record, dict):
             raise NotUnderstood("no record")
-        chains(record)
+        return Row(record, chains(record))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NotUnderstood("no record of libsignal") from error
-    return record
 
 
 def write(record: Record) -> bytes:
@@ -83,15 +90,14 @@ def write(record: Record) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode()
 
 
-def chains(record: Record | None) -> dict[Name, Chain]:
+def chains(record: Record) -> dict[Name, Chain]:
     """Return the receiving chains. Our own sender keys are none, nor are sending chains."""
-    return {name: _chain(holder, shape) for name, holder, shape in _holders(record)} if record is not None else {}
+    return {name: _chain(holder, shape) for name, holder, shape in _holders(record)}
 
 
-def state_of(record: Record | None, base_key: str) -> Record | None:
+def state_of(record: Record, base_key: str) -> Record | None:
     """Return the session state with that base key; None when the record has none."""
-    states = [] if record is None else _states(record)
-    return next((state for state in reversed(states) if state["SenderBaseKey"] == base_key), None)
+    return next((state for state in reversed(_states(record)) if state["SenderBaseKey"] == base_key), None)
 
 
 def is_sender_key(record: Record) -> bool:

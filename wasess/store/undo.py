@@ -83,10 +83,10 @@ def _rolled_back(connection: sqlite3.Connection, since: float) -> RolledBack:
 
 
 def _put_back(connection: sqlite3.Connection, place: Place, chains: dict[ratchet.Name, ratchet.Chain]) -> list[Reopened]:
-    record = _record(place.read(connection))
-    if record is None:
+    row = _row(place.read(connection))
+    if row is None:
         return []
-    new, stretches = ratchet.rewound(record, chains)
+    new, stretches = ratchet.rewound(row.record, chains)
     if stretches:
         place.write(connection, ratchet.write(new))
     return [Reopened(place.name, place.chat, *stretch) for stretch in stretches.values()]
@@ -100,7 +100,7 @@ class _Walk:
 
     def __init__(self, connection: sqlite3.Connection, changes: list[Change]) -> None:
         self.changes = changes
-        self.after: dict[Place, ratchet.Record | None] = {}
+        self.after: dict[Place, ratchet.Row | None] = {}
         self.chains: dict[ratchet.Name, ratchet.Chain] = {}
         self.messages = 0
         self._current: dict[ratchet.Name, ratchet.Chain] = {}
@@ -112,8 +112,8 @@ class _Walk:
             return
         if change.place not in self.after:
             self._arrive(change.place)
-        before, after = _record(change.old), self.after[change.place]
-        for name, chain in ratchet.chains(before).items():
+        before, after = _row(change.old), self.after[change.place]
+        for name, chain in before.chains.items() if before else ():
             self._note(name, chain)
         if after and (before or change.old is None):
             self._past_first_keys(change, before, after)
@@ -121,8 +121,8 @@ class _Walk:
 
     def _arrive(self, place: Place) -> None:
         """At a row that the log has not named so far: what is in it now."""
-        self.after[place] = now = _record(place.read(self._connection))
-        self._current |= ratchet.chains(now)
+        self.after[place] = now = _row(place.read(self._connection))
+        self._current |= now.chains if now else {}
 
     def _note(self, name: ratchet.Name, chain: ratchet.Chain) -> None:
         """A chain has stood here; is that a message further back?"""
@@ -131,19 +131,19 @@ class _Walk:
             self.chains[name] = chain
             self.messages += 1
 
-    def _past_first_keys(self, change: Change, before: ratchet.Record | None, after: ratchet.Record) -> None:
+    def _past_first_keys(self, change: Change, before: ratchet.Row | None, after: ratchet.Row) -> None:
         """Where did the chains begin that this change has added?"""
-        added = {name: chain for name, chain in ratchet.chains(after).items() if name not in ratchet.chains(before)}
-        if ratchet.is_sender_key(after):
+        added = {name: chain for name, chain in after.chains.items() if not before or name not in before.chains}
+        if ratchet.is_sender_key(after.record):
             self.messages -= len(added)  # came inside a message that is counted already, and will be again with the key's first use
         elif len(added) == 1:  # more: the row was moved here
             ((name, chain),) = added.items()
             if chain.index and (key := self._first_key(change, name, before, after)):  # 0: a session that we have begun
                 self._note(name, ratchet.at_start(key))
 
-    def _first_key(self, change: Change, name: ratchet.Name, before: ratchet.Record | None, after: ratchet.Record) -> str:
+    def _first_key(self, change: Change, name: ratchet.Name, before: ratchet.Row | None, after: ratchet.Row) -> str:
         base_key, ratchet_key = name
-        old, new = ratchet.state_of(before, base_key), ratchet.state_of(after, base_key)
+        old, new = before and ratchet.state_of(before.record, base_key), ratchet.state_of(after.record, base_key)
         if new and old:
             return agreement.turned(old, new, ratchet_key)
         own = _own_keys(self._connection, change.place.our)
@@ -164,7 +164,7 @@ def _own_keys(connection: sqlite3.Connection, our: str) -> agreement.OwnKeys | N
     return agreement.OwnKeys(*row) if row and all(isinstance(key, bytes) for key in row) else None
 
 
-def _record(blob: object) -> ratchet.Record | None:
+def _row(blob: object) -> ratchet.Row | None:
     try:
         return ratchet.read(blob)
     except ratchet.NotUnderstood:
