@@ -220,6 +220,7 @@ def test_a_roll_back_on_a_full_disk_has_a_name_and_changes_nothing(carol, path, 
     for _ in range(3):
         carol.alice.receive(CAROL, *carol.write())
     carol.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    carol.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     program = [sys.executable, "-c", ROLL_BACK, disk / "device.db", "0", ""]
     command = ["unshare", "-Urm", "sh", "-c", FULL_THEN_NOT, "sh", disk, path, *program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
