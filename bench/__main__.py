@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, pss, restore, soak, supervisor, untouched, verify
+from bench import blackhole, fleet, mail, pss, restore, soak, supervisor, untouched, verify
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -46,7 +46,7 @@ def _work(wanted: argparse.Namespace) -> list[Work]:
         return [(wanted.figure, partial(MEASURES[wanted.figure], wanted))]
     restores: list[Work] = [(f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()]
     quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure), ("verify", verify.measure)]
-    return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure)]
+    return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure), ("mail", mail.measure)]
 
 
 def _soak(wanted: argparse.Namespace) -> list[Figure]:
@@ -56,6 +56,7 @@ def _soak(wanted: argparse.Namespace) -> list[Figure]:
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "help": lambda wanted: help_time.measure(wanted.runs),
+    "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
     "pss": lambda wanted: pss.measure(wanted.workers, wanted.seconds),
     "restore": lambda wanted: restore.measure(wanted.sessions, wanted.rounds or ROUNDS.get(wanted.sessions, 3)),
     "soak": _soak,
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     options: dict[str, tuple[str, dict[str, float]]] = {
         "fleet": ("cold start, reset of all, return of the server, one killed and one poisoned worker", {"sessions": 100, "away": 60.0}),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
+        "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
@@ -91,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
 HELP = {
     "away": "for so many seconds the server refuses everybody",
+    "contacts": "how many write; 0: one, then twenty",
     "faults-per-minute": "how many, over all sessions",
+    "messages": "how many",
     "minutes": "how long",
     "seed": "for the choice of the faults; 0: a new one",
     "runs": "how often",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import select
 import socket
 import subprocess
 import sys
@@ -42,13 +43,18 @@ FACTS_EVERY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A folder with a running stand-in (its pid) and ``count`` linked sessions."""
+    """A folder with a running stand-in and ``count`` linked sessions."""
 
     folder: Path
     contract: Contract
     contract_file: Path
     count: int
-    stand_in: int
+    process: subprocess.Popen[str]
+
+    @property
+    def stand_in(self) -> int:
+        """The stand-in's pid."""
+        return self.process.pid
 
     @property
     def home(self) -> Home:
@@ -93,6 +99,19 @@ class Stage:
             raise BenchFailed(f"the stand-in refused {verb}: {answer['error']}")
         return answer["data"]
 
+    def order(self, verb: str, within: float = PAIRED_WITHIN, **request: object) -> Any:
+        """Have the stand-in do one of the orders in `bench.stand_in` by itself. Raises `BenchFailed`."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        if stdin is None or stdout is None:
+            raise BenchFailed("the stand-in takes no orders")
+        stdin.write(json.dumps({"verb": verb, **request}) + "\n")
+        stdin.flush()
+        answered, _, _ = select.select([stdout], [], [], within)
+        line = stdout.readline() if answered else ""
+        if not line:
+            raise BenchFailed(f"the stand-in did not {verb} within {within:.0f} s")
+        return json.loads(line)
+
 
 @contextmanager
 def linked_sessions(count: int, *, aged: bool = False) -> Iterator[Stage]:
@@ -131,7 +150,7 @@ def _stage(folder: Path, stand_in: subprocess.Popen[str], count: int) -> Stage:
     contract_file = stand_in.stdout.readline().strip() if stand_in.stdout else ""
     if not contract_file:
         raise BenchFailed("the stand-in did not start")
-    return Stage(folder, Contract.load(Path(contract_file)), Path(contract_file), count, stand_in.pid)
+    return Stage(folder, Contract.load(Path(contract_file)), Path(contract_file), count, stand_in)
 
 
 async def _link_all(stage: Stage) -> None:

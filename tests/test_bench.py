@@ -19,6 +19,7 @@ SMALLEST = {
     "blackhole": ("--sessions", "2"),
     "fleet": ("--sessions", "3", "--away", "2"),
     "help": ("--runs", "1"),
+    "mail": ("--messages", "20", "--rounds", "1", "--contacts", "2"),
     "pss": ("--workers", "1", "--seconds", "0.3"),
     "restore": ("--sessions", "2", "--rounds", "1"),
     "soak": ("--sessions", "2", "--minutes", "0.15", "--faults-per-minute", "60", "--seed", "1"),
@@ -29,6 +30,7 @@ SMALLEST = {
 # Figures without which the run has shown nothing.
 PROOFS = {
     "fleet": ["fleet of 3: dials after the return"],
+    "mail": ["mail, 2 contacts: wasess, to the inbox", "mail, 2 contacts: wasess, to the bot"],
     "soak": ["soak: faults", "soak: messages"],
     "verify": ["verify --all, 2 sessions and a manager: RSS", "verify --all, 2 sessions and no manager"],
 }
