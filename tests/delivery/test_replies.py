@@ -50,6 +50,8 @@ def test_json_says_the_same(answer):
         ("x" * (LONGEST_TEXT + 1), str(LONGEST_TEXT + 1)),
         (["x"] * (MOST_REPLIES + 1), str(MOST_REPLIES)),
         ([["nested"]], "list"),
+        ("half of it: \ud83d", "half a character"),
+        ({"poll": {"question": "?", "options": ["\ud83d"]}}, "half a character"),
     ],
 )
 def test_a_bad_answer_is_refused_and_not_quoted(answer, said):

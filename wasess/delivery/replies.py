@@ -12,6 +12,9 @@ from wasess.words import _
 LONGEST_TEXT = 65_536  # characters; WhatsApp takes no more
 MOST_REPLIES = 100
 
+# msgspec 0.22 learns a class when it is first converted to, and two threads that are first at once end the process (SIGSEGV).
+msgspec.json.Decoder(Reply)
+
 
 class BadReply(ValueError):
     """The answer can't be sent. The sentence quotes none of it."""
@@ -45,6 +48,11 @@ def _read(part: Any) -> Reply | None:
 
 
 def _checked(reply: Reply) -> Reply:
+    """A reply that says one thing, in characters that can be sent. Half of an emoji is none (JavaScript cuts them so)."""
+    try:
+        msgspec.json.encode(reply)
+    except UnicodeEncodeError as error:
+        raise BadReply(_("the reply holds half a character")) from error
     contents = [bool(reply.file), reply.react is not None, reply.location is not None, reply.poll is not None]
     if sum(contents) > 1 or (not any(contents) and not reply.text):
         raise BadReply(_("a reply is one of a text, a file, a reaction, a location and a poll"))

@@ -167,3 +167,8 @@ class _Checked:
     record: dict[int, SessionRecord] = field(default_factory=dict)
     history: dict[int, _Line] = field(default_factory=dict)
     outages: dict[int, Outage] = field(default_factory=dict)
+
+
+# msgspec 0.22 learns a class when it is first converted to, and two threads that are first at once end the process (SIGSEGV).
+for _shape in (SessionRecord, Change, Outage, _Line, _Alone, _Checked):
+    msgspec.json.Decoder(_shape)
