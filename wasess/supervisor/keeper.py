@@ -195,6 +195,7 @@ class Keeper:
             self._tether.look()
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
             self._inbox.put_nowait(error)
+        self.mail.settle()
         self._inbox.put_nowait(Tick())
 
     def kill(self) -> None:
