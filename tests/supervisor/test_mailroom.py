@@ -1,0 +1,208 @@
+"""A keeper's mail with everything that the link is asked for: files, votes, receipts, quotes. The events are the library's own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from message_events import message as library_message
+from test_keeper import Stage
+from village import until
+
+from wasess.core.message import Poll, Reply
+from wasess.delivery.bot import Outcome, Verdict
+from wasess.link.protobuf import e2e, neonize
+from wasess.link.translate import MESSAGE, translate
+from wasess.supervisor.keeper import Keeper
+from wasess.supervisor.mailroom import MailSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from village import Told
+
+    from wasess.core.message import Message
+    from wasess.store.sessions import Home
+
+CHAT = "4917012345667@s.whatsapp.net"
+ONLINE, OFFLINE = 3, 12
+SHA = hashlib.sha256(b"x").digest()
+
+
+class Bot:
+    at_once = 8
+    pauses = (1.0,)
+
+    def __init__(self, answer: Callable[[Message], Reply | None] = lambda _message: None) -> None:
+        self.asked: list[Message] = []
+        self.answer = answer
+
+    async def ask(self, message: Message) -> Outcome:
+        self.asked.append(message)
+        reply = self.answer(message)
+        return Outcome(Verdict.ANSWERED, (reply,) if reply else ())
+
+    async def close(self) -> None:
+        return
+
+
+class Office(Stage):
+    """A keeper that reads the library's own events."""
+
+    def __init__(self, home: Home, told: Told, bot: Bot, **settings: Any) -> None:
+        super().__init__(home, told, bot=bot)
+        self.host.silent.add("alice")
+        tools = replace(self.keeper._tools, mail=MailSettings(**settings), translate=translate)
+        self.keeper = Keeper(self.session, tools)
+
+    async def online(self) -> None:
+        await until(lambda: "alice" in self.host.links)
+        self.link.frames(ONLINE, neonize().Connected(status=True).SerializeToString())
+        await super().online()
+
+    def arrive(self, message_id: str, **content: Any) -> None:
+        event = neonize().Message.FromString(library_message(e2e().Message(**content)))
+        event.Info.ID = message_id
+        self.link.frames(MESSAGE, event.SerializeToString())
+
+
+PICTURE = {
+    "imageMessage": {
+        "mimetype": "image/png",
+        "caption": "look",
+        "fileLength": 6,
+        "mediaKey": b"k" * 32,
+        "directPath": "/v/x",
+        "fileSHA256": SHA,
+        "fileEncSHA256": SHA,
+    }
+}
+
+
+async def test_a_file_is_there_before_the_bot_is_asked(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.arrive("A", **PICTURE)
+        await until(lambda: bot.asked)
+        media = bot.asked[0].media
+        assert media is not None
+        assert (bot.asked[0].kind, bot.asked[0].text, media.mime, media.size, media.problem) == ("image", "look", "image/png", 6, "")
+        path = office.session.folder / "media" / "1.png"
+        assert (media.path, path.read_bytes()) == (str(path), b"a file")
+
+
+async def test_a_file_that_is_too_large_is_not_fetched(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot, largest_file=5)
+    async with office.running():
+        await office.online()
+        office.arrive("A", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].media.path, bot.asked[0].media.problem) == ("", "larger than 5 bytes")
+
+
+async def test_a_file_that_cannot_be_had_is_said_in_the_message(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.link.refusal = "410 Gone"
+        office.arrive("A", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].media.path, bot.asked[0].media.problem) == ("", "410 Gone")
+
+
+async def test_votes_have_the_names_of_the_options(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.link.chosen = (hashlib.sha256(b"tea").hexdigest(), "ab" * 32)
+        options = [{"optionName": "tea"}, {"optionName": "coffee"}]
+        office.arrive("POLL", pollCreationMessage={"name": "what?", "options": options, "selectableOptionsCount": 1})
+        vote = {"encPayload": b"p" * 40, "encIV": b"i" * 12}
+        key = {"remoteJID": CHAT, "fromMe": False, "ID": "POLL"}
+        office.arrive("VOTE", pollUpdateMessage={"pollCreationMessageKey": key, "vote": vote})
+        await until(lambda: len(bot.asked) == 2)
+        assert (bot.asked[1].kind, bot.asked[1].about, bot.asked[1].votes) == ("vote", "POLL", ("tea", "ab" * 32))
+
+
+async def test_votes_in_a_poll_of_the_bots_have_names_too(home: Home, told: Told):
+    bot = Bot(lambda message: Reply(poll=Poll("what?", ("tea", "coffee"))) if message.text == "ask me" else None)
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.link.chosen = (hashlib.sha256(b"coffee").hexdigest(),)
+        office.arrive("A", conversation="ask me")
+        outbox = office.keeper.mail.mailbox.outbox
+        await until(lambda: [letter.state for letter in outbox.letters()] == ["sent"])
+        key = {"remoteJID": CHAT, "fromMe": True, "ID": outbox.letters()[0].message_id}
+        office.arrive("VOTE", pollUpdateMessage={"pollCreationMessageKey": key, "vote": {"encPayload": b"p" * 40, "encIV": b"i" * 12}})
+        await until(lambda: len(bot.asked) == 2)
+        assert bot.asked[1].votes == ("coffee",)
+
+
+async def test_a_reply_quotes_the_message_that_it_answers(home: Home, told: Told):
+    bot = Bot(lambda message: Reply(f"re {message.text}", quote=True))
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.arrive("A", conversation="hello")
+        await until(lambda: office.link.replies)
+        sent = office.link.replies[0]
+        assert sent.quoted
+        assert (sent.to, sent.reply.text, sent.quoted.id, sent.quoted.text) == (CHAT, "re hello", "A", "hello")
+        assert sent.key.startswith("reply:")
+
+
+async def test_people_see_that_a_message_was_read_and_that_the_bot_thinks(home: Home, told: Told):
+    office = Office(home, told, Bot(), read_receipts=True, typing=True)
+    async with office.running():
+        await office.online()
+        office.arrive("A", conversation="hello")
+        await until(lambda: len(office.link.typed) == 2)
+        assert office.link.typed == [(CHAT, True), (CHAT, False)]
+        await until(lambda: office.link.read == [(CHAT, CHAT, ("A",))])
+
+
+async def test_people_see_nothing_of_it_unless_that_is_wanted(home: Home, told: Told):
+    bot = Bot(lambda _message: Reply("yes"))
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.arrive("A", conversation="hello")
+        await until(lambda: office.link.sent)
+        assert (office.link.typed, office.link.read) == ([], [])
+
+
+async def test_a_damaged_mailbox_is_set_aside_and_told(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    (office.session.folder / "inbox.db").write_bytes(b"garbage" * 1000)
+    (office.session.folder / "inbox.db").chmod(0o600)
+    async with office.running():
+        await office.online()
+        assert "MAIL_DAMAGED" in told.codes()
+        office.arrive("A", conversation="hello")
+        await until(lambda: bot.asked)
+    [kept] = (office.session.folder / "kept").iterdir()
+    assert (kept / "inbox.db").read_bytes() == b"garbage" * 1000
+
+
+async def test_a_reply_waits_for_the_next_login(home: Home, told: Told):
+    bot = Bot(lambda _message: Reply("yes"))
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.link.frames(OFFLINE, neonize().Disconnected(status=True).SerializeToString())
+        await until(lambda: not office.keeper.online)
+        office.arrive("A", conversation="hello")
+        await until(lambda: office.keeper.mail.mailbox.outbox.waiting() == 1)
+        assert not office.link.sent
+        await office.online()
+        await until(lambda: office.link.sent)
