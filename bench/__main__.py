@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: soak and untouched.
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: losses, soak and untouched.
 
 The exit code is 1 when a figure is beyond its limit or could not be measured.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, mail, pss, restore, soak, supervisor, untouched, verify
+from bench import blackhole, fleet, losses, mail, pss, restore, soak, supervisor, untouched, verify
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -49,6 +49,10 @@ def _work(wanted: argparse.Namespace) -> list[Work]:
     return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure), ("mail", mail.measure)]
 
 
+def _losses(wanted: argparse.Namespace) -> list[Figure]:
+    return losses.measure(losses.Plan(wanted.kind, wanted.runs, wanted.sessions, wanted.rate, wanted.seed))
+
+
 def _soak(wanted: argparse.Namespace) -> list[Figure]:
     return soak.measure(soak.Plan(wanted.sessions, wanted.minutes * 60, wanted.faults_per_minute, wanted.seed))
 
@@ -57,6 +61,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "help": lambda wanted: help_time.measure(wanted.runs),
     "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
+    "losses": _losses,
     "pss": lambda wanted: pss.measure(wanted.workers, wanted.seconds),
     "restore": lambda wanted: restore.measure(wanted.sessions, wanted.rounds or ROUNDS.get(wanted.sessions, 3)),
     "soak": _soak,
@@ -72,10 +77,14 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document to stdout")
     parser = argparse.ArgumentParser("python -m bench", description=__doc__, parents=[shared])
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE")
-    options: dict[str, tuple[str, dict[str, float]]] = {
+    options: dict[str, tuple[str, dict[str, float | str]]] = {
         "fleet": ("cold start, reset of all, return of the server, one killed and one poisoned worker", {"sessions": 100, "away": 60.0}),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
         "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
+        "losses": (
+            "no message is lost: --kind drain, kills, flood or power (only on demand)",
+            {"kind": "drain", "runs": 0, "sessions": 5, "rate": 20.0, "seed": 0},
+        ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
@@ -92,13 +101,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
+    "kind": "what happens: drain, kills, flood or power",
     "away": "for so many seconds the server refuses everybody",
     "contacts": "how many write; 0: one, then twenty",
     "faults-per-minute": "how many, over all sessions",
     "messages": "how many",
     "minutes": "how long",
     "seed": "for the choice of the faults; 0: a new one",
-    "runs": "how often",
+    "rate": "messages a second",
+    "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts",
     "workers": "how many",
     "sessions": "how many",
     "seconds": "for so long the memory must have been steady",

@@ -130,6 +130,11 @@ class Manager:
             raise BenchFailed(f"serve ended with {code}: {self._log.read_text()[-300:]}")
         return time.monotonic() - began
 
+    def kill(self) -> None:
+        """Kill -9 of the supervisor alone; returns when it is gone. What it has started may live on for a moment."""
+        self._process.kill()
+        self._process.wait()
+
     def _ready_at(self) -> float:
         """Unix time, 0 when it is not ready yet."""
         for line in self._events.read_text().splitlines(keepends=True):

@@ -12,9 +12,11 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.traffic import Traffic
 from wasess.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -39,10 +41,11 @@ class Times(list[str]):
 async def main(folder: Path) -> None:
     """Serve until stdin ends."""
     async with Sandbox(folder, claimed_pre_keys=1) as box:
+        orders = {verb: partial(do, box) for verb, do in ORDERS.items()} | Traffic(box).orders
         print(box.contract_path, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             order = json.loads(line)
-            print(json.dumps(await ORDERS[order.pop("verb")](box, **order)), flush=True)
+            print(json.dumps(await orders[order.pop("verb")](**order)), flush=True)
 
 
 async def _queue(box: Sandbox, user: str, contacts: list[str], count: int) -> None:

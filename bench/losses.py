@@ -1,0 +1,242 @@
+"""The proofs that no message is lost: traffic to some sessions while everything is stopped, cut, broken and killed at random instants.
+
+    drain   `serve` is ended and started again, `wasess reconnect`, the network is cut, the bot raises, hangs or is killed for seconds
+    kills   kill -9 of a worker, of the supervisor, of the bot, of all three
+    flood   hundreds of messages at once, and kill -9 of the worker or the supervisor while they are taken in
+    power   the disk forgets what was not brought to it (`bench.losses_power`)
+
+The stand-in's truth is compared with the inbox, the gap ledger, the bot and the answers (`bench.ledger_truth`). The choices are those of a seed,
+which is printed; what is struck by them depends on the moment.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from bench.figure import Figure, circumstances, tell
+from bench.losses_scene import Scene, told, wait_or_pass
+from bench.stage import linked_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.ledger_truth import Evidence
+
+RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20}
+EACH_RUN_LASTS = {"drain": 5.0, "kills": 2.5}  # seconds, on average: 10,000 messages over 100 drains
+BURST = 300
+BURST_WITHIN = 20.0
+LOOKS_EVERY = 0.005
+CUTS = (
+    ("rst",),
+    ("fin",),
+    ("close 1001",),
+    ("stream-error 503",),
+    ("stream-error xml-not-well-formed",),
+    ("refuse seconds=3", "rst"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``kind`` is one of `RUNS`; ``runs``: 0 for as many as there; ``rate``: messages a second to all sessions; ``seed``: 0 for a new one."""
+
+    kind: str
+    runs: int = 0
+    sessions: int = 5
+    rate: float = 20.0
+    seed: int = 0
+
+    @property
+    def command(self) -> str:
+        """What repeats it."""
+        return f"python -m bench losses --kind {self.kind} --runs {self.runs} --sessions {self.sessions} --rate {self.rate:g} --seed {self.seed}"
+
+
+def measure(wanted: Plan) -> list[Figure]:
+    """Do it. What was said and done stays in a temporary folder when something is wrong."""
+    plan = replace(wanted, runs=wanted.runs or RUNS[wanted.kind], seed=wanted.seed or 1 + secrets.randbelow(10**6))
+    folder = Path(tempfile.mkdtemp(prefix=f"wasess-{plan.kind}-"))
+    tell(f"{plan.command}\nlog and actions in {folder}; {circumstances()}")
+    figures = KINDS[plan.kind](plan, folder)
+    if not any(figure.over for figure in figures):
+        shutil.rmtree(folder)
+    return figures
+
+
+# --- what happens ---------------------------------------------------------------------------------------------------------
+
+
+def _drain(plan: Plan, folder: Path) -> list[Figure]:
+    with linked_sessions(plan.sessions) as stage:
+        scene = Scene(stage, folder, Random(plan.seed))
+        dice = scene.dice
+        actions = [dice.choice(DRAINS) for _ in range(plan.runs)]
+        _begin(scene, plan)
+        began = time.monotonic()
+        for number, action in enumerate(actions):
+            at = (number + dice.random()) * EACH_RUN_LASTS["drain"]
+            time.sleep(max(0.0, began + at - time.monotonic()))
+            scene.note(f"{action.__name__.strip('_')}: {action(scene)}")
+        time.sleep(max(0.0, began + plan.runs * EACH_RUN_LASTS["drain"] - time.monotonic()))
+        return _end(scene, plan)
+
+
+def _kills(plan: Plan, folder: Path) -> list[Figure]:
+    with linked_sessions(plan.sessions) as stage:
+        scene = Scene(stage, folder, Random(plan.seed))
+        _begin(scene, plan)
+        done = 0
+        while done < plan.runs:
+            time.sleep(scene.dice.uniform(0, 2 * EACH_RUN_LASTS["kills"]))
+            what = scene.dice.choice(("worker", "worker", "supervisor", "bot", "all"))
+            struck = scene.kill(what)
+            scene.note(f"kill {what}: {struck}")
+            done += struck
+        return _end(scene, plan)
+
+
+def _flood(plan: Plan, folder: Path) -> list[Figure]:
+    """A kill while a session takes in what has queued up: some runs find it offline, and begin with its login."""
+    with linked_sessions(plan.sessions) as stage:
+        scene = Scene(stage, folder, Random(plan.seed), bot="answer_some")
+        scene.start()
+        scene.serve.all_online_after()
+        for _ in range(plan.runs):
+            _flood_once(scene)
+        return _end(scene, plan)
+
+
+def _flood_once(scene: Scene) -> None:
+    dice = scene.dice
+    user, wanted, what = dice.choice(scene.stage.users), dice.randrange(BURST), dice.choice(("worker", "supervisor"))
+    offline = dice.random() < 0.5 and scene.cut(user, "refuse", "rst")
+    taken = scene.taken(user)
+    scene.burst(user, BURST)
+    scene.stage.ask("clear", user=user)
+    deadline = time.monotonic() + BURST_WITHIN
+    while scene.taken(user) < taken + wanted and time.monotonic() < deadline:
+        time.sleep(LOOKS_EVERY)
+    holder = scene.serve.holders().get(user, 0)
+    struck = scene.kill(what, holder)
+    scene.note(
+        f"flood of {user} ({'offline' if offline else 'online'}), kill {what} {holder or ''} after {scene.taken(user) - taken}: {struck}"
+    )
+
+
+def _sigterm(scene: Scene) -> str:
+    scene.stop()
+    pause = scene.dice.uniform(0, 2)
+    time.sleep(pause)
+    scene.start()
+    return f"{pause:.1f} s"
+
+
+def _upgrade(scene: Scene) -> str:
+    scene.stop()
+    scene.start()
+    return "at once"
+
+
+def _reconnect(scene: Scene) -> str:
+    whom = scene.dice.choice([*scene.stage.users, "--all"])
+    return f"{whom} ended with {scene.reconnect(whom)}"
+
+
+def _cut(scene: Scene) -> str:
+    user, words = scene.dice.choice([*scene.stage.users, "*"]), scene.dice.choice(CUTS)
+    return f"{user} {', '.join(words)}: {'struck' if scene.cut(user, *words) else 'missed'}"
+
+
+def _bot_raises(scene: Scene) -> str:
+    return _bot_broken(scene, "raise", scene.dice.uniform(0.5, 2))
+
+
+def _bot_hangs(scene: Scene) -> str:
+    return _bot_broken(scene, "hang", scene.dice.uniform(0.5, 4))
+
+
+def _bot_broken(scene: Scene, how: str, seconds: float) -> str:
+    scene.break_bot(how)
+    time.sleep(seconds)
+    scene.break_bot("")
+    return f"{seconds:.1f} s"
+
+
+def _bot_killed(scene: Scene) -> str:
+    times = scene.dice.randrange(1, 4)
+    for _ in range(times):
+        scene.kill("bot")
+        time.sleep(scene.dice.uniform(0, 1))
+    return f"{times} times"
+
+
+DRAINS: tuple[Callable[[Scene], str], ...] = (_sigterm, _upgrade, _reconnect, _cut, _cut, _bot_raises, _bot_hangs, _bot_killed)
+
+
+def _begin(scene: Scene, plan: Plan) -> None:
+    scene.start()
+    scene.serve.all_online_after()
+    scene.write(plan.rate)
+
+
+def _end(scene: Scene, plan: Plan) -> list[Figure]:
+    answered = scene.bot == "answer"
+    tell(f"{scene.fall_silent()} messages were written; waiting until all is quiet")
+    back = wait_or_pass(lambda: len(scene.stage.active_since()) == plan.sessions, 180)
+    scene.settle(answered=answered)
+    scene.keep()
+    found = scene.evidence()
+    dead = 0 if back else plan.sessions - len(scene.stage.active_since())
+    return figures(plan, scene, found, dead=dead, answered=answered)
+
+
+# --- what is said about it --------------------------------------------------------------------------------------------------
+
+
+def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: bool) -> list[Figure]:
+    """Judge it, and keep the story of every message with which something is wrong."""
+    late = found.out_of_order(frozenset(scene.given_up))
+    again = found.repeated(excused=False)
+    open_ = found.unanswered(sent.text for sent in found.sent) if answered else []
+    wrong = {sent.id: sent for group in (found.lost, found.forgotten, found.withheld) for sent in group}
+    texts = {*late, *again, *open_}
+    wrong |= {sent.id: sent for sent in found.sent if sent.text in texts}
+    if wrong:
+        stories = [found.story(sent) for sent in wrong.values()]
+        (scene.folder / "stories").write_text("\n".join(stories))
+        tell(f"wrong:{told(stories)}")
+    for at, user, why in found.unreadable:
+        scene.note(f"an answer of {user}'s could not be read at {at:.3f}: {why}")
+    flood = plan.kind == "flood"
+    lost = len(found.lost) * 10 / plan.runs if flood else float(len(found.lost))
+    rows: list[tuple[str, float, float | None]] = [
+        ("runs", plan.runs, None),
+        ("messages", len(found.sent), None),
+        ("lost for 10 kills" if flood else "lost", lost, 1 if flood else 0),
+        ("lost and not named by the gap ledger", len(found.unnamed), 0),
+        ("acknowledged, in neither inbox nor gap ledger", len(found.forgotten), 0),
+        ("in the inbox, and not seen by the bot", len(found.withheld), 0),
+        ("out of order within a chat", len(late), 0),
+        ("seen again by the bot without a reason", len(again), 0),
+        ("seen again as the bot was killed", len(found.repeated(excused=True)), None),
+        ("dead letters, tried again at the end", len(scene.given_up), None),
+        ("named by the gap ledger", sum(len(entry.gaps) + entry.nameless for entry in found.inboxes.values()), None),
+        ("named by the gap ledger and here", found.false_gaps, 0),
+        ("answers given twice", len(found.answered_again), None),
+        ("answers that a phone could not read", len(found.unreadable), None),
+        ("sessions dead at the end", dead, 0),
+    ]
+    if answered:
+        rows.append(("without an answer", len(open_), 0))
+    return [Figure(f"losses, {plan.kind}: {name}", (float(value),), "", plan.command, limit) for name, value, limit in rows]
+
+
+KINDS: dict[str, Callable[[Plan, Path], list[Figure]]] = {"drain": _drain, "kills": _kills, "flood": _flood}
