@@ -67,9 +67,14 @@ class _Race:
     messages: int
 
     def round(self) -> dict[str, float]:
-        """Each once: messages a second, and for the manager milliseconds of CPU for each message."""
-        found = {name: self._bare(name) for name in BARE}
+        """Each once: messages a second, and milliseconds of CPU for each message."""
+        found: dict[str, float] = {}
+        for name in BARE:
+            found |= self._bare(name)
         return found | self._wasess()
+
+    def _each(self, seconds: float) -> float:
+        return seconds / self.messages * 1000
 
     def _queue(self, user: str) -> None:
         self.stage.order(
@@ -80,13 +85,14 @@ class _Race:
         found: list[float] = self.stage.order("receipts", user=user)
         return found
 
-    def _bare(self, name: str) -> float:
+    def _bare(self, name: str) -> dict[str, float]:
         user = self.bare[name]
         self._queue(user)
-        with _library(self.stage, user, BARE[name]):
+        with _library(self.stage, user, BARE[name]) as pid:
             wait_until(lambda: len(self._receipts(user)) > self.messages, f"{name}: not all were received", WITHIN)
+            used = self._each(cpu_seconds(pid))
         login, *received = self._receipts(user)
-        return rate(login, received)
+        return {name: rate(login, received), f"CPU of the {name}": used}
 
     def _wasess(self) -> dict[str, float]:
         self._queue(self.wasess)
@@ -95,11 +101,12 @@ class _Race:
             manager.ready_after()
             used = cpu_seconds(manager.pid)
             wait_until(lambda: len(manager.seen) >= before + self.messages, "not all reached the bot", WITHIN)
-            used = cpu_seconds(manager.pid) - used
+            used = self._each(cpu_seconds(manager.pid) - used)
+            worker = self._each(sum(map(cpu_seconds, manager.workers)))
             seen = [float(line.partition(" ")[0]) for line in manager.seen[before:]]
             arrived = _arrived(self.stage.home.session(self.wasess).folder / MAIL_NAME, manager.started_at)
         login = self._receipts(self.wasess)[0]
-        return {INBOX: rate(login, arrived), BOT: rate(login, seen), "CPU": used / self.messages * 1000}
+        return {INBOX: rate(login, arrived), BOT: rate(login, seen), "CPU of the worker": worker, "CPU of the manager": used}
 
 
 def _compare(race: _Race, rounds: int, command: str) -> list[Figure]:
@@ -114,7 +121,9 @@ def _compare(race: _Race, rounds: int, command: str) -> list[Figure]:
     for name, least in ((SHIPPED, OF_SHIPPED), (WAL, None)):
         shares = tuple(100 * ours / bare for ours, bare in zip(found[INBOX], found[name], strict=True))
         figures.append(Figure(f"mail, {chats}: to the inbox, of the {name}", shares, "%", command, least=least))
-    return [*figures, Figure(f"mail, {chats}: CPU of the manager a message", tuple(found["CPU"]), "ms", command)]
+    return figures + [
+        Figure(f"mail, {chats}: {name} a message", tuple(found[name]), "ms", command) for name in found if name.startswith("CPU")
+    ]
 
 
 def _told(found: dict[str, float]) -> str:
@@ -139,7 +148,8 @@ def _take_away(stage: Stage, user: str) -> None:
 
 
 @contextmanager
-def _library(stage: Stage, user: str, database: str) -> Iterator[None]:
+def _library(stage: Stage, user: str, database: str) -> Iterator[int]:
+    """Run it meanwhile; gives its pid."""
     contract = stage.contract
     command = [sys.executable, "-m", "bench.bare", database, str(wheel.library()), contract.proxy_for(user), contract.root_key.hex()]
     environment = os.environ | {"SSL_CERT_FILE": str(contract.ca_file), "PYTHONPATH": str(ROOT)}
@@ -147,6 +157,6 @@ def _library(stage: Stage, user: str, database: str) -> Iterator[None]:
         command, cwd=_bare_folder(stage, user), env=environment, stdin=subprocess.PIPE, stdout=sys.stderr, process_group=0
     ) as child:
         try:
-            yield
+            yield child.pid
         finally:
             child.communicate(timeout=WITHIN)
