@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wasess.control.address import SOCKET_NAME, connected, listening, peer_uid
-from wasess.control.app import LONGEST_BODY
 from wasess.control.client import Client
+from wasess.control.exchange import LONGEST_BODY
 from wasess.control.server import LONGEST_HEAD, serving
 from wasess.core.live import Live, ManagerInfo, Outcome
 from wasess.core.states import State
@@ -42,6 +42,7 @@ class Manager:
 
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     refuses: Exception | None = None
+    post_office: Any = None
 
     def info(self) -> ManagerInfo:
         return INFO

@@ -12,16 +12,20 @@ from wasess import errors
 from wasess.control.glance import got
 from wasess.core import reasons
 from wasess.core.live import Live, ManagerInfo, Outcome
+from wasess.core.sending import Sending  # noqa: TC001 - msgspec reads the annotations when it runs
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from http.client import HTTPConnection
     from pathlib import Path
+
+    from wasess.core.message import Reply
 
 ANSWERS_WITHIN = 5.0
 COMMANDS_END_WITHIN = 120.0
 LONGEST_ANSWER = 16 * 2**20
+AT_A_TIME = 500  # positions in one request
 
 Told = TypeVar("Told", Live, Outcome)
 
@@ -32,6 +36,12 @@ class Report:
 
     manager: ManagerInfo
     sessions: list[Live]
+
+
+class _Told(msgspec.Struct):
+    """What is said of a message that was sent."""
+
+    letter: Sending
 
 
 class Client:
@@ -69,6 +79,31 @@ class Client:
         """``pause``, ``resume``, ``logout``, ``rename`` (``name``) or ``remove`` a session; return what the manager says of it."""
         answer: dict[str, Any] = json.loads(self._ask("POST", f"/v1/sessions/{user}/{verb}", arguments, COMMANDS_END_WITHIN))
         return answer
+
+    def send(self, user: str, to: str, reply: Reply, key: str) -> Sending:
+        """As `control.door.PostOffice.send`."""
+        letter = {"to": to, "reply": msgspec.to_builtins(reply), "key": key}
+        return self._sending("POST", f"/v1/sessions/{user}/send", letter, COMMANDS_END_WITHIN)
+
+    def letter(self, user: str, position: int, wait: str = "queued", timeout: float = 0.0) -> Sending:
+        """As `control.door.PostOffice.letter`; ``timeout`` is at most a minute."""
+        path = f"/v1/sessions/{user}/letters/{position}?wait={wait}&timeout={timeout}"
+        return self._sending("GET", path, None, timeout + ANSWERS_WITHIN)
+
+    def change_inbox(self, user: str, verb: str, positions: Sequence[int]) -> list[int]:
+        """``retry`` or ``drop`` messages, as `control.door.PostOffice` does."""
+        changed: list[int] = []
+        for first in range(0, len(positions), AT_A_TIME):
+            part = {"positions": list(positions[first : first + AT_A_TIME])}
+            changed += json.loads(self._ask("POST", f"/v1/sessions/{user}/inbox/{verb}", part, COMMANDS_END_WITHIN))["changed"]
+        return changed
+
+    def _sending(self, method: str, path: str, body: object, timeout: float) -> Sending:
+        answer = self._ask(method, path, body, timeout)
+        try:
+            return msgspec.json.decode(answer, type=_Told).letter
+        except msgspec.DecodeError as error:
+            raise self._silent(error) from error
 
     def _ask(self, method: str, path: str, body: object, timeout: float) -> bytes:
         from wasess.control.connection import Connection, HTTPException  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""The door to a running manager. Implemented by `supervisor.operations`; `control.app` carries it to `control.client`."""
+"""The door to a running manager. Implemented by `supervisor.operations` and `supervisor.post_office`; `control.app` carries it to `control.client`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,39 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
 
     from wasess.core.live import Live, ManagerInfo, Outcome
+    from wasess.core.message import Reply
+    from wasess.core.sending import Sending
+
+
+class PostOffice(Protocol):
+    """What can be asked of a manager about messages. Raises as `Manager`, and `errors.StoreError` when the disk refuses."""
+
+    async def send(self, user: str, to: str, reply: Reply, key: str) -> Sending:
+        """Put a message into the session's outbox; it is on the disk then, and sent once the session is online.
+
+        A key that was used before sends nothing: what became of that message is told. ``to``: whatever `core.addressing` knows. Raises
+        `errors.UsageError` for what can't be sent.
+        """
+
+    async def letter(self, user: str, position: int, wait: str, timeout: float) -> Sending:
+        """Tell what has become of a message that was sent, once it has got as far as ``wait`` (`core.sending.WAITS`) or has failed.
+
+        Within ``timeout`` seconds; sooner when no waiting helps, or too many wait already: then ask again. Raises `errors.UsageError`.
+        """
+
+    async def retry(self, user: str, positions: Collection[int]) -> list[int]:
+        """Let these messages, dead letters or never asked about, wait for the bot at once; return those for which that is so now."""
+
+    async def drop(self, user: str, positions: Collection[int]) -> list[int]:
+        """Give up these messages, dead letters or waiting; return those that were."""
 
 
 class Manager(Protocol):
     """What can be asked of a manager. Raises `errors.WasessError`: `errors.NotLinked` for a session that does not exist."""
+
+    @property
+    def post_office(self) -> PostOffice:
+        """What is about messages."""
 
     def info(self) -> ManagerInfo:
         """How it is."""

@@ -98,6 +98,11 @@ class Mailroom:
             raise RuntimeError("the mail is not open")
         return self._mailbox
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a `mailbox` yet."""
+        return self._mailbox is not None
+
     async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
         mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
@@ -138,6 +143,11 @@ class Mailroom:
                 for chat in {message.chat for message in batch.messages}:
                     self._dispatcher.arrived(self.user, chat)
             yield batch
+
+    def hurry(self, chat: str) -> None:
+        """Somebody wants what waits in a chat to be tried now."""
+        if self._dispatcher is not None:
+            self._dispatcher.hurry(self.user, chat)
 
     def online(self) -> None:
         """The session has logged in."""

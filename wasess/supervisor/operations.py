@@ -13,6 +13,7 @@ from wasess.core.live import ManagerInfo, Outcome
 from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WasessError
 from wasess.store.records import Change
+from wasess.supervisor.post_office import PostOffice
 from wasess.supervisor.report import Notice
 from wasess.supervisor.survey import look_at
 from wasess.words import _
@@ -53,6 +54,7 @@ class Operations:
         self._now = now
         self._brief = brief
         self._started_at = now()
+        self.post_office = PostOffice(supervisor, self._session, now)
 
     def info(self) -> ManagerInfo:
         """See `control.door.Manager`."""

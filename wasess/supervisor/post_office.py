@@ -1,0 +1,108 @@
+"""What people ask of a running manager about messages: the inside of the door `control.door.PostOffice`.
+
+A session that nobody keeps (it is paused, or logged out) has an outbox and an inbox, too: its file is opened for the moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import closing
+from typing import TYPE_CHECKING, TypeVar
+
+from wasess.core.sending import has_come
+from wasess.delivery import by_hand
+from wasess.delivery.mailbox import Mailbox
+from wasess.store.mail import MailFile, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from wasess.core.message import Reply
+    from wasess.core.sending import Sending
+    from wasess.store.sessions import Session
+    from wasess.supervisor.mailroom import Mailroom
+    from wasess.supervisor.supervisor import Supervisor
+
+LOOKS_EVERY = 0.05
+MOST_WAITING = 24  # each of them has a connection of the control socket, and others need some, too
+
+Answer = TypeVar("Answer")
+
+
+class PostOffice:
+    """Of one manager. ``session`` returns the session of a user, or raises `errors.NotLinked`; ``now``: Unix time."""
+
+    def __init__(self, supervisor: Supervisor, session: Callable[[str], Session], now: Callable[[], float]) -> None:
+        self._supervisor = supervisor
+        self._session = session
+        self._now = now
+        self._waiting = 0
+
+    async def send(self, user: str, to: str, reply: Reply, key: str) -> Sending:
+        """See `control.door.PostOffice`."""
+        session = self._session(user)
+        address, plain = by_hand.checked(to, reply, key)
+        sending = await self._with_mail(session, lambda mailbox: by_hand.post(mailbox, address, plain, key, self._now()))
+        await asyncio.to_thread(settle, session.folder)
+        if room := self._room(user):
+            room.courier.queued(address)
+        return sending
+
+    async def letter(self, user: str, position: int, wait: str, timeout: float) -> Sending:
+        """See `control.door.PostOffice`."""
+        session = self._session(user)
+        found = await self._with_mail(session, lambda mailbox: by_hand.letter_at(mailbox, position))
+        if self._waiting >= MOST_WAITING:
+            return found
+        self._waiting += 1
+        try:
+            deadline = asyncio.get_running_loop().time() + timeout
+            while not has_come(found.state, wait) and self._worth_waiting(user, deadline):
+                await asyncio.sleep(LOOKS_EVERY)
+                found = await self._with_mail(session, lambda mailbox: by_hand.letter_at(mailbox, position))
+        finally:
+            self._waiting -= 1
+        return found
+
+    async def retry(self, user: str, positions: Collection[int]) -> list[int]:
+        """See `control.door.PostOffice`."""
+        session = self._session(user)
+        changed = [
+            position
+            for position in positions
+            if await self._with_mail(session, lambda mailbox, position=position: mailbox.inbox.retry(position))  # type: ignore[misc]  # mypy knows no default of a lambda
+        ]
+        if room := self._room(user):
+            for chat in by_hand.chats_waiting(room.mailbox, positions):
+                room.hurry(chat)
+        return changed
+
+    async def drop(self, user: str, positions: Collection[int]) -> list[int]:
+        """See `control.door.PostOffice`."""
+        session, now = self._session(user), self._now()
+        return [
+            position
+            for position in positions
+            if await self._with_mail(session, lambda mailbox, position=position: mailbox.inbox.drop(position, now))  # type: ignore[misc]  # as above
+        ]
+
+    def _worth_waiting(self, user: str, deadline: float) -> bool:
+        in_time = asyncio.get_running_loop().time() < deadline
+        return in_time and self._room(user) is not None and not self._supervisor.stopping
+
+    def _room(self, user: str) -> Mailroom | None:
+        """The mail of a session that is kept, once it is open."""
+        keeper = self._supervisor.keepers.get(user)
+        return keeper.mail if keeper is not None and keeper.mail.is_open else None
+
+    async def _with_mail(self, session: Session, work: Callable[[Mailbox], Answer]) -> Answer:
+        """Do something short on a session's mail; others have their turn before it."""
+        await asyncio.sleep(0)
+        room = self._room(session.user)
+        return work(room.mailbox) if room else await asyncio.to_thread(opened_for, session, work)
+
+
+def opened_for(session: Session, work: Callable[[Mailbox], Answer]) -> Answer:
+    """Open the mail of a session that nobody keeps, for as long as the work takes. Raises `errors.StoreError`."""
+    with closing(MailFile(session.folder)) as mail:
+        return work(Mailbox(session.user, mail))
