@@ -35,7 +35,7 @@ from typing import Any, NoReturn
 from wasess.errors import Locked, WasessError
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
-from wasess.link.library import EventCallback, Library, LogCallback, TextCallback
+from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback
 from wasess.link.logline import log_line, unstored
 from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, RUNNING, control_process, limit_files, mark_running, terminated_by
 from wasess.link.pulse import Pulse
@@ -59,8 +59,9 @@ HOLD_DEADLINE = 2.0
 SEND_TIMEOUT = 1.0
 
 # The library puts "file:" before it and "?_foreign_keys=on" behind it. Where a session must exist, no file is made in the place
-# of one that is gone: not at the start, and not by a connection that the library opens later.
-DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&rest="}
+# of one that is gone: not at the start, and not by a connection that the library opens later. Its SQLite is built to leave what is
+# committed to a WAL in memory (DEFAULT_WAL_SYNCHRONOUS=1): a power cut would take sessions back, and their contacts' messages with them.
+DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&_synchronous={synchronous}&rest="}
 SPOOL = "spool.log"
 LOCK = "lock"
 
@@ -88,6 +89,7 @@ class Worker:
         self._spool: SpoolFile | None = None
         self._library: Library | None = None
         self._callbacks: tuple[object, ...] = ()
+        self._stay = Residents()
 
     def run(self) -> NoReturn:
         """Do it all; never returns."""
@@ -158,7 +160,7 @@ class Worker:
     def _session(self) -> None:
         try:
             text = self._loaded().run(
-                DATABASE[self._order["mode"]],
+                DATABASE[self._order["mode"]].format(synchronous="FULL" if self._order["durable"] else "NORMAL"),
                 new_device=self._order["mode"] == "pair",
                 properties=DEVICE_PROPERTIES,
                 events=EVENTS,
@@ -171,11 +173,12 @@ class Worker:
         self.end(cause_of_return(text, pump_ran=self._events > 0), text)
 
     def _event_callback(self) -> object:
-        string_at, pulse, monotonic = ctypes.string_at, self._pulse, time.monotonic
+        string_at, pulse, monotonic, stay = ctypes.string_at, self._pulse, time.monotonic, self._stay
 
         def on_event(_uuid: int, data: int, size: int, code: int) -> None:
             """The hot path. What can't be written now may be lost, so the worker ends at once."""
             pulse.handing_over_since = monotonic()
+            stay()
             try:
                 payload = string_at(data, size)
                 self._append(code, payload)
@@ -225,6 +228,7 @@ class Worker:
         What is for people is printed: one atomic write to the pipe, or none: PIPE_BUF is 4096. A message that the library could not store it
         acknowledges all the same, right after it has said so. That is prevented here: WhatsApp keeps the message, and brings it again.
         """
+        self._stay()
         try:
             at = level_at(ctypes.string_at(data, min(size, 6)))
             level = ctypes.string_at(data + at, size - at) if 0 < at < size else b""
