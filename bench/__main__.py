@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "help": ("wall time of `wasess --help`", {"runs": 10}),
         "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
         "losses": (
-            "no message is lost: --kind drain, kills, flood or power (only on demand)",
+            "no message is lost: --kind drain, kills, flood, power or power-fast (only on demand)",
             {"kind": "drain", "runs": 0, "sessions": 5, "rate": 20.0, "seed": 0},
         ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
-    "kind": "what happens: drain, kills, flood or power",
+    "kind": "what happens: drain, kills, flood, power or power-fast",
     "away": "for so many seconds the server refuses everybody",
     "contacts": "how many write; 0: one, then twenty",
     "faults-per-minute": "how many, over all sessions",

@@ -3,7 +3,7 @@
     drain   `serve` is ended and started again, `wasess reconnect`, the network is cut, the bot raises, hangs or is killed for seconds
     kills   kill -9 of a worker, of the supervisor, of the bot, of all three
     flood   hundreds of messages at once, and kill -9 of the worker or the supervisor while they are taken in
-    power   the disk forgets what was not brought to it (`bench.losses_power`)
+    power   the disk forgets what was not brought to it (`bench.losses_power`); power-fast: the same with `--durability fast`, to compare
 
 The stand-in's truth is compared with the inbox, the gap ledger, the bot and the answers (`bench.ledger_truth`). The choices are those of a seed,
 which is printed; what is struck by them depends on the moment.
@@ -21,6 +21,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from bench.figure import Figure, circumstances, tell
+from bench.losses_power import Cuts, disk_for, strike
 from bench.losses_scene import Scene, told, wait_or_pass
 from bench.stage import linked_sessions
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from bench.ledger_truth import Evidence
 
-RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20}
+RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20, "power-fast": 20}
 EACH_RUN_LASTS = {"drain": 5.0, "kills": 2.5}  # seconds, on average: 10,000 messages over 100 drains
 BURST = 300
 BURST_WITHIN = 20.0
@@ -129,6 +130,26 @@ def _flood_once(scene: Scene) -> None:
     scene.note(
         f"flood of {user} ({'offline' if offline else 'online'}), kill {what} {holder or ''} after {scene.taken(user) - taken}: {struck}"
     )
+
+
+def _power(plan: Plan, folder: Path) -> list[Figure]:
+    with linked_sessions(plan.sessions) as stage:
+        durability = "fast" if plan.kind == "power-fast" else "power"
+        scene = Scene(stage, folder, Random(plan.seed), options=("--durability", durability))
+        with disk_for(scene) as disk:
+            cuts = Cuts([])
+            _begin(scene, plan)
+            for _ in range(plan.runs):
+                strike(scene, disk, cuts)
+            found = _end(scene, plan)
+            sure = cuts.sure(scene.evidence())
+    limit = 0 if durability == "power" else None
+    name = f"losses, {plan.kind}"
+    return [
+        *(found if durability == "power" else [replace(figure, limit=None) for figure in found]),
+        Figure(f"{name}: answers given twice that were surely sent", (float(len(sure)),), "", plan.command, limit),
+        Figure(f"{name}: cuts after which the disk had forgotten", (float(cuts.true),), "", plan.command, least=plan.runs),
+    ]
 
 
 def _sigterm(scene: Scene) -> str:
@@ -239,4 +260,10 @@ def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: b
     return [Figure(f"losses, {plan.kind}: {name}", (float(value),), "", plan.command, limit) for name, value, limit in rows]
 
 
-KINDS: dict[str, Callable[[Plan, Path], list[Figure]]] = {"drain": _drain, "kills": _kills, "flood": _flood}
+KINDS: dict[str, Callable[[Plan, Path], list[Figure]]] = {
+    "drain": _drain,
+    "kills": _kills,
+    "flood": _flood,
+    "power": _power,
+    "power-fast": _power,
+}

@@ -90,6 +90,17 @@ class Scene:
             return self.serve.workers
         return []
 
+    def everybody(self) -> list[int]:
+        """The supervisor first, then all that it has started."""
+        pid = self.serve.pid
+        server = [child for child in children(pid) if child not in self.bots()]
+        return [pid, *server, *self.workers(), *self.bots()]
+
+    def serve_is_gone(self) -> None:
+        """Bury the manager, which somebody has killed."""
+        if self.manager is not None:
+            self.manager.kill()
+
     def kill(self, what: str, worker: int = 0) -> bool:
         """Kill -9 of "worker" (this one; 0: any), "supervisor", "bot" or "all" of them. Returns whether there was something to kill.
 
