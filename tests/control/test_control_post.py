@@ -66,30 +66,29 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        Reply("hello"),
-        Reply("\U0001f600" * 65_536),
-        Reply("a\0b\n\u2028", quote="3EB0", mentions=(CAROL, "1@lid")),
-        Reply(file="/srv/a b.pdf", text="look", mime="application/pdf"),
-        Reply(file="/srv/a.ogg", voice=True),
-        Reply(react="", quote="3EB0"),
-        Reply(location=Location(1.5, -2.25, "here")),
-        Reply(poll=Poll("when?", ("now", "later"), 0)),
-    ],
-    ids=range(8),
+REPLIES = (
+    Reply("hello"),
+    Reply("\U0001f600" * 65_536),
+    Reply("a\0b\n\u2028", quote="3EB0", mentions=(CAROL, "1@lid")),
+    Reply(file="/srv/a b.pdf", text="look", mime="application/pdf"),
+    Reply(file="/srv/a.ogg", voice=True),
+    Reply(react="", quote="3EB0"),
+    Reply(location=Location(1.5, -2.25, "here")),
+    Reply(poll=Poll("when?", ("now", "later"), 0)),
 )
-async def test_a_message_reaches_the_manager_as_it_is(home: Path, reply: Reply):
+
+
+async def test_messages_reach_the_manager_as_they_are(home: Path):
     office = PostOffice()
-    assert await answered(home, lambda client: client.send("alice", CAROL, reply, "order-1"), office) == LETTER
-    assert office.asked == [("send", "alice", CAROL, reply, "order-1")]
+    told = await answered(home, lambda client: [client.send("alice", CAROL, reply, "order-1") for reply in REPLIES], office)
+    assert told == [LETTER] * len(REPLIES)
+    assert office.asked == [("send", "alice", CAROL, reply, "order-1") for reply in REPLIES]
 
 
 async def test_a_wait_reaches_the_manager(home: Path):
     office = PostOffice()
-    assert await answered(home, lambda client: client.letter("alice", 2**63 - 1, "delivered", 2.5), office) == LETTER
-    assert await answered(home, lambda client: client.letter("alice", 7), office) == LETTER
+    asked = [(2**63 - 1, "delivered", 2.5), (7,)]
+    assert await answered(home, lambda client: [client.letter("alice", *one) for one in asked], office) == [LETTER, LETTER]
     assert office.asked == [("letter", "alice", 2**63 - 1, "delivered", 2.5), ("letter", "alice", 7, "queued", 0.0)]
 
 
@@ -101,54 +100,57 @@ async def test_any_number_of_messages_can_be_changed(home: Path, verb: str):
     assert office.asked == [(verb, "alice", positions[:AT_A_TIME]), (verb, "alice", positions[AT_A_TIME:])]
 
 
+CALLS: list[Callable[[Client], Any]] = [
+    lambda client: client.send("alice", CAROL, Reply("x"), "k"),
+    lambda client: client.letter("alice", 1),
+    lambda client: client.change_inbox("alice", "drop", [1]),
+]
+
+
 @pytest.mark.parametrize("error", [NotLinked, UsageError, WasessError])
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda client: client.send("alice", CAROL, Reply("x"), "k"),
-        lambda client: client.letter("alice", 1),
-        lambda client: client.change_inbox("alice", "drop", [1]),
-    ],
-)
-async def test_what_the_post_office_raises_is_raised_by_the_client(home: Path, error: type[WasessError], call: Callable[[Client], Any]):
-    with pytest.raises(error, match="the sentence") as raised:
-        await answered(home, call, PostOffice(error("the sentence", hint="the hint")))
-    assert (type(raised.value), raised.value.hint) == (error, "the hint")
+async def test_what_the_post_office_raises_is_raised_by_the_client(home: Path, error: type[WasessError]):
+    def ask_all(client: Client) -> None:
+        for call in CALLS:
+            with pytest.raises(error, match="the sentence") as raised:
+                call(client)
+            assert (type(raised.value), raised.value.hint) == (error, "the hint")
+
+    await answered(home, ask_all, PostOffice(error("the sentence", hint="the hint")))
 
 
 def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
 
 
-@pytest.mark.parametrize(
-    ("sent", "status"),
-    [
-        (post("/v1/sessions/alice/send", b"{}"), 400),
-        (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": "text"}'), 400),
-        (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {"text": 7}}'), 400),
-        (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {}, "more": 1}'), 400),
-        (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {"text": "\\ud83d"}}'), 400),
-        (post("/v1/sessions/alice/send", b" " * (LONGEST_LETTER + 1)), 413),
-        (post("/v1/sessions/alice/inbox/dance", b'{"positions": []}'), 400),
-        (post("/v1/sessions/alice/inbox/retry", b"{}"), 400),
-        (post("/v1/sessions/alice/inbox/retry", b'{"positions": [0]}'), 400),
-        (post("/v1/sessions/alice/inbox/drop", b'{"positions": [9223372036854775808]}'), 400),
-        (post("/v1/sessions/alice/inbox/drop", b'{"positions": [1.5]}'), 400),
-        (get("/v1/sessions/alice/letters/0"), 400),
-        (get("/v1/sessions/alice/letters/9223372036854775808"), 400),
-        (get("/v1/sessions/alice/letters/x"), 404),
-        (get("/v1/sessions/alice/letters/1?wait=read"), 400),
-        (get("/v1/sessions/alice/letters/1?timeout=nan"), 400),
-        (get("/v1/sessions/alice/letters/1?timeout=1e9"), 400),
-        (get("/v1/sessions/alice/letters/1?timeout=soon"), 400),
-        (get("/v1/sessions/alice/inbox/retry"), 405),
-    ],
-)
-async def test_nonsense_is_refused_in_words_and_reaches_nobody(home: Path, sent: bytes, status: int):
+NONSENSE = [
+    (post("/v1/sessions/alice/send", b"{}"), 400),
+    (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": "text"}'), 400),
+    (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {"text": 7}}'), 400),
+    (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {}, "more": 1}'), 400),
+    (post("/v1/sessions/alice/send", b'{"to": "1", "key": "k", "reply": {"text": "\\ud83d"}}'), 400),
+    (post("/v1/sessions/alice/send", b" " * (LONGEST_LETTER + 1)), 413),
+    (post("/v1/sessions/alice/inbox/dance", b'{"positions": []}'), 400),
+    (post("/v1/sessions/alice/inbox/retry", b"{}"), 400),
+    (post("/v1/sessions/alice/inbox/retry", b'{"positions": [0]}'), 400),
+    (post("/v1/sessions/alice/inbox/drop", b'{"positions": [9223372036854775808]}'), 400),
+    (post("/v1/sessions/alice/inbox/drop", b'{"positions": [1.5]}'), 400),
+    (get("/v1/sessions/alice/letters/0"), 400),
+    (get("/v1/sessions/alice/letters/9223372036854775808"), 400),
+    (get("/v1/sessions/alice/letters/x"), 404),
+    (get("/v1/sessions/alice/letters/1?wait=read"), 400),
+    (get("/v1/sessions/alice/letters/1?timeout=nan"), 400),
+    (get("/v1/sessions/alice/letters/1?timeout=1e9"), 400),
+    (get("/v1/sessions/alice/letters/1?timeout=soon"), 400),
+    (get("/v1/sessions/alice/inbox/retry"), 405),
+]
+
+
+async def test_nonsense_is_refused_in_words_and_reaches_nobody(home: Path):
     manager, office = Manager(), PostOffice()
     manager.post_office = office
     async with serving(home, manager, pytest.fail):
-        answer = await asyncio.to_thread(raw, home, sent)
-    assert answer.split(b" ")[1:2] == [str(status).encode()], answer[:300]
-    assert b"Traceback" not in answer
+        for sent, status in NONSENSE:
+            answer = await asyncio.to_thread(raw, home, sent)
+            assert answer.split(b" ")[1:2] == [str(status).encode()], (sent[:200], answer[:300])
+            assert b"Traceback" not in answer
     assert not office.asked
