@@ -8,6 +8,7 @@ a thread of its own. Buffers go in as pointer and length; the Go side copies the
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import TYPE_CHECKING
 
 from wasess.errors import WorkerFailed
@@ -202,6 +203,25 @@ class Library:
             return ctypes.string_at(found.data, found.size) if found.data else b""
         finally:
             self._go.FreeBytesStruct(pointer)
+
+
+class Residents:
+    """Lets the library's threads keep the state that Python makes for each of them, from its first call back on.
+
+    Otherwise it is made and unmapped again at every call, which costs more than what our callbacks do. There are some twenty threads at
+    most; the state of one that ends is lost. Call it in a callback.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._ensure = ctypes.pythonapi.PyGILState_Ensure  # once more than it is released
+
+    def __call__(self) -> None:
+        """Take this thread in."""
+        thread = threading.get_ident()
+        if thread not in self._known:
+            self._known.add(thread)
+            self._ensure()
 
 
 def writable_ranges(maps: str, path: str) -> list[tuple[int, int]]:
