@@ -95,6 +95,8 @@ def _checked(reply: Reply) -> Reply:
         (plain,) = read_replies(replace(reply, to=""))
     except BadReply as error:
         raise UsageError(str(error)) from error
+    if plain.text and (plain.react, plain.location, plain.poll) != (None, None, None):
+        raise UsageError(_("a reaction, a place and a poll have no text beside them"))
     if plain.quote is True or (plain.react is not None and not plain.quote):
         raise UsageError(_("the message that is meant is named by its id"), hint="--reply-to ID")
     if plain.file and not os.path.isabs(plain.file):  # noqa: PTH117 - Path would tidy it up
