@@ -63,7 +63,7 @@ def test_commands(folder):
 
 
 def test_options(folder):
-    assert offered(folder, "serve", "--max") == ["--max-parallel"]
+    assert offered(folder, "serve", "--max") == ["--max-age", "--max-parallel"]
     assert offered(folder, "--") == ["--version", "--lang", "--config", "--help"]
     assert "--lines" in offered(folder, "logs", "alice", "--")
 

@@ -14,7 +14,8 @@ from typer.main import get_command
 from wasess.cli.app import COMMANDS, app, run
 from wasess.cli.defaults import SHARED, leaves, options_of, variable_of
 
-SAMPLES = {"flag": "1", "integer": "100", "float": "100", "path": "some/where", "text": "sample"}
+# In the range of every option of that kind.
+SAMPLES = {"flag": "1", "integer": "64", "float": "100", "path": "some/where", "text": "sample"}
 
 
 def options() -> list[tuple[tuple[str, ...], str, Any]]:
