@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWER = "re "
+_ANSWERS = "SELECT o.message_id, CAST(m.body AS TEXT) ->> 'text' FROM outbox o JOIN messages m ON m.seq = o.about WHERE m.body IS NOT NULL"
 
 
 class Sent(NamedTuple):
@@ -41,11 +42,15 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A session's inbox.db: the state of each message by its id, the cause of each gap by its id, and how many are missing without one."""
+    """A session's inbox.db: the state of each message by its id, the cause of each gap by its id, and how many are missing without one.
+
+    ``answers``: which text was answered, by the answer's id.
+    """
 
     messages: dict[str, str]
     gaps: dict[str, str]
     nameless: int = 0
+    answers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Entry:
@@ -57,14 +62,15 @@ class Entry:
             messages = dict(connection.execute("SELECT id, state FROM messages"))
             gaps = dict(connection.execute("SELECT id, cause FROM gaps WHERE id <> ''"))
             (nameless,) = connection.execute("SELECT coalesce(sum(count), 0) FROM gaps WHERE id = ''").fetchone()
-        return cls(messages, gaps, nameless)
+            answers = dict(connection.execute(_ANSWERS))
+        return cls(messages, gaps, nameless, answers)
 
 
 @dataclass(frozen=True)
 class Evidence:
     """``receipted`` and ``pending`` (ids) are the server's truth by user, ``answers`` the texts that each contact got, with their times.
 
-    ``ended``: processes of the bot that were killed, by whomever. ``unreadable``: answers that a phone could not decrypt: when, whose, why.
+    ``ended``: processes of the bot that were killed, by whomever. ``unreadable``: ids of answers that a phone could not decrypt.
     """
 
     sent: list[Sent]
@@ -74,7 +80,7 @@ class Evidence:
     inboxes: dict[str, Entry]
     seen: list[Sighting]
     ended: frozenset[int] = frozenset()
-    unreadable: tuple[tuple[float, str, str], ...] = ()
+    unreadable: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, books: dict[str, Any], inboxes: dict[str, Entry], notes: Iterable[str], ended: Iterable[int] = ()) -> Evidence:
@@ -87,7 +93,7 @@ class Evidence:
             inboxes,
             [sighting(line) for line in notes],
             frozenset(ended),
-            tuple((at, user, why) for at, user, why in books["unreadable"]),
+            frozenset(books["unreadable"]),
         )
 
     # --- messages -----------------------------------------------------------------------------------------------------
@@ -143,10 +149,12 @@ class Evidence:
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
-    def unanswered(self, texts: Iterable[str]) -> list[str]:
-        """Which of these have no answer that a contact could read."""
-        answered = {text for texts in self.answers.values() for text, _ in texts}
-        return [text for text in texts if ANSWER + text not in answered]
+    @cached_property
+    def unanswered(self) -> list[str]:
+        """The texts to which no answer came, not even one that could not be read."""
+        answered = {text.removeprefix(ANSWER) for texts in self.answers.values() for text, _ in texts}
+        answered |= {entry.answers[name] for entry in self.inboxes.values() for name in entry.answers.keys() & self.unreadable}
+        return [sent.text for sent in self.sent if sent.text not in answered]
 
     @property
     def answered_again(self) -> dict[str, tuple[float, ...]]:

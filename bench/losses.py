@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bench.ledger_truth import Evidence
 
 RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20, "power-fast": 20}
-EACH_RUN_LASTS = {"drain": 5.0, "kills": 2.5}  # seconds, on average: 10,000 messages over 100 drains
+MESSAGES_A_RUN = {"drain": 100, "kills": 50}  # on average: 10,000 over 100 drains
 BURST = 300
 BURST_WITHIN = 20.0
 LOOKS_EVERY = 0.005
@@ -54,6 +54,11 @@ class Plan:
     sessions: int = 5
     rate: float = 20.0
     seed: int = 0
+
+    @property
+    def each_lasts(self) -> float:
+        """Seconds from one thing to the next, on average."""
+        return MESSAGES_A_RUN[self.kind] / self.rate
 
     @property
     def command(self) -> str:
@@ -83,10 +88,10 @@ def _drain(plan: Plan, folder: Path) -> list[Figure]:
         _begin(scene, plan)
         began = time.monotonic()
         for number, action in enumerate(actions):
-            at = (number + dice.random()) * EACH_RUN_LASTS["drain"]
+            at = (number + dice.random()) * plan.each_lasts
             time.sleep(max(0.0, began + at - time.monotonic()))
             scene.note(f"{action.__name__.strip('_')}: {action(scene)}")
-        time.sleep(max(0.0, began + plan.runs * EACH_RUN_LASTS["drain"] - time.monotonic()))
+        time.sleep(max(0.0, began + plan.runs * plan.each_lasts - time.monotonic()))
         return _end(scene, plan)
 
 
@@ -96,7 +101,7 @@ def _kills(plan: Plan, folder: Path) -> list[Figure]:
         _begin(scene, plan)
         done = 0
         while done < plan.runs:
-            time.sleep(scene.dice.uniform(0, 2 * EACH_RUN_LASTS["kills"]))
+            time.sleep(scene.dice.uniform(0, 2 * plan.each_lasts))
             what = scene.dice.choice(("worker", "worker", "supervisor", "bot", "all"))
             struck = scene.kill(what)
             scene.note(f"kill {what}: {struck}")
@@ -212,7 +217,7 @@ def _end(scene: Scene, plan: Plan) -> list[Figure]:
     answered = scene.bot == "answer"
     tell(f"{scene.fall_silent()} messages were written; waiting until all is quiet")
     back = wait_or_pass(lambda: len(scene.stage.active_since()) == plan.sessions, 180)
-    scene.settle(answered=answered)
+    scene.settle()
     scene.keep()
     found = scene.evidence()
     dead = 0 if back else plan.sessions - len(scene.stage.active_since())
@@ -226,7 +231,7 @@ def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: b
     """Judge it, and keep the story of every message with which something is wrong."""
     late = found.out_of_order(frozenset(scene.given_up))
     again = found.repeated(excused=False)
-    open_ = found.unanswered(sent.text for sent in found.sent) if answered else []
+    open_ = found.unanswered if answered else []
     wrong = {sent.id: sent for group in (found.lost, found.forgotten, found.withheld) for sent in group}
     texts = {*late, *again, *open_}
     wrong |= {sent.id: sent for sent in found.sent if sent.text in texts}
@@ -234,8 +239,6 @@ def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: b
         stories = [found.story(sent) for sent in wrong.values()]
         (scene.folder / "stories").write_text("\n".join(stories))
         tell(f"wrong:{told(stories)}")
-    for at, user, why in found.unreadable:
-        scene.note(f"an answer of {user}'s could not be read at {at:.3f}: {why}")
     flood = plan.kind == "flood"
     lost = len(found.lost) * 10 / plan.runs if flood else float(len(found.lost))
     rows: list[tuple[str, float, float | None]] = [

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 CLERK = Path(__file__).parent / "clerk.py"
 LOOKS_EVERY = 0.25
 STILL_FOR = 75.0  # a session that was refused or killed too often waits for as long
+NOTHING_ON_ITS_WAY_AFTER = 5.0  # from a spool that nobody counts to the bot
 ORDERED_WITHIN = 60.0
 ROUNDS_OF_RETRIES = 3
 
@@ -175,10 +176,10 @@ class Scene:
 
     # --- the end ------------------------------------------------------------------------------------------------------------
 
-    def settle(self, *, answered: bool) -> None:
+    def settle(self) -> None:
         """Wait until nothing moves any more, let the bot try again what it was given up for, and end the manager."""
         for _ in range(ROUNDS_OF_RETRIES):
-            self._come_to_rest(answered=answered)
+            self._come_to_rest()
             self.stop()
             given_up = self._retry_dead_letters()
             self.given_up |= given_up
@@ -186,30 +187,36 @@ class Scene:
                 return
             tell(f"{len(given_up)} dead letters are tried again")
             self.start()
-        self._come_to_rest(answered=answered)
+        self._come_to_rest()
         self.stop()
 
     def evidence(self) -> Evidence:
         """Everything that is known. The manager must have ended."""
         books: dict[str, Any] = self.stage.order("books", ORDERED_WITHIN)
+        for at, user, why in books["why"]:
+            self.note(f"an answer of {user}'s could not be read at {at:.3f}: {why}")
         inboxes = {session.user: Entry.read(session.folder) for session in self.stage.home.sessions()}
         return Evidence.of(books, inboxes, self.notes, self.ended)
 
-    def _come_to_rest(self, *, answered: bool) -> None:
+    def _come_to_rest(self) -> None:
         self.break_bot("")
         for user in ("*", *self.stage.users):
             self.stage.ask("clear", user=user)
-        last, since = (0, 0, 0, 0), time.monotonic()
-        while time.monotonic() - since < STILL_FOR:
+        last, since = (0, 0, 0), time.monotonic()
+        while (still := time.monotonic() - since) < STILL_FOR:
             self.serve.check()
-            found = self.stage.order("open", ORDERED_WITHIN, answered=answered)
-            now = (found["waiting"], found["unanswered"], self._undone(), -len(self.notes))
-            if not any(now[:3]):
+            found = self.stage.order("open", ORDERED_WITHIN)
+            now = (found["waiting"], self._undone(), found["written"] - self._seen())
+            if not any(now) or (not any(now[:2]) and still > NOTHING_ON_ITS_WAY_AFTER):
                 return
             if now != last:
                 last, since = now, time.monotonic()
             time.sleep(LOOKS_EVERY)
-        tell(f"at rest with {last[0]} messages at the server, {last[1]} without an answer, {last[2]} in the inboxes")
+        tell(f"at rest with {last[0]} messages at the server, {last[1]} in the inboxes, {last[2]} not seen by the bot")
+
+    def _seen(self) -> int:
+        """How many texts the bot was done with."""
+        return len({line.split(" ", 2)[2] for line in self.notes})
 
     def _undone(self) -> int:
         """How many messages wait for the bot, and replies to be sent."""

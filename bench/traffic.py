@@ -82,11 +82,10 @@ class Traffic:
         device = self._box.state.device(user)
         return len(device.receipted) if device else 0
 
-    async def _open(self, answered: bool) -> dict[str, int]:  # noqa: FBT001 - it comes as JSON
-        """How many messages a device has not acknowledged yet, and how many texts have no answer (when they are to have one)."""
+    async def _open(self) -> dict[str, int]:
+        """How many messages were written, and how many of them a device has not acknowledged yet."""
         waiting = sum(kind == "message" for device in self._devices() for kind, _ in device.pending)
-        answers = {text for account in self._contacts() for text in account.texts} if answered else set()
-        return {"waiting": waiting, "unanswered": sum(ANSWER + text not in answers for _, _, text, _, _ in self._sent) if answered else 0}
+        return {"written": len(self._sent), "waiting": waiting}
 
     async def _books(self) -> dict[str, Any]:
         """Everything: what was written (user, chat, text, id, when), what became of it, and which texts came to whom from users, and when."""
@@ -95,7 +94,8 @@ class Traffic:
             "receipted": {device.user: device.receipted for device in self._devices()},
             "pending": {device.user: [name for kind, name in device.pending if kind == "message"] for device in self._devices()},
             "answers": {account.name: [(message.text, message.at) for message in account.received] for account in self._contacts()},
-            "unreadable": [(fact.at, fact.user, fact.detail) for fact in self._box.state.history if fact.what == "phone-cannot-decrypt"],
+            "unreadable": [name for account in self._contacts() for name in account.undecryptable],
+            "why": [(fact.at, fact.user, fact.detail) for fact in self._box.state.history if fact.what == "phone-cannot-decrypt"],
         }
 
     # --- inside -----------------------------------------------------------------------------------------------------
