@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(wasess.__file__).with_name("schemas")
 SHARED = {"envelope"}
-STREAMS = {"event", "log-entry", "status-watch"}
+STREAMS = {"event", "log-entry", "message", "status-watch"}
 """Schemas of one line among several."""
 
 

@@ -60,6 +60,7 @@ def test_commands(folder):
     assert offered(folder, "re") == [name for name in COMMANDS if name.startswith("re")]
     assert offered(folder, "") == list(COMMANDS)
     assert offered(folder, "sandbox", "sc") == ["scan"]
+    assert offered(folder, "inbox", "") == ["list", "show", "retry", "drop"]
 
 
 def test_options(folder):
@@ -74,9 +75,27 @@ def test_sessions_of_the_home(folder):
     assert offered(folder, "logs", "bo") == ["bob"]
 
 
-@pytest.mark.parametrize("command", ["connect", "reconnect", "pause", "resume", "logout", "rename", "remove", "logs"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "connect",
+        "reconnect",
+        "pause",
+        "resume",
+        "logout",
+        "rename",
+        "remove",
+        "logs",
+        "send",
+        "tail",
+        "inbox list",
+        "inbox show",
+        "inbox retry",
+        "inbox drop",
+    ],
+)
 def test_every_command_that_takes_a_session_offers_them(folder, command):
-    assert offered(folder, command, "ali") == ["alice"]
+    assert offered(folder, *command.split(), "ali") == ["alice"]
 
 
 def test_the_home_that_is_meant(folder):

@@ -30,7 +30,7 @@ GOOD_VALUES = ("alice", "bob", "90s", "2h", "1", "16", "0.5", "home", "text", "j
 GUARDS = {"WASESS_SANDBOX": "no-such-contract.json", "WASESS_DRILL_ONLY": "no such row", "WASESS_SANDBOX_SERVE_DIR": "/dev/null/x"}
 GUARDED = {("drill",): "--only", ("sandbox", "serve"): "--dir"}
 # These go on until Ctrl+C.
-ENDLESS = re.compile(r"(--)?(f|follow|w|watch)\b.*|-\w*[fw].*|WASESS_(LOGS_FOLLOW|STATUS_WATCH)")
+ENDLESS = re.compile(r"(--)?(f|follow|w|watch)\b.*|-\w*[fw].*|WASESS_(LOGS_FOLLOW|TAIL_FOLLOW|STATUS_WATCH)")
 OTHER_VARIABLES = (
     *("LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "COLUMNS", "LINES", "TERM", "TZ", "NO_COLOR", "FORCE_COLOR", "HOME", "PATH", "USER"),
     *("WASESS_CONFIG", "WASESS_LANG", "_WASESS_COMPLETE", "COMP_WORDS", "COMP_CWORD", "NOTIFY_SOCKET", "LISTEN_FDS", "XDG_CONFIG_HOME"),
@@ -80,7 +80,7 @@ def _works(words: Words, word: str) -> bool:
     """Whether it would lift a guard, or make the command endless."""
     if words in GUARDED:
         return word.startswith(GUARDED[words])
-    return words[0] in {"logs", "status"} and ENDLESS.fullmatch(word) is not None
+    return words[0] in {"logs", "status", "tail"} and ENDLESS.fullmatch(word) is not None
 
 
 def type_there(place: Place, arguments: Sequence[str], variables: VariablesOf) -> Said:
@@ -96,7 +96,7 @@ def says_json(arguments: list[str]) -> bool:
     """Whether --json was said for sure, and to a command that has it."""
     plain = arguments[: arguments.index("--") if "--" in arguments else None]
     behind_option = any(after == "--json" and word.startswith("-") and word != "--json" for word, after in pairwise(plain))
-    talks = {"--help", "--version", "--nagios", "--quiet"}.intersection(plain) or {"logs", "completion"}.intersection(plain[:3])
+    talks = {"--help", "--version", "--nagios", "--quiet"}.intersection(plain) or {"logs", "tail", "completion"}.intersection(plain[:3])
     return "--json" in plain and not behind_option and not talks
 
 

@@ -26,6 +26,9 @@ from wasess.words import _
 COMMANDS = {
     "connect": "Link a session to a phone: QR code, or a code to type.",
     "serve": "Keep all linked sessions online and hand messages to a bot.",
+    "send": "Send a message, and say what became of it.",
+    "inbox": "Look at the messages that came in; try dead letters again, or drop them.",
+    "tail": "Print the messages that came in, and go on with new ones.",
     "list": "List the sessions and how they are.",
     "status": "Show how the sessions are now: why, since when, what is next.",
     "diagnose": "Say what is wrong, and the one command that helps.",

@@ -35,18 +35,23 @@ def new_key() -> str:
 
 def checked(to: str, reply: Reply, key: str) -> tuple[str, Reply]:
     """The address, and what goes there. Raises `UsageError` for what can't be sent; its file is looked at by whoever has it."""
-    address = address_of(to)
-    if not address:
-        raise UsageError(
-            _("{address} is no WhatsApp address, phone number or group").format(address=ascii(redact(to[:60]))),
-            hint=_("for example 491701234567@s.whatsapp.net, or +49 170 1234567 with its country code"),
-        )
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable() or key.startswith(REPLY):
         raise UsageError(
             _("a key has 1 to {most} printable characters and does not begin with {reserved}").format(most=LONGEST_KEY, reserved=REPLY),
             hint=_("for example an order's number"),
         )
-    return address, _checked(reply)
+    return addressed(to), _checked(reply)
+
+
+def addressed(text: str) -> str:
+    """The address that somebody has typed. Raises `UsageError`."""
+    address = address_of(text)
+    if not address:
+        raise UsageError(
+            _("{address} is no WhatsApp address, phone number or group").format(address=ascii(redact(text[:60]))),
+            hint=_("for example 491701234567@s.whatsapp.net, or +49 170 1234567 with its country code"),
+        )
+    return address
 
 
 def post(mailbox: Mailbox, to: str, reply: Reply, key: str, now: float) -> Sending:
