@@ -16,6 +16,7 @@ from wasess.core.message import Reply
 from wasess.errors import WorkerFailed
 from wasess.store.device import forget_changes, roll_back
 from wasess.store.undo import RolledBack
+from wasess.store.undo_log import KEEPS_SENDING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +177,7 @@ async def test_a_row_put_back_as_a_whole_would_betray_the_answer(story: Story) -
     await story.answer("carol", "one more thing")
     await story.kill()
     with closing(sqlite3.connect(story.path)) as database, database:
+        database.execute(f"DROP TRIGGER {KEEPS_SENDING}")
         database.executemany(
             "UPDATE whatsmeow_sessions SET session = ? WHERE their_id = ?", [(row, their_id) for their_id, row in rows.items()]
         )

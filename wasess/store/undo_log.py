@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from wasess.store import send_chain
+
 if TYPE_CHECKING:
     import sqlite3
 
 TABLE = "wasess_undo"
 PREFIX = "wasess_undo_"
+KEEPS_SENDING = f"{PREFIX}not_what_was_sent"
 
 KEPT_CHANGES = 512
 """The library has at most 102 messages on their way (a channel of 100, one before it, one behind); a message is four changes at most."""
@@ -109,7 +112,8 @@ def installed(connection: sqlite3.Connection) -> bool:
 
 def _triggers(connection: sqlite3.Connection) -> dict[str, str]:
     """The triggers that fit this database, by name: a table of another shape gets none, as one that fails would stop the library."""
-    return {
+    sends = {KEEPS_SENDING: send_chain.trigger(KEEPS_SENDING)} if _columns(connection, send_chain.TABLE) >= send_chain.COLUMNS else {}
+    return sends | {
         f"{PREFIX}{kind}_{change.lower()}": _trigger(kind, watched, change)
         for kind, watched in _WATCHED.items()
         if {watched.our, watched.name, watched.content, watched.chat or watched.our} <= _columns(connection, watched.table)
