@@ -53,6 +53,7 @@ CHOICES = {
     "listResponseMessage": "title",
 }
 
+_WRAPPERS = frozenset(WRAPPERS)
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z_-]{1,64})(?:\.\d{1,3})?(?::\d{1,5})?@(?P<server>[a-z.]{1,32})")
 
 
@@ -73,7 +74,7 @@ class Content(TypedDict, total=False):
 def content_of(message: Any) -> Content | None:
     """Return what a WAWebProtobufsE2E.Message says; None when that is nothing for a person. What is not known is of the kind ``other``."""
     inner = unwrapped(message)
-    names = {field.name for field, _ in inner.ListFields()}
+    names = _names(inner)
     if names and names <= SILENT:
         return None
     for name, read in _READERS.items():
@@ -95,11 +96,11 @@ def text_of(message: Any) -> str:
 def unwrapped(message: Any) -> Any:
     """Return the message inside all its wrappers, an empty one when they are nested too deep."""
     for _ in range(MAX_DEPTH):
-        name = next((name for name in WRAPPERS if message.HasField(name)), "")
-        if not name:
+        wrappers = _names(message) & _WRAPPERS
+        if not wrappers:
             return message
-        message = getattr(message, name).message
-    return message if not any(message.HasField(name) for name in WRAPPERS) else protobuf.e2e().Message()
+        message = getattr(message, min(wrappers, key=WRAPPERS.index)).message
+    return message if not _names(message) & _WRAPPERS else protobuf.e2e().Message()
 
 
 def words(value: str | bytes, most: int = MAX_TEXT) -> str:
@@ -111,6 +112,11 @@ def plain_address(value: str | bytes) -> str:
     """Return a written address without its device: ``491701234567:3@s.whatsapp.net`` is ``491701234567@s.whatsapp.net``; empty for no address."""
     match = _ADDRESS.fullmatch(words(value, MAX_ID))
     return f"{match['user']}@{match['server']}" if match else ""
+
+
+def _names(message: Any) -> set[str]:
+    """The fields that are set."""
+    return {field.name for field, _ in message.ListFields()}
 
 
 # --- one function for each kind of content ------------------------------------------------------------------------

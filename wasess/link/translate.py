@@ -5,7 +5,6 @@ The bytes come from WhatsApp through the library, so nothing about them is belie
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
@@ -93,19 +92,19 @@ def _message(found: Any) -> events.Event:
         return events.OtherEvent(MESSAGE)
     info = found.Info
     source = info.MessageSource
-    about_it = Message(
+    message = Message(
         id=words(info.ID, MAX_ID),
         chat=address(source.Chat),
         sender=address(source.Sender),
-        text="",
         timestamp=info.Timestamp / 1000,  # milliseconds here, seconds in a send's answer
         sender_alt=address(source.SenderAlt),
         push_name=words(info.Pushname, MAX_NAME),
         from_me=source.IsFromMe,
         is_group=source.IsGroup,
         from_phone=source.IsFromMe and source.Sender.Device == 0,
+        **content,
     )
-    return events.MessageReceived(replace(about_it, **content))
+    return events.MessageReceived(message)
 
 
 def _undecryptable(found: Any) -> events.Event:

@@ -77,7 +77,7 @@ class Inbox:
                 message = arrival.message
                 values = (
                     *(message.chat, message.sender, message.id, message.kind, arrival.received_at),
-                    *(_encode(replace(message, session="")), arrival.raw or None, arrival.state),
+                    *(_encode(replace(message, session="") if message.session else message), arrival.raw or None, arrival.state),
                     None if arrival.state == "waiting" else arrival.received_at,
                 )
                 entered = self._mail.execute(
