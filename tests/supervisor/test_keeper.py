@@ -70,7 +70,7 @@ class Stage:
 
     @property
     def uncommitted(self) -> int:
-        return len(SpoolReader(self.session.folder).read_new())
+        return len(SpoolReader(self.session.folder, self.keeper.mail.mailbox.inbox.place()).read_new())
 
     def append(self, *frames: bytes) -> None:
         """What an earlier worker left."""

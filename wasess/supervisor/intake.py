@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wasess.core.message import Message
     from wasess.delivery.mailbox import Mailbox
     from wasess.store.inbox import State
-    from wasess.store.spool import Frame
+    from wasess.store.spool import Frame, Place
 
 COMPACT_ABOVE = 1024 * 1024
 FRAMES_AT_ONCE = 200  # in one commit: others on the event loop wait for it
@@ -64,6 +64,7 @@ class Intake:
         self._wanted = wanted
         self._now = now
         self._end = 0
+        self._noted: Place | None = None
         self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
 
     def worker_starts(self) -> None:
@@ -83,21 +84,25 @@ class Intake:
 
         Raises `errors.StoreError` when the mailbox can't be written: what was not taken in comes again at the next call.
         """
-        moved = False
-        try:
-            while frames := self._reader.read_new():
-                for first in range(0, len(frames), FRAMES_AT_ONCE):
-                    try:
-                        batch = self._take(frames[first : first + FRAMES_AT_ONCE])
-                    except BaseException:
-                        self._reader.rewind(frames[first].offset)
-                        raise
-                    moved = True
-                    yield batch
-        finally:
-            if moved:
-                with suppress(OSError):  # for those who look from outside; the place that counts is in the mailbox
-                    self._reader.commit(self._end)
+        while frames := self._reader.read_new():
+            for first in range(0, len(frames), FRAMES_AT_ONCE):
+                try:
+                    batch = self._take(frames[first : first + FRAMES_AT_ONCE])
+                except BaseException:
+                    self._reader.rewind(frames[first].offset)
+                    raise
+                yield batch
+
+    def note_place(self) -> None:
+        """Write down how far it has come, for those who look from outside (`store.spool.depth`); the place that counts is in the mailbox.
+
+        Now and then: replacing a file takes longer than taking in a message.
+        """
+        place = self._reader.place(self._end)
+        if self._end and place != self._noted:
+            with suppress(OSError):
+                self._reader.commit(self._end)
+                self._noted = place
 
     def _take(self, frames: list[Frame]) -> Batch:
         if frames[0].offset < self._end:  # another file
@@ -122,5 +127,6 @@ class Intake:
             return
         with suppress(Locked, OSError):
             self._mailbox.settle()
+            self.note_place()
             self._reader.compact()
             self._end = 0

@@ -131,6 +131,7 @@ class Mailroom:
         await self.courier.close()
         for task in self._courtesies:
             task.cancel()
+        self.intake.note_place()
         self._mailbox.close()
 
     def take(self) -> Iterator[Batch]:
@@ -165,6 +166,7 @@ class Mailroom:
         if self._mailbox is None or now - self._settled_at < SETTLED_EVERY or not self._dirty:
             return
         self._settled_at, self._dirty = now, False
+        self.intake.note_place()
         wall = self._clock.now()
         with suppress(WasessError):
             files = self._mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
