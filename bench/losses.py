@@ -104,7 +104,7 @@ def _kills(plan: Plan, folder: Path) -> list[Figure]:
             time.sleep(scene.dice.uniform(0, 2 * plan.each_lasts))
             what = scene.dice.choice(("worker", "worker", "supervisor", "bot", "all"))
             struck = scene.kill(what)
-            scene.note(f"kill {what}: {struck}")
+            scene.note(f"kill of {what}{'' if struck else ' missed'}: number {done}")
             done += struck
         return _end(scene, plan)
 
@@ -132,9 +132,8 @@ def _flood_once(scene: Scene) -> None:
         time.sleep(LOOKS_EVERY)
     holder = scene.serve.holders().get(user, 0)
     struck = scene.kill(what, holder)
-    scene.note(
-        f"flood of {user} ({'offline' if offline else 'online'}), kill {what} {holder or ''} after {scene.taken(user) - taken}: {struck}"
-    )
+    where = "offline" if offline else "online"
+    scene.note(f"kill of {what} in a flood {where}{'' if struck else ' missed'}: {user} had taken {scene.taken(user) - taken}")
 
 
 def _power(plan: Plan, folder: Path) -> list[Figure]:
@@ -217,6 +216,7 @@ def _end(scene: Scene, plan: Plan) -> list[Figure]:
     answered = scene.bot == "answer"
     tell(f"{scene.fall_silent()} messages were written; waiting until all is quiet")
     back = wait_or_pass(lambda: len(scene.stage.active_since()) == plan.sessions, 180)
+    tell(", ".join(f"{count} {what}" for what, count in sorted(scene.done.items())))
     scene.settle()
     scene.keep()
     found = scene.evidence()

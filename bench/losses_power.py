@@ -69,7 +69,7 @@ def strike(scene: Scene, disk: LossyDisk, cuts: Cuts) -> None:
     wait_until(lambda: not scene.stage.active_since(), "the stand-in did not notice the end", GONE_WITHIN)
     true = disk.cut()
     cuts.true += true
-    scene.note(f"cut {'in a burst' if burst else ''}: the disk was {'as it should be' if true else 'WRONG'}")
+    scene.note(f"cut{' in a burst' if burst else ''}: the disk was {'as it should be' if true else 'WRONG'}")
     scene.start()
 
 

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ class Scene:
     options: tuple[str, ...] = ()
     ended: set[int] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
+    done: Counter[str] = field(default_factory=Counter)
     manager: Manager | None = None
 
     # --- the manager ----------------------------------------------------------------------------------------------------
@@ -75,7 +77,8 @@ class Scene:
                 kept.write(file.read_text())
 
     def note(self, text: str) -> None:
-        """Write down what was done."""
+        """Write down what was done: what stands before a colon is counted."""
+        self.done[text.partition(":")[0]] += 1
         with (self.folder / "actions").open("a") as file:
             file.write(f"{time.time():.3f} {text}\n")
 
@@ -194,7 +197,7 @@ class Scene:
         """Everything that is known. The manager must have ended."""
         books: dict[str, Any] = self.stage.order("books", ORDERED_WITHIN)
         for at, user, why in books["why"]:
-            self.note(f"an answer of {user}'s could not be read at {at:.3f}: {why}")
+            self.note(f"unreadable answer: of {user} at {at:.3f}, {why}")
         inboxes = {session.user: Entry.read(session.folder) for session in self.stage.home.sessions()}
         return Evidence.of(books, inboxes, self.notes, self.ended)
 
