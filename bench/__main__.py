@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, losses, mail, pss, restore, soak, supervisor, untouched, verify
+from bench import blackhole, fleet, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -46,7 +46,8 @@ def _work(wanted: argparse.Namespace) -> list[Work]:
         return [(wanted.figure, partial(MEASURES[wanted.figure], wanted))]
     restores: list[Work] = [(f"restore --sessions {count}", partial(restore.measure, count, rounds)) for count, rounds in ROUNDS.items()]
     quick: list[Work] = [("help", help_time.measure), ("pss", pss.measure), ("supervisor", supervisor.measure), ("verify", verify.measure)]
-    return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure), ("mail", mail.measure)]
+    mails: list[Work] = [("mail", mail.measure), ("latency", latency.measure), ("webhook", webhook.measure)]
+    return [*quick, *restores, ("fleet", fleet.measure), ("blackhole", blackhole.measure), *mails]
 
 
 def _losses(wanted: argparse.Namespace) -> list[Figure]:
@@ -60,6 +61,7 @@ def _soak(wanted: argparse.Namespace) -> list[Figure]:
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "help": lambda wanted: help_time.measure(wanted.runs),
+    "latency": lambda wanted: latency.measure(wanted.sessions, wanted.rate, wanted.seconds),
     "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
     "losses": _losses,
     "pss": lambda wanted: pss.measure(wanted.workers, wanted.seconds),
@@ -69,6 +71,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "blackhole": lambda wanted: blackhole.measure(wanted.sessions, wanted.seed),
     "untouched": lambda wanted: untouched.measure(wanted.minutes),
     "verify": lambda wanted: verify.measure(wanted.sessions, wanted.runs),
+    "webhook": lambda wanted: webhook.measure(wanted.messages, wanted.rounds or 3),
 }
 
 
@@ -80,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     options: dict[str, tuple[str, dict[str, float | str]]] = {
         "fleet": ("cold start, reset of all, return of the server, one killed and one poisoned worker", {"sessions": 100, "away": 60.0}),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
+        "latency": ("from the server to the bot, with busy sessions", {"sessions": 20, "rate": 10.0, "seconds": 30.0}),
+        "webhook": ("messages a second through a webhook", {"messages": 2000, "rounds": 3}),
         "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
         "losses": (
             "no message is lost: --kind drain, kills, flood, power or power-fast (only on demand)",
@@ -108,11 +113,11 @@ HELP = {
     "messages": "how many",
     "minutes": "how long",
     "seed": "for the choice of the faults; 0: a new one",
-    "rate": "messages a second",
+    "rate": "messages a second (latency: to each session)",
     "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts",
     "workers": "how many",
     "sessions": "how many",
-    "seconds": "for so long the memory must have been steady",
+    "seconds": "for how long; memory must have been steady for so long",
     "rounds": "how often; 0: 5 for 20 sessions, else 3",
 }
 

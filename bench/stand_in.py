@@ -82,7 +82,12 @@ async def _pace(box: Sandbox, contact: str, users: list[str], rate: float, secon
     return late
 
 
-ORDERS: dict[str, Any] = {"queue": _queue, "receipts": _receipts, "pace": _pace}
+async def _answers(box: Sandbox, contact: str) -> dict[str, float]:
+    """Which texts a contact got, and when each came first."""
+    return {message.text: message.at for message in reversed(box.contact(contact).received)}
+
+
+ORDERS: dict[str, Any] = {"queue": _queue, "receipts": _receipts, "pace": _pace, "answers": _answers}
 
 if __name__ == "__main__":
     asyncio.run(main(Path(sys.argv[1])))

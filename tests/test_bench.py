@@ -19,6 +19,7 @@ SMALLEST = {
     "blackhole": ("--sessions", "2"),
     "fleet": ("--sessions", "3", "--away", "2"),
     "help": ("--runs", "1"),
+    "latency": ("--sessions", "1", "--rate", "20", "--seconds", "1"),
     "mail": ("--messages", "20", "--rounds", "1", "--contacts", "2"),
     "pss": ("--workers", "1", "--seconds", "0.3"),
     "restore": ("--sessions", "2", "--rounds", "1"),
@@ -26,12 +27,15 @@ SMALLEST = {
     "supervisor": ("--sessions", "1", "--seconds", "0.3"),
     "untouched": ("--minutes", "0.05"),
     "verify": ("--sessions", "2", "--runs", "1"),
+    "webhook": ("--messages", "100", "--rounds", "1"),
 }
 # Figures without which the run has shown nothing.
 PROOFS = {
     "fleet": ["fleet of 3: dials after the return"],
     "mail": ["mail, 2 contacts: wasess, to the inbox", "mail, 2 contacts: wasess, to the bot"],
     "soak": ["soak: faults", "soak: messages"],
+    "webhook": ["webhook, 100 messages in 1 chat", "webhook, 100 messages in 100 chats"],
+    "latency": ["latency, 1 sessions x 20/s: to the bot, p99", "latency, 1 sessions x 4/s: to the bot and back, p99"],
     "verify": ["verify --all, 2 sessions and a manager: RSS", "verify --all, 2 sessions and no manager"],
 }
 
