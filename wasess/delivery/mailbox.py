@@ -118,6 +118,7 @@ class Mailbox:
         """Delete what was done with before these moments (Unix time), texts sooner than ids; return the files that belonged to it."""
         with self._mail.transaction():
             self.outbox.forget(texts_before, rows_before)
+            self.gaps.forget(rows_before)
             return self.inbox.forget(texts_before, rows_before)
 
     def _missing(self, gap: Gap) -> None:

@@ -14,7 +14,7 @@ from wasess.core.reasons import NEEDS_PAIRING
 from wasess.core.states import State
 from wasess.doctor import probe
 from wasess.doctor.census import ManagerView, census, manager_of
-from wasess.doctor.checks import credentials, mail, manager, network, process, record, state, versions
+from wasess.doctor.checks import credentials, letters, mail, manager, network, process, record, state, versions
 from wasess.doctor.checks import home as home_check
 from wasess.doctor.checks.entries import entries, entry, judge_files, judge_folder
 from wasess.doctor.findings import Finding, Part, by_rank, command
@@ -35,7 +35,7 @@ SESSION_FACTS: tuple[str, ...] = (
     *("user", "state", "code", "exit_code", "sentence", "action", "detail", "since", "next_try_at", "paused_at", "proven_at", "failures"),
     *("linked", "phone", "phone_seen_at", "on_probation", "device_db", "device_db_size"),
     *record.FACTS,
-    *("received_at", "sent_at", "waiting", "spool", "holder", "process"),
+    *("received_at", "sent_at", "waiting", "spool", "mail", "holder", "process"),
 )
 HOME_FACTS: tuple[str, ...] = (*home_check.FACTS, "network", "clock", "versions")
 
@@ -176,6 +176,7 @@ def _report(home: Home, view: SessionView, held: ManagerView, manager_fix: str) 
         "credentials": lambda: credentials.check(session, view),
         "record": lambda: record.check(home, session, managed=managed),
         "messages": lambda: mail.check(session, view),
+        "letters": lambda: letters.check(session),
         "process": lambda: process.check(session, view),
         "phone": lambda: state.check_phone(view),
     }

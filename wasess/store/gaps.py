@@ -20,7 +20,6 @@ class Cause(StrEnum):
     UNDECRYPTABLE = "undecryptable"  # its sender was asked to send it again, and has not done so yet
     OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
     NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
-    SKIPPED = "skipped"  # its key is still there unused although later ones were used
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,6 @@ class Gaps:
             for chat, sender, id_, cause, count, at in rows
         ]
 
-    def clear(self) -> int:
-        """Forget all, as an operator wishes; how many messages that were."""
-        count = self._mail.execute("SELECT coalesce(sum(count), 0) FROM gaps").fetchone()[0]
-        self._mail.execute("DELETE FROM gaps")
-        self._entries = 0
-        return int(count)
+    def forget(self, before: float) -> None:
+        """Drop what was noticed before that (Unix time)."""
+        self._entries -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount

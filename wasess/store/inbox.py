@@ -155,6 +155,11 @@ class Inbox:
         """How many messages there are, by state."""
         return {str(state): int(str(count)) for state, count in self._mail.rows("SELECT state, count(*) FROM messages GROUP BY state")}
 
+    def oldest_waiting(self) -> float | None:
+        """When the message came in that waits longest (Unix time); None when none does."""
+        row = self._mail.execute("SELECT received_at FROM messages WHERE state = 'waiting' ORDER BY seq LIMIT 1").fetchone()
+        return float(row[0]) if row else None
+
     def retry(self, seq: int) -> bool:
         """Let a dead letter, or one that nobody was asked about, wait for the bot anew; False when it is neither, or its text is gone."""
         changed = self._mail.execute(

@@ -96,6 +96,10 @@ class Outbox:
         row = self._mail.execute(f"SELECT count(*) FROM outbox WHERE {_OPEN}").fetchone()  # noqa: S608 - constants of this module
         return int(row[0])
 
+    def counts(self) -> dict[str, int]:
+        """How many replies there are, by state."""
+        return {str(state): int(str(count)) for state, count in self._mail.rows("SELECT state, count(*) FROM outbox GROUP BY state")}
+
     # --- what becomes of them -----------------------------------------------------------------------------------------
 
     def departing(self, key: str, message_id: str, now: float) -> None:

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 OWN_FILES = frozenset(
     {
         *(DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)),
-        *("session.json", "session.json.bak", "spool.log", "spool.pos", "running", "inbox.db", "inbox.db-wal", "inbox.db-shm", "inbox.db-journal"),
+        *(
+            "session.json",
+            "session.json.bak",
+            "spool.log",
+            "spool.pos",
+            "running",
+            "inbox.db",
+            "inbox.db-wal",
+            "inbox.db-shm",
+            "inbox.db-journal",
+        ),
         *(SESSION_LOCK_NAME, PAUSED_NAME),
     }
 )
