@@ -156,14 +156,17 @@ def _posted(home: Home, session: Session, order: Order) -> tuple[Sending, bool]:
 def _told(client: Client, user: str, order: Order) -> Sending:
     """Let the manager send it, and wait."""
     try:
-        sending = client.send(user, order.to, order.reply, order.key)
+        return _awaited(client, _queued(client, user, order), order)
+    except KeyboardInterrupt as error:
+        raise Interrupted(_("stopped waiting; what is in the outbox is sent all the same"), hint=_again(order)) from error
+
+
+def _queued(client: Client, user: str, order: Order) -> Sending:
+    try:
+        return client.send(user, order.to, order.reply, order.key)
     except ManagerNotRunning as error:
         sentence = _("{problem}; it is not known whether the message was queued").format(problem=error)
         raise ManagerNotRunning(sentence, hint=_again(order)) from error
-    try:
-        return _awaited(client, sending, order)
-    except KeyboardInterrupt as error:
-        raise Interrupted(_("stopped waiting; the message stays in the outbox"), hint=_again(order)) from error
 
 
 def _awaited(client: Client, sending: Sending, order: Order) -> Sending:
