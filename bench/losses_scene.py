@@ -20,6 +20,7 @@ from bench.process import children, runs
 from bench.stage import wait_until
 from wasess.store.inbox import Inbox
 from wasess.store.mail import MAIL_NAME, MailFile
+from wasess.store.spool import SPOOL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -94,6 +95,12 @@ class Scene:
             return self.serve.workers
         return []
 
+    def holder(self, user: str) -> int:
+        """The process of a session; 0 when there is none."""
+        with suppress(BenchFailed):
+            return self.serve.holders().get(user, 0)
+        return 0
+
     def everybody(self) -> list[int]:
         """The supervisor first, then all that it has started."""
         pid = self.serve.pid
@@ -106,7 +113,7 @@ class Scene:
             self.manager.kill()
 
     def kill(self, what: str, worker: int = 0) -> bool:
-        """Kill -9 of "worker" (this one; 0: any), "supervisor", "bot" or "all" of them. Returns whether there was something to kill.
+        """Kill -9 of "worker" (this one, if it lives; else any), "supervisor", "bot" or "all" of them. Returns whether there was something to kill.
 
         A supervisor is started again, as systemd would do it.
         """
@@ -172,10 +179,12 @@ class Scene:
         """Many messages at once."""
         self.stage.order("burst", user=user, count=count)
 
-    def taken(self, user: str) -> int:
-        """How many messages a session has acknowledged."""
-        count: int = self.stage.order("taken", user=user)
-        return count
+    def spooled(self, user: str) -> int:
+        """The size of a session's spool."""
+        try:
+            return (self.stage.home.session(user).folder / SPOOL_NAME).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     # --- the end ------------------------------------------------------------------------------------------------------------
 

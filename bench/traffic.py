@@ -50,7 +50,6 @@ class Traffic:
             "write": self._write,
             "fall-silent": self._fall_silent,
             "burst": self._burst,
-            "taken": self._taken,
             "open": self._open,
             "books": self._books,
         }
@@ -76,11 +75,6 @@ class Traffic:
             self._say(self._random.choice(_chats(user)))
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
-
-    async def _taken(self, user: str) -> int:
-        """How many of a user's messages it has acknowledged."""
-        device = self._box.state.device(user)
-        return len(device.receipted) if device else 0
 
     async def _open(self) -> dict[str, int]:
         """How many messages were written, and how many of them a device has not acknowledged yet."""
