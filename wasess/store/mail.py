@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
 from wasess.store.guard import FOLDER_MODE, guard_file
+from wasess.store.spool import Place, release
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -156,14 +157,21 @@ class MailFile:
 
 
 def settle(folder: Path, files: Iterable[str] = ()) -> None:
-    """Bring to the disk what the manager has committed, and delete ``files``, beside it: for a thread. What can't be done now is done later."""
+    """Bring to the disk what the manager has committed, and delete ``files`` and what the spool need not hold any more.
+
+    Beside the manager: for a thread. What can't be done now is done later.
+    """
     for name in files:
         with suppress(OSError):
             (folder / name).unlink()
-    with suppress(StoreError, Locked):
+    with suppress(StoreError, Locked, OSError):
         mail = MailFile(folder, create=False)
-        mail.checkpoint()
-        mail.close()
+        try:
+            row = mail.execute("SELECT inode, head, position FROM place").fetchone()
+            if mail.checkpoint() and row:
+                release(folder, Place(*row))
+        finally:
+            mail.close()
 
 
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:

@@ -6,6 +6,7 @@ means "wait", and bytes that make no frame are skipped as soon as a good frame s
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ SPOOL_NAME = "spool.log"
 POSITION_NAME = "spool.pos"
 LOCK_NAME = "lock"
 WINDOW = 4 * 1024 * 1024
+HOLE_FROM = 4096  # a block: what is before it can't be given back alone
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +115,7 @@ class SpoolReader:
 
     def commit(self, end: int) -> None:
         """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again."""
-        place = {"inode": self._identity.inode, "head": self._identity.head, "position": end}
-        write_atomic(self._position_file, json.dumps(place).encode(), durable=False)
+        _store_position(self._position_file, self.place(end))
 
     def compact(self) -> int:
         """Drop what is committed; return how many bytes that were.
@@ -171,6 +174,39 @@ def depth(folder: Path) -> Depth:
     return Depth(size, unread, len(frames), skipped + (0 if torn else len(rest)))
 
 
+def release(folder: Path, place: Place) -> None:
+    """Overwrite what stands before a place, and give it back to the file system; no offset changes, and who appends is not disturbed.
+
+    For what is on the disk elsewhere: it can't be read here any more. The first bytes stay: they tell this file from others.
+    """
+    with open_guarded(folder / SPOOL_NAME) as known:
+        if known is None or Place(*_identify(known), place.position) != place:
+            return
+        _store_position(folder / POSITION_NAME, place)
+        descriptor = os.open(f"/proc/self/fd/{known}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if _punch(descriptor, HOLE_FROM, place.position):
+            _zero(descriptor, HEADER_SIZE, min(HOLE_FROM, place.position))
+        else:
+            _zero(descriptor, HEADER_SIZE, place.position)
+    finally:
+        os.close(descriptor)
+
+
+def _punch(descriptor: int, start: int, end: int) -> bool:
+    """Make a hole; False where the file system does not know how."""
+    if end <= start:
+        return True
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, start, end - start) == 0)
+
+
+def _zero(descriptor: int, start: int, end: int) -> None:
+    while start < end:
+        start += os.pwrite(descriptor, bytes(min(WINDOW, end - start)), start)
+
+
 def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
     """Find the complete frames in ``data``, which begins at byte ``base`` of the spool.
 
@@ -185,12 +221,16 @@ def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
         if found:
             code, end, payload = found
             frames.append(Frame(base + start, base + end, code, payload))
-            skipped += start - expected
+            skipped += len(data[expected:start].lstrip(b"\0"))  # what was released is no damage
             expected = end
             start = data.find(MAGIC, end)
         else:
             start = data.find(MAGIC, start + 1)
     return frames, skipped
+
+
+def _store_position(path: Path, place: Place) -> None:
+    write_atomic(path, json.dumps(place._asdict()).encode(), durable=False)
 
 
 def _identify(descriptor: int) -> _Identity:

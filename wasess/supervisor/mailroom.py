@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wasess.supervisor.tether import Tether
 
 SETTLED_EVERY = 30.0
+FORGOTTEN_EVERY = 600.0
 DAY = 86_400.0
 
 
@@ -83,7 +84,7 @@ class Mailroom:
         self._online = asyncio.Event()
         self._mailbox: Mailbox | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
-        self._settled_at = 0.0
+        self._settle_at = self._forget_at = 0.0
         self._dirty = False
 
     @property
@@ -163,14 +164,23 @@ class Mailroom:
     def settle(self) -> None:
         """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
         now = self._clock.steady()
-        if self._mailbox is None or now - self._settled_at < SETTLED_EVERY or not self._dirty:
+        if self._mailbox is None or now < self._settle_at:
             return
-        self._settled_at, self._dirty = now, False
-        self.intake.note_place()
-        wall = self._clock.now()
+        self._settle_at = now + SETTLED_EVERY
         with suppress(WasessError):
-            files = self._mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
-            asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+            files = self._old_files(now)
+            if self._dirty or files:
+                self._dirty = False
+                asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+
+    def _old_files(self, now: float) -> list[str]:
+        """Delete what is old, now and then; return the files that belonged to it."""
+        if now < self._forget_at:
+            return []
+        self._forget_at = now + FORGOTTEN_EVERY
+        self._dirty = True
+        wall = self._clock.now()
+        return self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
 
     def _attend(self, message: Message, *, begins: bool) -> None:
         """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""
