@@ -56,7 +56,13 @@ def test_a_mailbox_that_is_well_has_facts_alone(session: Session, mailbox: Mailb
     part = letters.check(session)
     assert part.findings == ()
     assert {**part.facts["mail"], "oldest_waiting_at": None} == {
-        "waiting": 2, "oldest_waiting_at": None, "dead": 0, "queued": 0, "in_doubt": 0, "failed": 0, "unknown": 0,
+        "waiting": 2,
+        "oldest_waiting_at": None,
+        "dead": 0,
+        "queued": 0,
+        "in_doubt": 0,
+        "failed": 0,
+        "unknown": 0,
         "gaps": [],
     }
     assert 99 < time.time() - part.facts["mail"]["oldest_waiting_at"] < 200
