@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from worker_rig import figure
 
 from wasess.core import events
 from wasess.core.message import Reply
@@ -192,9 +193,10 @@ def sending(sessions: dict[str, bytes]) -> dict[str, object]:
     return {their_id: (state["SenderChain"], state["RootKey"], state["PendingPreKey"]) for their_id, state in states.items()}
 
 
-@pytest.mark.parametrize("seed", [random.SystemRandom().randrange(10**6)])
-async def test_kills_at_random_instants(story: Story, seed: int) -> None:
+async def test_kills_at_random_instants(story: Story) -> None:
     """Whatever WhatsApp was not told of comes out; what is not brought again does no harm; contacts can read all that is sent."""
+    seed = random.SystemRandom().randrange(10**6)
+    figure(f"seed {seed}")
     dice = random.Random(seed)
     for turn in range(3):
         traffic = asyncio.create_task(chatter(story, dice, f"{seed}/{turn}"))
