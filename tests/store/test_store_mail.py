@@ -7,7 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +107,21 @@ def test_an_empty_file_is_a_new_one(folder: Path):
     mail, kept = open_mail(folder)
     assert kept is None
     assert Inbox(mail).items() == []
+
+
+def test_several_may_open_a_new_one_at_the_same_time(tmp_path: Path):
+    for number in range(30):
+        made = tmp_path / str(number)
+        made.mkdir(mode=0o700)
+        ready = Barrier(6)
+
+        def opened(folder: Path = made, ready: Barrier = ready) -> int:
+            ready.wait()
+            with closing(MailFile(folder)) as mail:
+                return Inbox(mail).last()
+
+        with ThreadPoolExecutor(6) as people:
+            assert [one.result() for one in [people.submit(opened) for _ in range(6)]] == [0] * 6
 
 
 def test_what_could_be_somebody_elses_is_refused(folder: Path):

@@ -30,6 +30,8 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 KEPT_NAME = "kept"
 VERSION = 1
 BUSY_TIMEOUT = 5.0
+LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
+BUSY_PAUSE = 0.01
 
 _NOT_A_DATABASE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -123,6 +125,11 @@ class MailFile:
         finally:
             self._depth = 0
 
+    @property
+    def changes(self) -> int:
+        """How many rows were written so far by this connection."""
+        return self._connection.total_changes
+
     def checkpoint(self) -> bool:
         """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
         busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -143,8 +150,9 @@ class MailFile:
 
     def _prepare(self, *, durable: bool) -> None:
         connection = self._connection
-        connection.execute("PRAGMA journal_mode = WAL")
+        self._use_wal()
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LARGEST_WAL_PAGES}")  # see `settle`: here everybody would wait for the disk
         connection.execute("PRAGMA secure_delete = ON")  # a text whose time is over is not left in free pages
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -153,7 +161,31 @@ class MailFile:
                 hint=_("Install that version again."),
             )
         for number in range(version, VERSION):
+            self._migrate(number)
+
+    def _use_wal(self) -> None:
+        """SQLite itself does not wait for somebody else who does this at the same time."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(BUSY_PAUSE)
+            else:
+                return
+
+    def _migrate(self, number: int) -> None:
+        """Bring version ``number`` to the next, unless somebody else who has opened the file at the same time does."""
+        connection = self._connection
+        try:
             connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+        except sqlite3.OperationalError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if connection.execute("PRAGMA user_version").fetchone()[0] <= number:
+                raise
 
 
 def settle(folder: Path, files: Iterable[str] = ()) -> None:
