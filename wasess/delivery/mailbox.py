@@ -61,6 +61,11 @@ class Mailbox:
         """Close the file; may be called twice."""
         self._mail.close()
 
+    @property
+    def changes(self) -> int:
+        """How many rows were written since it was opened."""
+        return self._mail.changes
+
     def settle(self) -> None:
         """Bring all that is committed to the disk."""
         self._mail.checkpoint()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from wasess.supervisor.tether import Tether
 
 SETTLED_EVERY = 30.0
+SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
 FORGOTTEN_EVERY = 600.0
 DAY = 86_400.0
 
@@ -85,7 +86,8 @@ class Mailroom:
         self._mailbox: Mailbox | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
         self._settle_at = self._forget_at = 0.0
-        self._dirty = False
+        self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
+        self._settling: asyncio.Future[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -138,7 +140,6 @@ class Mailroom:
     def take(self) -> Iterator[Batch]:
         """Take in what is new in the spool. Raises `errors.StoreError`; then call again later."""
         for batch in self.intake.take():
-            self._dirty = True
             if batch.messages:
                 self.received_at = self._clock.now()
             if self._dispatcher is not None:
@@ -164,21 +165,22 @@ class Mailroom:
     def settle(self) -> None:
         """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
         now = self._clock.steady()
-        if self._mailbox is None or now < self._settle_at:
+        if self._mailbox is None or (self._settling is not None and not self._settling.done()):
+            return
+        if now < self._settle_at and self._mailbox.changes < self._settled + SETTLED_AFTER:
             return
         self._settle_at = now + SETTLED_EVERY
         with suppress(WasessError):
             files = self._old_files(now)
-            if self._dirty or files:
-                self._dirty = False
-                asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+            if self._mailbox.changes != self._settled or files:
+                self._settled = self._mailbox.changes
+                self._settling = asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
 
     def _old_files(self, now: float) -> list[str]:
         """Delete what is old, now and then; return the files that belonged to it."""
         if now < self._forget_at:
             return []
         self._forget_at = now + FORGOTTEN_EVERY
-        self._dirty = True
         wall = self._clock.now()
         return self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
 
