@@ -14,8 +14,9 @@ from wasess.core.message import Poll, Reply
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.link.protobuf import e2e, neonize
 from wasess.link.translate import MESSAGE, translate
+from wasess.store.spool import depth
 from wasess.supervisor.keeper import Keeper
-from wasess.supervisor.mailroom import MailSettings
+from wasess.supervisor.mailroom import SETTLED_AFTER, MailSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,3 +207,24 @@ async def test_a_reply_waits_for_the_next_login(home: Home, told: Told):
         assert not office.link.sent
         await office.online()
         await until(lambda: office.link.sent)
+
+
+async def test_much_mail_is_brought_to_the_disk_before_its_time(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+
+    async def comes(count: int, letter: str) -> None:
+        before = len(bot.asked)
+        for number in range(count):
+            office.arrive(f"{letter}{number}", conversation="hello")
+        await until(lambda: len(bot.asked) == before + count and not office.keeper.mail.waiting)
+        office.keeper.look()
+
+    async with office.running():
+        await office.online()
+        await comes(1, "A")
+        await until(lambda: not depth(office.session.folder).unread)
+        await comes(1, "B")
+        assert depth(office.session.folder).unread, "it is not time yet"
+        await comes(SETTLED_AFTER // 2, "C")
+        await until(lambda: office.keeper.look() or not depth(office.session.folder).unread)
