@@ -50,14 +50,14 @@ class Typed:
         return dict(json.loads(self.out)["error"])
 
 
-async def begun(home: Home, *arguments: str) -> asyncio.subprocess.Process:
+async def begun(home: Home, *arguments: str, out: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
     """A command that goes on."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WASESS_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "wasess", *arguments),
         env=environment | {"WASESS_HOME": str(home.path)},
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=out,
         stderr=asyncio.subprocess.PIPE,
     )
 

@@ -65,5 +65,5 @@ def understood(line: bytes, only_user: str) -> Acknowledged | None:
     if not words:
         return None
     if len(words) > 2 or (len(words) == 1 and not only_user) or not words[-1].isdigit() or len(words[-1]) > 19:
-        raise ValueError
-    return Acknowledged(words[0].decode() if len(words) == 2 else only_user, int(words[-1]))
+        raise ValueError("no USER POSITION")
+    return Acknowledged(words[0].decode(errors="replace") if len(words) == 2 else only_user, int(words[-1]))
