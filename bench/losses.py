@@ -82,8 +82,7 @@ def measure(wanted: Plan) -> list[Figure]:
 
 
 def _drain(plan: Plan, folder: Path) -> list[Figure]:
-    with linked_sessions(plan.sessions) as stage:
-        scene = Scene(stage, folder, Random(plan.seed))
+    with linked_sessions(plan.sessions) as stage, Scene(stage, folder, Random(plan.seed)) as scene:
         dice = scene.dice
         actions = [dice.choice(DRAINS) for _ in range(plan.runs)]
         _begin(scene, plan)
@@ -97,8 +96,7 @@ def _drain(plan: Plan, folder: Path) -> list[Figure]:
 
 
 def _kills(plan: Plan, folder: Path) -> list[Figure]:
-    with linked_sessions(plan.sessions) as stage:
-        scene = Scene(stage, folder, Random(plan.seed))
+    with linked_sessions(plan.sessions) as stage, Scene(stage, folder, Random(plan.seed)) as scene:
         _begin(scene, plan)
         done = 0
         while done < plan.runs:
@@ -112,8 +110,7 @@ def _kills(plan: Plan, folder: Path) -> list[Figure]:
 
 def _flood(plan: Plan, folder: Path) -> list[Figure]:
     """A kill while a session takes in what has queued up: some runs find it offline, and begin with its login."""
-    with linked_sessions(plan.sessions) as stage:
-        scene = Scene(stage, folder, Random(plan.seed), bot="answer_some")
+    with linked_sessions(plan.sessions) as stage, Scene(stage, folder, Random(plan.seed), bot="answer_some") as scene:
         scene.start()
         scene.serve.all_online_after()
         for _ in range(plan.runs):
@@ -144,16 +141,18 @@ def _flood_once(scene: Scene) -> None:
 
 
 def _power(plan: Plan, folder: Path) -> list[Figure]:
-    with linked_sessions(plan.sessions) as stage:
-        durability = "fast" if plan.kind == "power-fast" else "power"
-        scene = Scene(stage, folder, Random(plan.seed), options=("--durability", durability))
-        with disk_for(scene) as disk:
-            cuts = Cuts([])
-            _begin(scene, plan)
-            for _ in range(plan.runs):
-                strike(scene, disk, cuts)
-            found = _end(scene, plan)
-            sure = cuts.sure(scene.evidence())
+    durability = "fast" if plan.kind == "power-fast" else "power"
+    with (
+        linked_sessions(plan.sessions) as stage,
+        disk_for(stage) as disk,
+        Scene(stage, folder, Random(plan.seed), options=("--durability", durability)) as scene,
+    ):
+        cuts = Cuts([])
+        _begin(scene, plan)
+        for _ in range(plan.runs):
+            strike(scene, disk, cuts)
+        found = _end(scene, plan)
+        sure = cuts.sure(scene.evidence())
     limit = 0 if durability == "power" else None
     name = f"losses, {plan.kind}"
     return [
@@ -225,7 +224,6 @@ def _end(scene: Scene, plan: Plan) -> list[Figure]:
     back = wait_or_pass(lambda: len(scene.stage.active_since()) == plan.sessions, 180)
     tell(", ".join(f"{count} {what}" for what, count in sorted(scene.done.items())))
     scene.settle()
-    scene.keep()
     found = scene.evidence()
     dead = 0 if back else plan.sessions - len(scene.stage.active_since())
     return figures(plan, scene, found, dead=dead, answered=answered)

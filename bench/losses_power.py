@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.figure import BenchFailed
-from bench.lossy_disk import LossyDisk, obstacle
+from bench.lossy_disk import LossyDisk
 from bench.stage import wait_until
 
 if TYPE_CHECKING:
     from bench.ledger_truth import Evidence
     from bench.losses_scene import Scene
+    from bench.stage import Stage
 
 RUN_LASTS = (0.5, 4.0)
 BURST = 60
@@ -40,12 +40,9 @@ class Cuts:
         return [text for text, moments in found.answered_again.items() if not any(-0.1 <= at - min(moments) <= IN_DOUBT for at in self.at)]
 
 
-def disk_for(scene: Scene) -> LossyDisk:
-    """Put the home on a disk that forgets. Raises `BenchFailed` where there can be none."""
-    work = scene.stage.folder / "power"
-    if problem := obstacle(work / "try"):
-        raise BenchFailed(problem)
-    return LossyDisk(scene.stage.home.path, work)
+def disk_for(stage: Stage) -> LossyDisk:
+    """What puts the home on a disk that forgets; raises `BenchFailed`, when it is entered, where there can be none."""
+    return LossyDisk(stage.home.path, stage.folder / "power")
 
 
 def strike(scene: Scene, disk: LossyDisk, cuts: Cuts) -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.figure import BenchFailed, tell
 from bench.ledger_truth import Entry, Evidence
@@ -38,7 +38,7 @@ ROUNDS_OF_RETRIES = 3
 
 @dataclass
 class Scene:
-    """``folder`` keeps what was said and done; ``dice`` chooses. ``bot`` is a function of `bench.clerk`, ``options`` are those of `serve`."""
+    """A context manager. ``folder`` keeps what was said and done; ``dice`` chooses. ``bot`` is a function of `bench.clerk`, ``options`` are those of `serve`."""
 
     stage: Stage
     folder: Path
@@ -59,6 +59,16 @@ class Scene:
             raise BenchFailed("serve does not run")
         self.manager.check()
         return self.manager
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self.manager is not None:
+                self.manager.__exit__()
+        finally:
+            self.keep()
 
     def start(self) -> None:
         """Start `wasess serve`, and don't wait for it."""
@@ -86,8 +96,8 @@ class Scene:
     # --- kills ------------------------------------------------------------------------------------------------------------
 
     def bots(self) -> list[int]:
-        """The processes of the bot."""
-        return [pid for pid in children(self.serve.pid) if runs(pid, "bot_process")]
+        """The processes of the bot; not the one that only looks whether it can be loaded."""
+        return [pid for pid in children(self.serve.pid) if runs(pid, "bot_process") and not runs(pid, "--check")]
 
     def workers(self) -> list[int]:
         """The processes of the sessions; none while there is no fork server."""

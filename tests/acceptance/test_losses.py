@@ -47,9 +47,9 @@ def _nothing_is_lost(kind: str) -> None:
     command = [sys.executable, "-m", "bench", "losses", "--kind", kind, "--sessions", "2", *SHORT[kind], "--json"]
     bench = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False)
     found = json.loads(bench.stdout)
+    assert not found["failures"], f"{found['failures']}\n{bench.stderr}"
     values = {one["name"].partition(": ")[2]: one["median"] for one in found["figures"]}
     measured(f"{kind}: {values}")
-    assert not found["failures"], bench.stderr
     assert values["messages"] >= 100
     assert not [f"{one['name']}: {one['median']:g}" for one in found["figures"] if one["over"]], bench.stderr
     assert bench.returncode == 0
