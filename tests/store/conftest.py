@@ -43,3 +43,11 @@ def another() -> Another:
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "auth_sessions").open(create=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a session."""
+    made = tmp_path / "alice"
+    made.mkdir(mode=0o700)
+    return made

@@ -66,9 +66,9 @@ class Mailbox:
         """How many rows were written since it was opened."""
         return self._mail.changes
 
-    def settle(self) -> None:
-        """Bring all that is committed to the disk."""
-        self._mail.checkpoint()
+    def settle(self) -> bool:
+        """Bring all that is committed to the disk; False when a reader was in the way of some of it."""
+        return self._mail.checkpoint()
 
     def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State]) -> Took:
         """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message."""
@@ -119,12 +119,15 @@ class Mailbox:
         own = self.outbox.find(poll_id)
         return own.reply.poll.options if own and own.reply and own.reply.poll else ()
 
-    def forget(self, texts_before: float, rows_before: float) -> list[str]:
-        """Delete what was done with before these moments (Unix time), texts sooner than ids; return the files that belonged to it."""
+    def forget(self, texts_before: float, rows_before: float) -> bool:
+        """Delete what was done with before these moments (Unix time), texts sooner than ids; return whether there was any.
+
+        Its last traces, and the files that came with it, go with the next `store.mail.settle`.
+        """
         with self._mail.transaction():
-            self.outbox.forget(texts_before, rows_before)
             self.gaps.forget(rows_before)
-            return self.inbox.forget(texts_before, rows_before)
+            out, into = self.outbox.forget(texts_before, rows_before), self.inbox.forget(texts_before, rows_before)
+        return out or into
 
     def _missing(self, gap: Gap) -> None:
         if not self.inbox.holds(gap.chat, gap.sender, gap.id):

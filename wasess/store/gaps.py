@@ -39,7 +39,7 @@ class Gaps:
 
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
-        self._entries = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+        mail.tallies["gaps"] = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
 
     def enter(self, gap: Gap) -> None:
         """Enter one; the same id again changes nothing."""
@@ -47,14 +47,15 @@ class Gaps:
             "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
         )
-        self._entries += entered.rowcount
+        self._mail.tallies["gaps"] += entered.rowcount
 
     def close(self, message: Message) -> bool:
         """A message has arrived: whatever says that it is missing goes. Returns whether something did."""
-        if not self._entries:  # nearly always
+        if not self._mail.tallies["gaps"]:  # nearly always
             return False
-        gone = self._mail.execute("DELETE FROM gaps WHERE id = ? AND sender = ?", (message.id, message.sender)).rowcount
-        self._entries -= gone
+        senders = (message.sender, message.sender_alt or message.sender)  # a message that is sent again may come from the other address
+        gone = self._mail.execute("DELETE FROM gaps WHERE id = ? AND sender IN (?, ?)", (message.id, *senders)).rowcount
+        self._mail.tallies["gaps"] -= gone
         return gone > 0
 
     def entries(self) -> list[Gap]:
@@ -67,4 +68,4 @@ class Gaps:
 
     def forget(self, before: float) -> None:
         """Drop what was noticed before that (Unix time)."""
-        self._entries -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount
+        self._mail.tallies["gaps"] -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount

@@ -59,12 +59,12 @@ class Inbox:
 
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
-        self._waiting = int(mail.execute("SELECT count(*) FROM messages WHERE state = 'waiting'").fetchone()[0])
+        mail.tallies["waiting"] = self._count("waiting")
 
     @property
     def waiting(self) -> int:
         """How many wait for the bot."""
-        return self._waiting
+        return self._mail.tallies["waiting"]
 
     # --- the spool's side -------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Inbox:
                     fresh += arrival.state == "waiting"
             if place is not None:
                 self._mail.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?)", (place.inode, place.head, place.position))
-        self._waiting += fresh
+            self._mail.tallies["waiting"] += fresh
         return new
 
     def place(self) -> Place | None:
@@ -130,7 +130,7 @@ class Inbox:
         changed = self._mail.execute(
             "UPDATE messages SET state = ?, detail = ?, finished_at = ? WHERE seq = ? AND state = 'waiting'", (state, detail, now, seq)
         )
-        self._waiting -= changed.rowcount
+        self._mail.tallies["waiting"] -= changed.rowcount
 
     def postpone(self, seq: int, tries: int, retry_at: float, detail: str) -> None:
         """The bot is to be asked again, at that time."""
@@ -157,8 +157,14 @@ class Inbox:
 
     def oldest_waiting(self) -> float | None:
         """When the message came in that waits longest (Unix time); None when none does."""
-        row = self._mail.execute("SELECT received_at FROM messages WHERE state = 'waiting' ORDER BY seq LIMIT 1").fetchone()
+        row = self._mail.execute(
+            "SELECT received_at FROM messages WHERE seq = (SELECT min(seq) FROM messages INDEXED BY waiting_messages WHERE state = 'waiting')"
+        ).fetchone()
         return float(row[0]) if row else None
+
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return self._count("dead")
 
     def retry(self, seq: int) -> bool:
         """Let a dead letter, or one that nobody was asked about, wait for the bot anew; False when it is neither, or its text is gone."""
@@ -167,7 +173,7 @@ class Inbox:
             " WHERE seq = ? AND state IN ('dead', 'unasked') AND body IS NOT NULL",
             (seq,),
         )
-        self._waiting += changed.rowcount
+        self._mail.tallies["waiting"] += changed.rowcount
         return changed.rowcount == 1
 
     def drop(self, seq: int, now: float) -> bool:
@@ -176,23 +182,21 @@ class Inbox:
         changed = self._mail.execute(
             "UPDATE messages SET state = 'unasked', finished_at = ? WHERE seq = ? AND state IN ('dead', 'waiting')", (now, seq)
         )
-        self._waiting -= changed.rowcount if waits and waits[0] else 0
+        self._mail.tallies["waiting"] -= changed.rowcount if waits and waits[0] else 0
         return changed.rowcount == 1
 
-    def forget(self, texts_before: float, rows_before: float) -> list[str]:
-        """Drop the texts of messages that were finished before, and after ``rows_before`` their ids too; return the files they came with.
+    def forget(self, texts_before: float, rows_before: float) -> bool:
+        """Drop the texts of messages that were finished before, and after ``rows_before`` their ids too; return whether there were any.
 
-        Dead letters keep their texts: they are not finished.
+        Dead letters keep their texts: they are not finished. The files that came with the others: see `store.mail.settle`.
         """
-        files: list[str] = []
         with self._mail.transaction():
-            old = "finished_at < ? AND state <> 'dead' AND body IS NOT NULL"
-            for (body,) in self._mail.rows(f"SELECT body FROM messages WHERE {old}", (texts_before,)):  # noqa: S608 - constants of this module
-                media = _message(body).media
-                files += [media.path] if media and media.path else []
-            self._mail.execute(f"UPDATE messages SET body = NULL, raw = NULL WHERE {old}", (texts_before,))  # noqa: S608 - as above
-            self._mail.execute("DELETE FROM messages WHERE finished_at < ? AND state <> 'dead'", (rows_before,))
-        return files
+            texts = self._mail.execute(
+                "UPDATE messages SET body = NULL, raw = NULL, detail = '' WHERE finished_at < ? AND state <> 'dead' AND body IS NOT NULL",
+                (texts_before,),
+            )
+            rows = self._mail.execute("DELETE FROM messages WHERE finished_at < ? AND state <> 'dead'", (rows_before,))
+        return texts.rowcount + rows.rowcount > 0
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
@@ -210,9 +214,9 @@ class Inbox:
         row = self._mail.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
         return int(row[0]) if row else 0
 
-
-def _message(body: Any) -> Message:
-    return _decode(body)
+    def _count(self, state: Literal["waiting", "dead"]) -> int:
+        """Those of a state that has an index: only a constant finds it."""
+        return int(self._mail.execute(f"SELECT count(*) FROM messages WHERE state = '{state}'").fetchone()[0])  # noqa: S608 - one of two words
 
 
 def _item(row: tuple[Any, ...]) -> Item:

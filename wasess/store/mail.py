@@ -9,29 +9,35 @@ Only Python's SQLite opens this file, never the worker's library.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
-from wasess.store.guard import FOLDER_MODE, guard_file
-from wasess.store.spool import Place, release
+from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file
+from wasess.store.spool import POSITION_NAME, Place, release
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
 SIDE_FILES = ("-wal", "-shm", "-journal")
 KEPT_NAME = "kept"
+MEDIA_NAME = "media"
+"""The folder of the files that came with messages; each is called by the position of its message, and an ending."""
 VERSION = 1
 BUSY_TIMEOUT = 5.0
 LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
 BUSY_PAUSE = 0.01
+CHECKED_WITHIN = 1.0  # a check of 100 MB takes about half of it
+CHECKED_STEPS = 20_000  # of SQLite's machine, between two looks at the clock
 
 _NOT_A_DATABASE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -43,10 +49,11 @@ _MIGRATIONS = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: readers remember it
         chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL,
         kind TEXT NOT NULL, received_at REAL NOT NULL,
-        body BLOB,                              -- a core.message.Message as JSON; NULL once its time is over
-        raw BLOB,                               -- the event, as long as something of it is to be fetched
         state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0,
         detail TEXT NOT NULL DEFAULT '', finished_at REAL,
+        -- What is long stands behind what is looked for.
+        body BLOB,                              -- a core.message.Message as JSON; NULL once its time is over
+        raw BLOB,                               -- the event, as long as something of it is to be fetched
         UNIQUE (chat, sender, id)
     );
     CREATE INDEX waiting_messages ON messages (chat, seq) WHERE state = 'waiting';
@@ -80,22 +87,37 @@ class MailDamaged(StoreError):
 
 
 class MailFile:
-    """The open file. One thread at a time. Every method of those who use it raises `errors.StoreError` when the disk refuses."""
+    """The open file. One thread at a time. Every method of those who use it raises `errors.StoreError` when the disk refuses.
 
-    def __init__(self, folder: Path, *, durable: bool = False, create: bool = True) -> None:
-        """Open it, and make it with ``create``. Raises `MailDamaged`, `errors.UnsafeHome`, `errors.StoreError`."""
+    ``tallies``: what its users count along; a transaction that fails takes their changes back, too.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False, create: bool = True, read_only: bool = False) -> None:
+        """Open it, and make it with ``create``. Raises `MailDamaged`, `errors.UnsafeHome`, `errors.StoreError`.
+
+        ``read_only``: look at it and leave nothing behind, whoever else works with it. One that is not made up yet has no tables then.
+        """
         self.path = folder / MAIL_NAME
+        self.tallies = Counter[str]()
         self._depth = 0
-        for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
-            guard_file(folder / name)
-        address = f"file:{quote(str(self.path.absolute()))}?mode={'rwc' if create else 'rw'}"
+        _guard(folder)
+        if create and not read_only:
+            with suppress(OSError):  # SQLite tells it better; made without being opened, for closing it would drop somebody's locks
+                os.mknod(self.path, FILE_MODE)
+        mode = self._quiet_mode() if read_only else "rwc" if create else "rw"
+        address = f"file:{quote(str(self.path.absolute()))}?mode={mode}"
         with self.explained():
             self._connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             try:
-                self._prepare(durable=durable)
+                self._require_known(self.version) if read_only else self._prepare(durable=durable)
             except BaseException:
                 self._connection.close()
                 raise
+
+    @property
+    def version(self) -> int:
+        """Of its format; 0: it has no tables."""
+        return int(self.execute("PRAGMA user_version").fetchone()[0])
 
     def execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """Run one statement."""
@@ -114,13 +136,14 @@ class MailFile:
             yield
             return
         self.execute("BEGIN IMMEDIATE")
-        self._depth = 1
+        self._depth, before = 1, self.tallies.copy()
         try:
             yield
             self.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self.tallies = before
+            with suppress(sqlite3.Error):  # what is wrong with the disk is told by the first error
+                self._connection.rollback()
             raise
         finally:
             self._depth = 0
@@ -134,6 +157,32 @@ class MailFile:
         """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
         busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return not busy and pages == done
+
+    def wipe(self) -> bool:
+        """`checkpoint`, and leave nothing in the WAL: old texts stand there. False when somebody else is at work; nobody is waited for."""
+        self.execute("PRAGMA busy_timeout = 0")
+        try:
+            return not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except Locked:
+            return False
+        finally:
+            self.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
+
+    def require_whole(self) -> None:
+        """Raise `MailDamaged` unless every page makes sense, as far as that can be seen within a second."""
+        deadline = time.monotonic() + CHECKED_WITHIN
+        self._connection.set_progress_handler(lambda: time.monotonic() > deadline, CHECKED_STEPS)
+        try:
+            with self.explained():
+                found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        except StoreError as error:
+            if isinstance(error, MailDamaged):
+                raise
+            return  # it takes longer, or can't be told now
+        finally:
+            self._connection.set_progress_handler(None, 0)
+        if found != "ok":
+            raise _damaged(self.path, found.splitlines()[-1])
 
     def close(self) -> None:
         """Close it; may be called twice."""
@@ -154,14 +203,21 @@ class MailFile:
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {LARGEST_WAL_PAGES}")  # see `settle`: here everybody would wait for the disk
         connection.execute("PRAGMA secure_delete = ON")  # a text whose time is over is not left in free pages
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        version = self.version
+        self._require_known(version)
+        for number in range(version, VERSION):
+            self._migrate(number)
+
+    def _require_known(self, version: int) -> None:
         if version > VERSION:
             raise StoreError(
                 _("{path} was written by a newer wasess (format {version}); nothing was changed.").format(path=self.path, version=version),
                 hint=_("Install that version again."),
             )
-        for number in range(version, VERSION):
-            self._migrate(number)
+
+    def _quiet_mode(self) -> str:
+        """Whoever has it open has a WAL; without one, SQLite is told not to make any."""
+        return "ro" if self.path.with_name(MAIL_NAME + SIDE_FILES[0]).exists() else "ro&immutable=1"
 
     def _use_wal(self) -> None:
         """SQLite itself does not wait for somebody else who does this at the same time."""
@@ -188,49 +244,111 @@ class MailFile:
                 raise
 
 
-def settle(folder: Path, files: Iterable[str] = ()) -> None:
-    """Bring to the disk what the manager has committed, and delete ``files`` and what the spool need not hold any more.
+def settle(folder: Path, *, forgot: bool = False) -> bool:
+    """Bring to the disk what the manager has committed, and take out of the spool what it need not hold any more.
 
-    Beside the manager: for a thread. What can't be done now is done later.
+    ``forgot``: something was deleted; wipe it out of the WAL, and delete the files that came with it. Beside the manager: for a thread. Returns whether all
+    of that is done; what is not, is done by a later call.
     """
-    for name in files:
-        with suppress(OSError):
-            (folder / name).unlink()
-    with suppress(StoreError, Locked, OSError):
-        mail = MailFile(folder, create=False)
-        try:
-            row = mail.execute("SELECT inode, head, position FROM place").fetchone()
-            if mail.checkpoint() and row:
-                release(folder, Place(*row))
-        finally:
-            mail.close()
+    with suppress(StoreError, Locked, OSError), closing(MailFile(folder, create=False)) as mail:
+        row = mail.execute("SELECT inode, head, position FROM place").fetchone()
+        done = mail.checkpoint()
+        if done and row:
+            release(folder, Place(*row))
+        if forgot:
+            _delete_files(folder / MEDIA_NAME, mail)
+            done = mail.wipe() and done
+        return done
+    return False
+
+
+def _delete_files(media: Path, mail: MailFile) -> None:
+    """Delete the files whose messages have lost their texts; also those that a crash, or a file that was set aside, has left behind."""
+    if not media.is_dir() or media.is_symlink():
+        return
+    for path in media.iterdir():
+        position = path.name.partition(".")[0]
+        if position.isdecimal() and not mail.rows("SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL", (int(position),)):
+            with suppress(OSError):
+                path.unlink()
 
 
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:
     """Open a session's mail for its manager; a damaged file is moved to ``kept/`` first, and a new one made: the second value says where.
 
-    What it held is not lost to people, but to the bot. The spool brings what was not committed there.
+    What it held is not lost to people, but to the bot. The spool brings what was not committed there. Raises `errors.UnsafeHome` and `errors.StoreError`.
     """
     try:
-        return MailFile(folder, durable=durable), None
+        return _whole(folder, durable=durable), None
     except MailDamaged:
-        kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}-inbox"
+        kept = _set_aside(folder)
+        return MailFile(folder, durable=durable), kept
+
+
+def _whole(folder: Path, *, durable: bool) -> MailFile:
+    _guard(folder)
+    if _is_emptied(folder):
+        raise _damaged(folder / MAIL_NAME, _("it is empty"))
+    mail = MailFile(folder, durable=durable)
+    try:
+        mail.require_whole()
+    except BaseException:
+        mail.close()
+        raise
+    return mail
+
+
+def _guard(folder: Path) -> None:
+    for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
+        guard_file(folder / name)
+
+
+def _is_emptied(folder: Path) -> bool:
+    """Whether nothing is there although something was. A file that somebody is just making is empty, too."""
+    if _size(folder / MAIL_NAME):
+        return False
+    existed = (folder / MAIL_NAME).exists() and (folder / POSITION_NAME).exists()
+    return existed or _size(folder / f"{MAIL_NAME}{SIDE_FILES[0]}") > 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _set_aside(folder: Path) -> Path:
+    kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}-inbox"
+    try:
         kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
         kept.mkdir(mode=FOLDER_MODE)
         for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
             with suppress(FileNotFoundError):
                 (folder / name).rename(kept / name)
-        return MailFile(folder, durable=durable), kept
+    except OSError as error:
+        raise StoreError(
+            _("The messages of {user!r} are damaged, and can't be moved to {folder}: {problem}.").format(
+                user=folder.name, folder=kept, problem=error.strerror
+            ),
+            hint=f"wasess diagnose {folder.name}",
+        ) from error
+    return kept
+
+
+def _damaged(path: Path, problem: object) -> MailDamaged:
+    user = path.parent.name
+    return MailDamaged(
+        _("The messages of {user!r} are damaged: {path} ({error}). Nothing was changed.").format(user=user, path=path, error=problem),
+        hint=f"wasess diagnose {user}",
+    )
 
 
 def _explained(path: Path, error: sqlite3.DatabaseError) -> StoreError | Locked:
     user = path.parent.name
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if primary in _NOT_A_DATABASE:
-        return MailDamaged(
-            _("The messages of {user!r} are damaged: {path} ({error}). Nothing was changed.").format(user=user, path=path, error=error),
-            hint=f"wasess diagnose {user}",
-        )
+        return _damaged(path, error)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Locked(
             _("The messages of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),

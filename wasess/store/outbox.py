@@ -144,11 +144,12 @@ class Outbox:
         self._mail.execute(query, (*weaker, kind, now, now, now, row[0]))
         return int(row[0])
 
-    def forget(self, texts_before: float, rows_before: float) -> None:
-        """Drop the texts of replies that were finished before, and after ``rows_before`` their keys too."""
+    def forget(self, texts_before: float, rows_before: float) -> bool:
+        """Drop the texts of replies that were finished before, and after ``rows_before`` their keys too; return whether there were any."""
         with self._mail.transaction():
-            self._mail.execute("UPDATE outbox SET body = NULL WHERE finished_at < ? AND body IS NOT NULL", (texts_before,))
-            self._mail.execute("DELETE FROM outbox WHERE finished_at < ?", (rows_before,))
+            texts = self._mail.execute("UPDATE outbox SET body = NULL WHERE finished_at < ? AND body IS NOT NULL", (texts_before,))
+            rows = self._mail.execute("DELETE FROM outbox WHERE finished_at < ?", (rows_before,))
+        return texts.rowcount + rows.rowcount > 0
 
     def _one(self, condition: str, value: object) -> Letter:
         row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE {condition}", (value,)).fetchone()  # noqa: S608 - constants of this module

@@ -7,6 +7,7 @@ means "wait", and bytes that make no frame are skipped as soon as a good frame s
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Frame:
 class Depth:
     """How much a spool holds, in bytes: ``size`` in all, ``unread`` of it not dealt with yet. ``frames``: the events in the unread part.
 
-    ``damaged``: unread bytes that make no event. ``counted``: False when the unread part was too long to be looked through.
+    What was given back (`release`) is not held. ``damaged``: unread bytes that make no event. ``counted``: False when the unread part was too long to be looked through.
     """
 
     size: int = 0
@@ -137,6 +138,7 @@ class SpoolReader:
                 if descriptor is not None:
                     self._identity = _identify(descriptor)
             self._cursor -= committed
+            self._known = None
             self.commit(0)
             return committed
 
@@ -146,32 +148,31 @@ class SpoolReader:
         identity = _identify(descriptor)
         if identity != self._identity or self._cursor > size:
             self._identity = identity
-            self._cursor = self._begin(identity, size)
+            self._cursor = self._begin(descriptor)
         return size
 
-    def _begin(self, identity: _Identity, size: int) -> int:
-        known = self._known
-        if known is not None and known[:2] == identity and 0 <= known.position <= size:
-            return known.position
-        return _stored_position(self._position_file, identity, size)
+    def _begin(self, descriptor: int) -> int:
+        """What is known counts for the file that is found first: a later one may get its inode number, and begin with the same event."""
+        known, self._known = self._known, None
+        return _position(descriptor, known, self._position_file)
 
 
-def depth(folder: Path) -> Depth:
-    """Look at the spool in ``folder`` without reading on in it; of an unread part, up to 16 MB are looked through."""
+def depth(folder: Path, known: Place | None = None) -> Depth:
+    """Look at the spool in ``folder`` without reading on in it; of an unread part, up to 16 MB are looked through. ``known``: see `SpoolReader`."""
     with open_guarded(folder / SPOOL_NAME) as descriptor:
         if descriptor is None:
             return Depth()
         size = os.fstat(descriptor).st_size
-        position = _stored_position(folder / POSITION_NAME, _identify(descriptor), size)
-        unread = size - position
+        position = _position(descriptor, known, folder / POSITION_NAME)
+        unread, held = size - position, size - max(0, _behind_hole(descriptor, HOLE_FROM, size) - HOLE_FROM)
         if unread > 4 * WINDOW:
-            return Depth(size, unread, counted=False)
+            return Depth(held, unread, counted=False)
         data = read_range(descriptor, unread, position)
-    frames, skipped = scan(data)
+    frames, skipped = scan(data, position)
     # A torn end may still be written to: it is damaged only when not even its beginning is that of a frame.
-    rest = data[frames[-1].end if frames else 0 :]
+    rest = data[frames[-1].end - position if frames else 0 :]
     torn = rest.startswith(MAGIC[: len(rest)])
-    return Depth(size, unread, len(frames), skipped + (0 if torn else len(rest)))
+    return Depth(held, unread, len(frames), skipped + (0 if torn else len(rest)))
 
 
 def release(folder: Path, place: Place) -> None:
@@ -180,17 +181,45 @@ def release(folder: Path, place: Place) -> None:
     For what is on the disk elsewhere: it can't be read here any more. The first bytes stay: they tell this file from others.
     """
     with open_guarded(folder / SPOOL_NAME) as known:
-        if known is None or Place(*_identify(known), place.position) != place:
+        if known is None or not _fits(place, known):
             return
         _store_position(folder / POSITION_NAME, place)
+        start = max(HEADER_SIZE, _released(known, place.position))
         descriptor = os.open(f"/proc/self/fd/{known}", os.O_WRONLY | os.O_CLOEXEC)
     try:
-        if _punch(descriptor, HOLE_FROM, place.position):
-            _zero(descriptor, HEADER_SIZE, min(HOLE_FROM, place.position))
-        else:
-            _zero(descriptor, HEADER_SIZE, place.position)
+        punched = _punch(descriptor, max(HOLE_FROM, start), place.position)
+        _zero(descriptor, start, min(HOLE_FROM, place.position) if punched else place.position)
     finally:
         os.close(descriptor)
+
+
+def _released(descriptor: int, end: int) -> int:
+    """Where what was released ends, looking no further than ``end``; 0 when nothing was. No event begins with a zero byte."""
+    header = os.pread(descriptor, HEADER_SIZE, 0)
+    length = int.from_bytes(header[4:8], "little")
+    found = _first_written(descriptor, HEADER_SIZE, end)
+    if not header.startswith(MAGIC) or found < HEADER_SIZE + max(length, 1) or (length and parse(header + bytes(length), 0)):
+        return 0
+    return found
+
+
+def _first_written(descriptor: int, start: int, end: int) -> int:
+    """The first byte that is not zero; ``end`` when there is none before it."""
+    while start < end:
+        start = _behind_hole(descriptor, start, end)
+        data = read_range(descriptor, min(WINDOW, end - start), start)
+        start += len(data) - len(data.lstrip(b"\0"))
+        if data.strip(b"\0") or not data:
+            break
+    return min(start, end)
+
+
+def _behind_hole(descriptor: int, start: int, end: int) -> int:
+    """Where data begins, from ``start`` on; ``start`` itself where the file system knows no holes."""
+    try:
+        return min(end, os.lseek(descriptor, start, os.SEEK_DATA))
+    except OSError as error:
+        return end if error.errno == errno.ENXIO else start
 
 
 def _punch(descriptor: int, start: int, end: int) -> bool:
@@ -221,7 +250,7 @@ def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
         if found:
             code, end, payload = found
             frames.append(Frame(base + start, base + end, code, payload))
-            skipped += len(data[expected:start].lstrip(b"\0"))  # what was released is no damage
+            skipped += start - expected
             expected = end
             start = data.find(MAGIC, end)
         else:
@@ -235,6 +264,19 @@ def _store_position(path: Path, place: Place) -> None:
 
 def _identify(descriptor: int) -> _Identity:
     return _Identity(os.fstat(descriptor).st_ino, os.pread(descriptor, HEADER_SIZE, 0).hex())
+
+
+def _fits(place: Place, descriptor: int) -> bool:
+    """Whether it is a place in this very file."""
+    return place[:2] == _identify(descriptor) and 0 <= place.position <= os.fstat(descriptor).st_size
+
+
+def _position(descriptor: int, known: Place | None, path: Path) -> int:
+    """Where to read on: at the known place, else at the one that is noted in the file at ``path``; never in what was released."""
+    if known is not None and _fits(known, descriptor):
+        return known.position
+    size = os.fstat(descriptor).st_size
+    return _stored_position(path, _identify(descriptor), size) or _released(descriptor, size)
 
 
 def _stored_position(path: Path, identity: _Identity, size: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import events
 from wasess.delivery.mailbox import Spooled
-from wasess.errors import Locked
+from wasess.errors import Locked, StoreError
 from wasess.store.spool import SPOOL_NAME, SpoolReader
 
 if TYPE_CHECKING:
@@ -96,13 +96,14 @@ class Intake:
     def note_place(self) -> None:
         """Write down how far it has come, for those who look from outside (`store.spool.depth`); the place that counts is in the mailbox.
 
-        Now and then: replacing a file takes longer than taking in a message.
+        Not before that is on the disk: a power cut must not leave this place alone. Now and then, for both take longer than taking in a message.
         """
         place = self._reader.place(self._end)
         if self._end and place != self._noted:
-            with suppress(OSError):
-                self._reader.commit(self._end)
-                self._noted = place
+            with suppress(StoreError, Locked, OSError):
+                if self._mailbox.settle():
+                    self._reader.commit(self._end)
+                    self._noted = place
 
     def _take(self, frames: list[Frame]) -> Batch:
         if frames[0].offset < self._end:  # another file
@@ -125,8 +126,8 @@ class Intake:
         """Drop what is in the mailbox, once that is on the disk. A spool that somebody else writes to is left alone."""
         if self._end < COMPACT_ABOVE:
             return
-        with suppress(Locked, OSError):
-            self._mailbox.settle()
-            self.note_place()
-            self._reader.compact()
-            self._end = 0
+        self.note_place()
+        if self._noted == self._reader.place(self._end):
+            with suppress(StoreError, Locked, OSError):
+                self._reader.compact()
+                self._end = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.delivery.courier import Courier
@@ -87,7 +88,8 @@ class Mailroom:
         self._courtesies: set[asyncio.Task[None]] = set()
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
-        self._settling: asyncio.Future[None] | None = None
+        self._settling: asyncio.Future[bool] | None = None
+        self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
     def waiting(self) -> int:
@@ -170,19 +172,26 @@ class Mailroom:
         if now < self._settle_at and self._mailbox.changes < self._settled + SETTLED_AFTER:
             return
         self._settle_at = now + SETTLED_EVERY
+        self._note_settled()
         with suppress(WasessError):
-            files = self._old_files(now)
-            if self._mailbox.changes != self._settled or files:
+            self._forget(now)
+            if self._mailbox.changes != self._settled or self._forgot:
                 self._settled = self._mailbox.changes
-                self._settling = asyncio.get_running_loop().run_in_executor(None, settle, self._folder, files)
+                self._settling = asyncio.get_running_loop().run_in_executor(None, partial(settle, self._folder, forgot=self._forgot))
 
-    def _old_files(self, now: float) -> list[str]:
-        """Delete what is old, now and then; return the files that belonged to it."""
-        if now < self._forget_at:
-            return []
-        self._forget_at = now + FORGOTTEN_EVERY
-        wall = self._clock.now()
-        return self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
+    def _note_settled(self) -> None:
+        """What was not done the last time is done with the next."""
+        if self._settling is not None and (self._settling.exception() or not self._settling.result()):
+            self._settled = -1
+        elif self._settling is not None:
+            self._forgot = False
+
+    def _forget(self, now: float) -> None:
+        """Delete what is old, now and then."""
+        if now >= self._forget_at:
+            self._forget_at = now + FORGOTTEN_EVERY
+            wall = self._clock.now()
+            self._forgot |= self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
 
     def _attend(self, message: Message, *, begins: bool) -> None:
         """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""
