@@ -8,11 +8,13 @@ import inspect
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,8 @@ import pytest
 from typer.main import get_command
 
 from wasess import errors
+from wasess.core.message import Message, Reply
+from wasess.delivery.function import FunctionBot, validate_bot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +38,9 @@ HEADINGS = {
     "Exit codes": "Códigos de salida",
     "Files": "Archivos",
     "How a session is kept": "Cómo se mantiene una sesión",
+    "How messages are kept": "Cómo se guardan los mensajes",
 }
+SETTINGS = ("How a session is kept", "How messages are kept")
 WASESS = Path(sys.executable).parent / "wasess"
 
 
@@ -151,7 +157,12 @@ def test_the_session_without_a_phone(shell: Shell) -> None:
         accounts = json.loads(shell.run("wasess sandbox state --json"))["data"]["accounts"]
         return [message["text"] for account in accounts if account["name"] == "carol" for message in account["received"]]
 
-    until(lambda: replies() == ["you said: good morning"])
+    said = [shlex.split(command) for command in commands]
+    echoes = [f"you said: {words[5]}" for words in said if words[:3] == ["wasess", "sandbox", "say"]]
+    sent = [words[4] for words in said if words[:2] == ["wasess", "send"]]
+    until(lambda: sorted(replies()) == sorted([*echoes, *sent]))
+    tail = next(answer for command, answer in answers.items() if command.startswith("wasess tail"))
+    assert [line.split("  ")[4] for line in tail.splitlines()] == ["text", "document"]
     promised = re.sub(r"\d+\.\d", "N", blocks("text")[0]).splitlines()
     assert re.sub(r"\d+\.\d", "N", shell.log("serve.log")).splitlines()[: len(promised)] == promised
 
@@ -166,9 +177,10 @@ def test_the_drills(shell: Shell, command: str) -> None:
 
 
 def test_the_table_of_settings() -> None:
-    told = {option: default for setting, default, _ in rows("How a session is kept") for option in [setting.split("`")[1]]}
+    told = {setting.split("`")[1]: default for heading in SETTINGS for setting, default, _ in rows(heading)}
     options = get_command(importlib.import_module("wasess.cli.serve").app).params
-    product = {option.opts[0]: str(option.default) for option in options if option.opts[0] in told}
+    words = {"False": "off", "None": "-"}
+    product = {option.opts[0]: words.get(str(option.default), str(option.default)) for option in options if option.opts[0] in told}
     assert product == told
     assert all(f"`{option.envvar}`" in README for option in options if option.opts[0] in told)
 
@@ -183,8 +195,8 @@ def test_the_table_of_commands(spoken: str) -> None:
         pairs = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in whole if line.strip()]
         return {" ".join(["wasess", *group, name]): text for name, text in pairs}
 
-    product = listed() | listed("sandbox")
-    del product["wasess sandbox"]
+    product = listed() | listed("sandbox") | listed("inbox")
+    del product["wasess sandbox"], product["wasess inbox"]
     told = {
         " ".join(word for word in row[0].strip("`").split() if not word.isupper() and "..." not in word and "[" not in word): row[1]
         for row in rows("Commands", spoken)
@@ -205,7 +217,8 @@ def test_both_languages_name_the_same_things() -> None:
     assert blocks("toml", "es") == blocks("toml")
     for heading in HEADINGS:
         assert [row[0] for row in rows(heading, "es")] == [row[0] for row in rows(heading)], heading
-    assert [row[1] for row in rows("How a session is kept", "es")] == [row[1] for row in rows("How a session is kept")]
+    for heading in SETTINGS:
+        assert [row[1] for row in rows(heading, "es")] == [row[1] for row in rows(heading)]
     marks = r"^(#+) "
     assert re.findall(marks, READMES["es"], re.MULTILINE) == re.findall(marks, README, re.MULTILINE)
 
@@ -234,3 +247,15 @@ def test_the_bot_in_the_text_is_the_one_in_examples() -> None:
     bot = (ROOT / "examples/echo_bot.py").read_text()
     for line in blocks("python")[0].splitlines():
         assert line in bot
+
+
+async def test_the_bot_that_gets_a_message(tmp_path: Path) -> None:
+    file = tmp_path / "bot.py"
+    file.write_text(blocks("python")[1])
+    bot = FunctionBot(validate_bot(f"{file}:answer"), print)
+    picture = Message("A1", "1@lid", "1@lid", "", 0.0, kind="image")
+    try:
+        answers = [(await bot.ask(message)).replies for message in (picture, replace(picture, kind="text", text="hello"))]
+    finally:
+        await bot.close()
+    assert answers == [(Reply("thanks for the picture", quote=True),), ()]

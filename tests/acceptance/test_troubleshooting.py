@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from situations import damaged, faults, paused, unlinked_on_the_phone
 from terminal import Terminal, wasess
 
 from wasess.sandbox.adv import PairingRefused
+from wasess.sandbox.envelope import write_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,9 +29,15 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.wire]
 USER = "shop"
 MIB = 2**20
 BAN = "failure 402:101:600"
+NEEDS_A_FILE = """
+from pathlib import Path
+
+def reply(text):
+    return Path(__file__).with_name("mended").read_text() + text
+"""
 TROUBLE = re.compile(r"  (?:error|warning|advertencia) ")
 IN_ORDER = (
-    *("no manager", "expired", "too many", "passkey", "replaced", "banned", "outdated"),
+    *("no manager", "dead letter", "bot away", "missing", "expired", "too many", "passkey", "replaced", "banned", "outdated"),
     *("paused", "disk full", "damaged", "small terminal", "used up", "locked"),
 )
 
@@ -170,6 +178,41 @@ async def _diagnosed(person: Person, part: str) -> None:
         if not step.missing(done.text):
             return
         assert time.monotonic() < deadline, f"{part}:\n{done.text}"
+
+
+async def test_a_dead_letter(house: House, language: str):
+    person = Person(house, language, "dead letter")
+    await house.link(USER)
+    await house.serve(bot=NEEDS_A_FILE, environment=person.environment)
+    house.box.say("carol", USER, "hello")
+    await person.reads(0, 0, seconds=20)
+    await person.reads(1, 0)
+    (house.folder / "mended").write_text("again: ")
+    await person.reads(2, 0)
+    await until(lambda: house.box.contact("carol").texts == ["again: hello"], "it was answered", 15)
+
+
+async def test_the_bot_is_away(house: House, language: str):
+    person = Person(house, language, "bot away")
+    await house.link(USER)
+    program = f"sh -c 'test -e mended && exec {sys.executable} examples/program_bot.py'"
+    await house.serve("--program", program, environment=person.environment)
+    house.box.say("carol", USER, "hello")
+    await person.reads(0, 0, seconds=20)
+    (house.folder / "mended").touch()
+    await until(lambda: house.box.contact("carol").texts == ["1 words"], "it was answered", 30)
+
+
+async def test_messages_are_missing(house: House, language: str):
+    person = Person(house, language, "missing")
+    await house.link(USER)
+    await person.serve()
+    device = house.device(USER)
+    right = device.signed_prekey
+    device.signed_prekey = (right[0] + 7, *right[1:])
+    house.box.send_plaintext("carol", USER, write_text("hello"))  # for a key that the session does not have; nobody sends it again
+    device.signed_prekey = right
+    await person.reads(0, 0)
 
 
 async def test_expired(house: House, language: str):
