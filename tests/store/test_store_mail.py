@@ -241,7 +241,7 @@ def test_damage_that_is_met_later_is_told_as_such(folder: Path):
 
 
 def test_several_may_open_a_new_one_at_the_same_time(tmp_path: Path):
-    for number in range(30):
+    for number in range(12):
         made = tmp_path / str(number)
         made.mkdir(mode=0o700)
         ready = Barrier(6)

@@ -26,6 +26,7 @@ SPOOL_NAME = "spool.log"
 POSITION_NAME = "spool.pos"
 LOCK_NAME = "lock"
 WINDOW = 4 * 1024 * 1024
+CHUNK = 64 * 1024
 HOLE_FROM = 4096  # a block: what is before it can't be given back alone
 
 _KEEP_SIZE, _PUNCH_HOLE = 1, 2
@@ -207,10 +208,12 @@ def _first_written(descriptor: int, start: int, end: int) -> int:
     """The first byte that is not zero; ``end`` when there is none before it."""
     while start < end:
         start = _behind_hole(descriptor, start, end)
-        data = read_range(descriptor, min(WINDOW, end - start), start)
-        start += len(data) - len(data.lstrip(b"\0"))
-        if data.strip(b"\0") or not data:
+        data = os.pread(descriptor, min(CHUNK, end - start), start)
+        if not data:
             break
+        if data != bytes(len(data)):
+            return start + len(data) - len(data.lstrip(b"\0"))
+        start += len(data)
     return min(start, end)
 
 
