@@ -260,7 +260,7 @@ def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: b
         ("named by the gap ledger", sum(len(entry.gaps) + entry.nameless for entry in found.inboxes.values()), None),
         ("named by the gap ledger and here", found.false_gaps, 0),
         ("answers given twice", len(found.answered_again), None),
-        ("answers that a phone could not read", len(found.unreadable), None),
+        ("answers that a phone could not read", len(found.unreadable), 0),
         ("sessions dead at the end", dead, 0),
     ]
     if answered:
