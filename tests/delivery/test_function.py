@@ -124,7 +124,7 @@ async def test_an_error_is_told_by_its_place_and_never_quotes_the_message(tmp_pa
         ("def reply(message): return {'txt': message.text}", "a reply has no field 'txt' (reply at bot.py:1)"),
         ("class Bot:\n  def __call__(self, text): return object()\nreply = Bot()", "(__call__ at bot.py:2)"),
         ("import functools\nreply = functools.partial(lambda least, message: least, 7)", "(bot.py)"),
-        ("def reply(message): return '\\ud800'", "the reply is not valid Unicode"),
+        ("def reply(message): return '\\ud800'", "the reply holds half a character"),
     ],
 )
 async def test_a_reply_that_cannot_be_sent_is_told_by_its_place(tmp_path: Path, source: str, complaint: str):
