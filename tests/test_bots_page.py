@@ -11,6 +11,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from wasess.cli.letterbox import document_of
 from wasess.core.message import Kind, Message, Reply
 from wasess.delivery import webhook, webhook_answer
 from wasess.delivery.bot import Outcome, Verdict
@@ -20,6 +21,7 @@ from wasess.delivery.replies import read_replies
 from wasess.delivery.rules import read_rule
 from wasess.delivery.signature import Signer, webhook_id
 from wasess.delivery.webhook_connection import Answer
+from wasess.store.inbox import Item
 
 PAGE = (Path(__file__).parent.parent / "docs" / "bots.md").read_text()
 NOW = 1_779_984_000.0
@@ -99,6 +101,15 @@ def test_the_figures():
     assert ProcessBot.pauses == (1.0, 2.0)
     assert (DEADLINE, webhook.DEADLINE) == (60.0, 15.0)
     assert (ProcessBot.at_once, webhook.WebhookBot.at_once) == (8, 32)
+
+
+def test_a_line_of_tail():
+    told = json.loads(blocks("Reading along", "json")[0])
+    item = Item(7, Message(**{**MESSAGE, "text": "hello"}), b"", "done", 0, 0.0, "", 1_779_984_001.5, None)
+    line = document_of("shop", item)
+    assert told | {"message": None} == line | {"message": None}
+    assert part_of(told["message"], line["message"])
+    assert set(line["message"]) == set(MESSAGE)
 
 
 @pytest.mark.parametrize("rule", re.findall(r'^  "(.+)",$', blocks("Rules", "toml")[0], re.MULTILINE))
