@@ -64,11 +64,10 @@ class Scene:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if self.manager is not None:
+        if self.manager is not None:
+            with suppress(BenchFailed):  # how it ends counts in `stop`; here something else has failed, or it has ended
                 self.manager.__exit__()
-        finally:
-            self.keep()
+        self.keep()
 
     def start(self) -> None:
         """Start `wasess serve`, and don't wait for it."""
