@@ -1,8 +1,9 @@
-"""The end of `wasess serve`: drained and gone within 10 s, and every message that WhatsApp was told we have is with the bot or in the spool."""
+"""The end of `wasess serve`: drained and gone within 10 s, and every message that WhatsApp was told we have is with the bot or waits for it."""
 
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 
 import pytest
 from homes import ECHO_BOT, House, measured, until
@@ -10,6 +11,8 @@ from homes import ECHO_BOT, House, measured, until
 from wasess.core.events import MessageReceived
 from wasess.drill.process import living
 from wasess.link.translate import translate
+from wasess.store.inbox import Inbox
+from wasess.store.mail import MailFile
 from wasess.store.spool import SpoolReader
 
 pytestmark = pytest.mark.acceptance
@@ -28,9 +31,12 @@ async def house(tmp_path):
 
 
 def unfinished(house: House, user: str) -> set[str]:
-    """The ids of the messages that the spool would hand over again."""
-    found = set()
-    reader = SpoolReader(house.home.session(user).folder)
+    """The ids of the messages that the bot would be handed again: from the inbox, and from what is still in the spool."""
+    folder = house.home.session(user).folder
+    with closing(MailFile(folder, create=False)) as mail:
+        inbox = Inbox(mail)
+        found = {item.message.id for item in inbox.items(states=("waiting",)) if item.message}
+        reader = SpoolReader(folder, inbox.place())
     while frames := reader.read_new():
         events = [translate(frame.code, frame.payload) for frame in frames]
         found |= {event.message.id for event in events if isinstance(event, MessageReceived)}
@@ -52,7 +58,7 @@ async def test_sigterm_drains_a_burst_of_300_messages_and_loses_none(house):
     receipted = house.device("alice").receipted
     with_bot = {message for message, text in texts.items() if text in house.bot_got}
     spooled = unfinished(house, "alice")
-    measured(f"gone after {gone:.1f} s: {len(receipted)} receipted, {len(with_bot)} with the bot, {len(spooled)} to come from the spool")
+    measured(f"gone after {gone:.1f} s: {len(receipted)} receipted, {len(with_bot)} with the bot, {len(spooled)} to come")
     assert set(receipted) <= with_bot | spooled
 
     serve = await house.serve(bot=SILENT_BOT)
