@@ -119,15 +119,16 @@ class Outbox:
         )
 
     def postpone(self, seq: int, tries: int, detail: str) -> None:
-        """It was surely not sent: it is to be tried again."""
+        """It was surely not sent: it is to be tried again. What a receipt has proven meanwhile stays."""
         self._mail.execute(
-            "UPDATE outbox SET state = 'queued', tries = ?, detail = ?, message_id = '' WHERE seq = ?",
+            f"UPDATE outbox SET state = 'queued', tries = ?, detail = ?, message_id = '' WHERE seq = ? AND {_OPEN}",  # noqa: S608 - constants of this module
             (tries, detail, seq),
         )
 
     def end(self, seq: int, state: Literal["failed", "unknown"], detail: str, now: float) -> None:
-        """It is not tried again."""
-        self._mail.execute("UPDATE outbox SET state = ?, detail = ?, finished_at = ? WHERE seq = ?", (state, detail, now, seq))
+        """It is not tried again. What a receipt has proven meanwhile stays."""
+        query = f"UPDATE outbox SET state = ?, detail = ?, finished_at = ? WHERE seq = ? AND {_OPEN}"  # noqa: S608 - constants of this module
+        self._mail.execute(query, (state, detail, now, seq))
 
     def receipt(self, message_id: str, kind: Literal["delivered", "read"], now: float) -> int | None:
         """A receipt has come: it proves that the message was sent. Returns the reply's position, None when it is none of ours."""
