@@ -99,7 +99,7 @@ async def test_a_message_that_always_raises_is_a_dead_letter_and_the_next_one_fl
         assert desk.codes() == ["BOT_RAISED", "BOT_RAISED", "BOT_GAVE_UP"]
         assert "ValueError at bot.py:1" in desk.troubles[0].sentence
         [dead] = desk.mailbox.inbox.items(states=("dead",))
-        assert (dead.message.text, dead.detail, dead.tries) == ("bad", RAISED.detail, 2)
+        assert (dead.message.text, dead.detail, dead.tries) == ("bad", RAISED.detail, 3)
 
 
 async def test_a_dead_letter_can_be_tried_again(tmp_path: Path):

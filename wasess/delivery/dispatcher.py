@@ -218,6 +218,7 @@ class Dispatcher:
         inbox, now = self._desks[key[0]].mailbox.inbox, self._clock.now()
         last = tries > len(pauses)
         if last:
+            inbox.postpone(item.seq, tries, 0.0, outcome.detail)
             inbox.finish(item.seq, "dead", now, outcome.detail)
             self._alone.discard(key)
             pause = 0.0
