@@ -21,6 +21,7 @@ State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unk
 OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
 
 _COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at"
+_SENT_AS = "message_id = ? AND message_id <> ''"  # the index is found by its own condition alone
 _OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Reply).decode
@@ -80,7 +81,7 @@ class Outbox:
     def find(self, message_id: str) -> Letter | None:
         """The reply that went out under this id."""
         try:
-            return self._one("message_id = ?", message_id)
+            return self._one(_SENT_AS, message_id)
         except KeyError:
             return None
 
@@ -135,7 +136,7 @@ class Outbox:
         column = "read_at" if kind == "read" else "delivered_at"
         weaker = ("queued", "sending", "unknown", "sent") if kind == "delivered" else ("queued", "sending", "unknown", "sent", "delivered")
         marks = ", ".join("?" for _state in weaker)
-        row = self._mail.execute("SELECT seq FROM outbox WHERE message_id = ?", (message_id,)).fetchone()
+        row = self._mail.execute(f"SELECT seq FROM outbox WHERE {_SENT_AS}", (message_id,)).fetchone()  # noqa: S608 - constants of this module
         if row is None:
             return None
         query = (

@@ -108,18 +108,20 @@ class Intake:
     def _take(self, frames: list[Frame]) -> Batch:
         if frames[0].offset < self._end:  # another file
             self._fresh_from = 0
-        spooled, told = [], []
+        spooled, told, poisoned = [], [], []
         for frame in frames:
             try:
                 event = self._translate(frame.code, frame.payload)
             except Exception as error:  # noqa: BLE001 - the bytes come from outside, and one frame must not end the session
-                self._poison(frame.code, error)
+                poisoned.append((frame.code, error))
                 continue
             spooled.append(Spooled(event, frame.payload))
             if isinstance(event, events.MessageReceived) or (frame.offset >= self._fresh_from and not isinstance(event, MAIL)):
                 told.append(event)
         took = self._mailbox.take_in(spooled, self._reader.place(frames[-1].end), self._now(), self._wanted)
         self._end = frames[-1].end
+        for code, problem in poisoned:  # not before: these frames may come again
+            self._poison(code, problem)
         return Batch(tuple(told), took.messages, took.receipts)
 
     def _compact(self) -> None:
