@@ -75,19 +75,20 @@ class Inbox:
         with self._mail.transaction():
             for arrival in arrivals:
                 message = arrival.message
+                if self.holds(*message.key):  # one that is refused by its key would use a position up
+                    continue
                 values = (
                     *(message.chat, message.sender, message.id, message.kind, arrival.received_at),
                     *(_encode(replace(message, session="") if message.session else message), arrival.raw or None, arrival.state),
                     None if arrival.state == "waiting" else arrival.received_at,
                 )
-                entered = self._mail.execute(
+                self._mail.execute(
                     "INSERT INTO messages (chat, sender, id, kind, received_at, body, raw, state, finished_at)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
-                if entered.rowcount:
-                    new.append(message)
-                    fresh += arrival.state == "waiting"
+                new.append(message)
+                fresh += arrival.state == "waiting"
             if place is not None:
                 self._mail.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?)", (place.inode, place.head, place.position))
             self._mail.tallies["waiting"] += fresh
