@@ -28,6 +28,8 @@ AT_A_TIME = 3
 EXIT_CODES = {error.code: error.exit_code for error in every_error()}
 JUDGES = {"verify", "diagnose", "reconnect"}
 """Commands whose exit code is the worst of their sessions'."""
+LINES = {"logs": "log-entry", "tail": "message"}
+"""The schema of what each of these prints line by line."""
 
 
 def schema_of(words: tuple[str, ...]) -> str:
@@ -77,7 +79,7 @@ class Clerk:
         out, code = await self.typed(*words)
         assert code == 0
         self.well.add(schema_of(words))
-        return lines("log-entry", out)
+        return lines(LINES[words[0]], out)
 
     async def typed(self, *words: str, **environment: str) -> tuple[str, int]:
         """Run a command; return what it printed, and its exit code."""
@@ -115,7 +117,15 @@ async def test_every_command_does_well(tmp_path: Path):
             clerk.ask("reconnect", "alice"),
         )
         assert (await clerk.ask("resume", "alice"))["data"]["was_paused"] is False
+        number = house.box.contact("carol").number
+        assert (await clerk.ask("send", "alice", number, "hello yourself", "--wait", "delivered"))["data"]["state"] == "delivered"
+        shown = await clerk.ask("inbox", "show", "alice", "1")
+        assert shown["data"]["message"]["text"] == "hello"
+        assert [line["message"]["text"] for line in await clerk.log("tail", "--since", "1h")] == ["hello"]
         for words in (
+            ("inbox", "list", "--state", "done", "--state", "unasked"),
+            ("inbox", "retry", "alice", "1"),
+            ("inbox", "drop", "alice", "1", "--yes"),
             ("sandbox", "clear", "bob"),
             ("pause", "alice"),
             ("resume", "alice"),
@@ -171,6 +181,8 @@ NOBODY = {
     ("logout", "--yes"): "NOT_LINKED",
     ("rename", "other"): "NOT_LINKED",
     ("remove", "--yes"): "NOT_LINKED",
+    ("send", "+49 170 1234567", "hello"): "NOT_LINKED",
+    ("tail",): "NOT_LINKED",
 }
 """Commands that are asked for a session that does not exist."""
 REFUSED = {
@@ -192,6 +204,14 @@ REFUSED = {
     ("verify", "--home", "file"): "STORE",
     ("verify", "--ping", "ftp://example.com"): "USAGE",
     ("logs", "--since", "yesterday"): "USAGE",
+    ("send", "alice", "+49 170 1234567", "hello", "--wait", "read"): "USAGE",
+    ("inbox", "lsit"): "USAGE",
+    ("inbox", "list", "nobody"): "NOT_LINKED",
+    ("inbox", "list", "--state", "lost"): "USAGE",
+    ("inbox", "show", "nobody", "1"): "NOT_LINKED",
+    ("inbox", "retry", "nobody", "1"): "NOT_LINKED",
+    ("inbox", "drop", "nobody", "1", "--yes"): "NOT_LINKED",
+    ("tail", "--since", "yesterday"): "USAGE",
     ("config", "nothing"): "USAGE",
     ("completion", "tcsh"): "USAGE",
     ("service", "nothing"): "USAGE",
