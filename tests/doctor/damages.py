@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+from wasess.core.message import Message
+from wasess.store.inbox import Arrival, Inbox
+from wasess.store.mail import MailFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 GARBAGE = b"\x00\xff this is not what you are looking for {[\n" * 40
 
@@ -123,6 +129,19 @@ def page_of_zeroes(home: Path) -> None:
         file.write(bytes(4096))
 
 
+def half_a_mailbox(home: Path) -> None:
+    replaced("alice/inbox.db", _half_a_mailbox())(home)
+
+
+@cache
+def _half_a_mailbox() -> bytes:
+    with TemporaryDirectory() as folder:
+        with closing(MailFile(Path(folder))) as mail:
+            Inbox(mail).take_in([Arrival(Message(f"{number}", "a@lid", "a@lid", "x" * 2000, 0.0), 1.0) for number in range(50)], None)
+        content = mail.path.read_bytes()
+    return content[: len(content) // 2]
+
+
 def torn_spool(home: Path) -> None:
     replaced("alice/spool.log", GARBAGE)(home)
 
@@ -177,6 +196,9 @@ DAMAGES = (
     Damage("spool-folder", folder_instead("alice/spool.log"), "NOT_A_FILE"),
     Damage("spool-pipe", pipe("alice/spool.log"), "NOT_A_FILE"),
     Damage("mail-garbage", replaced("alice/inbox.db", GARBAGE), "MAIL_DAMAGED"),
+    Damage("mail-half", half_a_mailbox, "MAIL_DAMAGED"),
+    Damage("media-is-file", replaced("alice/media", GARBAGE), "NOT_A_FOLDER"),
+    Damage("media-link", dangling("alice/media"), "FOLDER_IS_LINK"),
     Damage("mail-folder", folder_instead("alice/inbox.db"), "NOT_A_FILE"),
     Damage("mail-link", linked_away("alice/inbox.db"), "FILE_IS_LINK"),
     Damage("position-garbage", replaced("alice/spool.pos", GARBAGE), "NO_MANAGER"),

@@ -176,7 +176,7 @@ def _report(home: Home, view: SessionView, held: ManagerView, manager_fix: str) 
         "credentials": lambda: credentials.check(session, view),
         "record": lambda: record.check(home, session, managed=managed),
         "messages": lambda: mail.check(session, view),
-        "letters": lambda: letters.check(session),
+        "letters": lambda: letters.check(session, managed=managed),
         "process": lambda: process.check(session, view),
         "phone": lambda: state.check_phone(view),
     }

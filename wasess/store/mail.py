@@ -287,7 +287,7 @@ def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | 
 
 def _whole(folder: Path, *, durable: bool) -> MailFile:
     _guard(folder)
-    if _is_emptied(folder):
+    if is_emptied(folder):
         raise _damaged(folder / MAIL_NAME, _("it is empty"))
     mail = MailFile(folder, durable=durable)
     try:
@@ -303,7 +303,7 @@ def _guard(folder: Path) -> None:
         guard_file(folder / name)
 
 
-def _is_emptied(folder: Path) -> bool:
+def is_emptied(folder: Path) -> bool:
     """Whether nothing is there although something was. A file that somebody is just making is empty, too."""
     if _size(folder / MAIL_NAME):
         return False

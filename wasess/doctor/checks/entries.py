@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wasess.doctor.findings import Finding, Level, command
 from wasess.store.device import DEVICE_NAME, SIDE_FILES
 from wasess.store.guard import OTHERS, OTHERS_WRITE
+from wasess.store.mail import MEDIA_NAME
 from wasess.store.sessions import KEPT_NAME, PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
 
@@ -34,7 +35,7 @@ OWN_FILES = frozenset(
         *(SESSION_LOCK_NAME, PAUSED_NAME),
     }
 )
-OWN_FOLDERS = frozenset({KEPT_NAME})
+OWN_FOLDERS = frozenset({KEPT_NAME, MEDIA_NAME})
 NAMES_SHOWN = 3
 
 
@@ -95,8 +96,24 @@ def judge_folder(found: Entry, user: str = "") -> list[Finding]:
 
 def judge_files(folder: Path, found: list[Entry], user: str) -> list[Finding]:
     """What is wrong with the files of a session's folder; one finding a fault, however many files have it."""
-    files = [item for item in found if not (item.kind == "folder" and item.path.name in OWN_FOLDERS)]
-    return list(_faults(folder, files, user))
+    folders = [item for item in found if item.path.name in OWN_FOLDERS]
+    faults = list(_faults(folder, [item for item in found if item not in folders], user))
+    for item in folders:
+        faults += judge_folder(item, user)
+        if item.kind == "folder" and item.path.name == MEDIA_NAME:
+            faults += _judge_media(item.path, user)
+    return faults
+
+
+def _judge_media(folder: Path, user: str) -> Iterator[Finding]:
+    """The files that came with messages: there may be thousands, and each is called as we like."""
+    try:
+        files = [item for item in entries(folder) if item.kind == "file"]
+    except OSError:  # the folder is closed, which was said
+        return
+    if foreign := [item for item in files if item.status.st_uid != os.geteuid()]:
+        yield _foreign(foreign, folder, user)
+    yield from _modes(folder, [item for item in files if item.status.st_uid == os.geteuid()], user)
 
 
 def _faults(folder: Path, found: list[Entry], user: str) -> Iterator[Finding]:

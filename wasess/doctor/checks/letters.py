@@ -1,67 +1,125 @@
-"""Mail: what the bot gave up, what could not be sent, and what is missing (the gap ledger)."""
+"""Mail: what waits for the bot, what it gave up, what could not be sent, and what is missing (the gap ledger). Nobody who uses it is disturbed."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from wasess.core.redact import redact
-from wasess.doctor.findings import Finding, Part, command
+from wasess.doctor.findings import Finding, Part, command, ok
 from wasess.doctor.times import span
 from wasess.errors import Locked, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
-from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile
+from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied
 from wasess.store.outbox import Outbox
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
     from wasess.store.gaps import Gap
     from wasess.store.sessions import Session
+    from wasess.store.spool import Place
 
 MOST_SHOWN = 3  # senders in a sentence
 
 CAUSES = {
-    Cause.UNDECRYPTABLE: mark("could not be decrypted"),
+    Cause.UNDECRYPTABLE: mark("could not be decrypted, and was asked for again"),
     Cause.OLD_COUNTER: mark("died with a process"),
     Cause.NO_EVENT: mark("was not handed over by the library"),
 }
 
 
-def check(session: Session) -> Part:
+def check(session: Session, *, managed: bool = False) -> Part:
     """``mail`` in the facts: counts by state, and the gaps with their senders shortened; None when there is none, or it can't be read."""
     user = session.user
-    if not os.path.lexists(session.folder / MAIL_NAME):
-        return Part({"mail": None})
+    read, trouble = None, None
     try:
-        with closing(MailFile(session.folder, create=False)) as mail:
-            facts, gaps = _facts(mail), Gaps(mail).entries()
-    except UnsafeHome:  # said where files are judged
-        return Part({"mail": None})
+        read = _read(session)
     except MailDamaged:
-        sentence = _("{name} is damaged: serve sets it aside and begins a new one, with what the spool still holds").format(name=MAIL_NAME)
-        return Part({"mail": None}, (Finding("MAIL_DAMAGED", "error", sentence, f"wasess reconnect {user}", user),))
+        trouble = _damaged(user, managed=managed)
+    except (UnsafeHome, OSError):  # said where files are judged
+        pass
     except (StoreError, Locked) as error:
-        return Part({"mail": None}, (Finding("MAIL_UNREADABLE", "warning", str(error), command("ls", "-l", session.folder), user),))
+        trouble = Finding("MAIL_UNREADABLE", "warning", str(error), command("ls", "-l", session.folder), user)
+    if read is None:
+        return Part({"mail": None}, (trouble,) if trouble else ())
+    facts, gaps = read
     facts["gaps"] = [{"sender": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in gaps]
-    return Part({"mail": facts}, tuple(filter(None, (_dead(facts, user), _unsent(facts, user), _missing(gaps, user)))))
+    found = (_dead(facts, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
+    return Part({"mail": facts}, tuple(filter(None, found)))
+
+
+def _read(session: Session) -> tuple[dict[str, Any], list[Gap]] | None:
+    """None when there is no mail, or somebody is just making it."""
+    if is_emptied(session.folder):
+        raise MailDamaged(MAIL_NAME)
+    if not os.path.lexists(session.folder / MAIL_NAME):
+        return None
+    with closing(_looked_at(session)) as mail:
+        return (_facts(mail), Gaps(mail).entries()) if mail.version else None
+
+
+def place_of(session: Session) -> Place | None:
+    """Up to where the spool has been taken in; None when that can't be told."""
+    with suppress(StoreError, Locked), closing(_looked_at(session)) as mail:
+        return Inbox(mail).place() if mail.version else None
+    return None
+
+
+def _looked_at(session: Session) -> MailFile:
+    """The open file. What is looked at while a manager begins with it may seem damaged for a moment."""
+    try:
+        return _whole(session)
+    except MailDamaged:
+        return _whole(session)
+
+
+def _whole(session: Session) -> MailFile:
+    mail = MailFile(session.folder, read_only=True)
+    try:
+        mail.require_whole()
+    except BaseException:
+        mail.close()
+        raise
+    return mail
 
 
 def _facts(mail: MailFile) -> dict[str, Any]:
     inbox, replies = Inbox(mail), Outbox(mail).counts()
-    states = inbox.counts()
     return {
-        "waiting": states.get("waiting", 0),
+        "waiting": inbox.waiting,
         "oldest_waiting_at": inbox.oldest_waiting(),
-        "dead": states.get("dead", 0),
+        "dead": inbox.dead(),
         "queued": replies.get("queued", 0),
         "in_doubt": replies.get("sending", 0),
         "failed": replies.get("failed", 0),
         "unknown": replies.get("unknown", 0),
     }
+
+
+def _damaged(user: str, *, managed: bool) -> Finding:
+    sentence = _("{name} is damaged: serve sets it aside and begins a new one, with what the spool still holds").format(name=MAIL_NAME)
+    fix = f"wasess pause {user} && wasess resume {user}" if managed else "wasess serve"  # it is opened anew
+    return Finding("MAIL_DAMAGED", "error", sentence, fix, user)
+
+
+def _under_way(facts: dict[str, Any], user: str) -> Finding | None:
+    """What nobody needs to do anything about."""
+    said = []
+    if facts["waiting"]:
+        many = plural("{count} message waits for the bot", "{count} messages wait for the bot", facts["waiting"])
+        ago = span(time.time() - facts["oldest_waiting_at"])
+        said.append(_("{many}, the first since {ago}").format(many=many.format(count=facts["waiting"]), ago=ago))
+    if facts["queued"]:
+        many = plural("{count} reply is not sent yet", "{count} replies are not sent yet", facts["queued"])
+        said.append(many.format(count=facts["queued"]))
+    if facts["in_doubt"]:
+        many = plural("{count} reply is on its way", "{count} replies are on their way", facts["in_doubt"])
+        said.append(many.format(count=facts["in_doubt"]))
+    return ok("MAIL", "; ".join(said), user) if said else None
 
 
 def _dead(facts: dict[str, Any], user: str) -> Finding | None:

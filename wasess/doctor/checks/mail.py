@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from wasess.doctor.checks.letters import place_of
 from wasess.doctor.findings import Finding, Part, ok
 from wasess.doctor.times import size, span
 from wasess.errors import UnsafeHome
@@ -30,7 +31,7 @@ def check(session: Session, view: SessionView) -> Part:
         "spool": None,
     }
     try:
-        found = depth(session.folder)
+        found = depth(session.folder, place_of(session))
     except UnsafeHome:  # said where files are judged
         return Part(facts)
     except OSError as error:
