@@ -64,7 +64,7 @@ def _read(session: Session) -> tuple[dict[str, Any], list[Gap]] | None:
 
 def place_of(session: Session) -> Place | None:
     """Up to where the spool has been taken in; None when that can't be told."""
-    with suppress(StoreError, Locked), closing(_looked_at(session)) as mail:
+    with suppress(StoreError, Locked), closing(MailFile(session.folder, read_only=True)) as mail:
         return Inbox(mail).place() if mail.version else None
     return None
 
