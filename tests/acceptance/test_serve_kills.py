@@ -19,7 +19,7 @@ from homes import ECHO_BOT, House, measured, until
 
 from wasess.drill.process import living
 from wasess.link.translate import translate
-from wasess.store.spool import SPOOL_NAME, SpoolReader
+from wasess.store.spool import SPOOL_NAME, SpoolReader, depth
 
 if TYPE_CHECKING:
     from homes import Running
@@ -106,7 +106,7 @@ def assert_undamaged(house: House, user: str) -> None:
     alone = house.folder / f"spool of {user}"
     alone.mkdir()
     shutil.copy(session.folder / SPOOL_NAME, alone)
-    reader, end = SpoolReader(alone), 0
+    reader, end = SpoolReader(alone), (alone / SPOOL_NAME).stat().st_size - depth(alone).unread  # what is before was released
     while frames := reader.read_new():
         assert all(translate(frame.code, frame.payload) for frame in frames)
         end = frames[-1].end
