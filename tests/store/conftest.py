@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from wasess.store.mail import MailFile
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
@@ -51,3 +52,9 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "alice"
     made.mkdir(mode=0o700)
     return made
+
+
+@pytest.fixture
+def mail(folder: Path) -> Iterator[MailFile]:
+    with closing(MailFile(folder)) as made:
+        yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,9 @@ import pytest
 from mail_rows import CHAT, message
 
 from wasess.store.gaps import Cause, Gap, Gaps
-from wasess.store.mail import MailFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def mail(folder: Path) -> Iterator[MailFile]:
-    with closing(MailFile(folder)) as made:
-        yield made
+    from wasess.store.mail import MailFile
 
 
 @pytest.fixture

@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def mail(folder: Path) -> Iterator[MailFile]:
-    with closing(MailFile(folder)) as made:
-        yield made
-
-
-@pytest.fixture
 def inbox(mail: MailFile) -> Inbox:
     return Inbox(mail)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wasess.core import backoff
 from wasess.errors import UsageError, WasessError
 from wasess.store.guard import FOLDER_MODE
+from wasess.store.mail import MEDIA_NAME
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from wasess.store.inbox import Item
     from wasess.supervisor.tether import Tether
 
-MEDIA_FOLDER = "media"
 TRIES = 2  # a file that is larger than its sender says may cost the session its process
 PATIENCE = 600.0  # seconds for a file, while the session is away too
 
@@ -55,7 +55,7 @@ class Attachments:
     async def _file(self, item: Item, media: Media) -> Media:
         if media.size > self._largest:
             return replace(media, problem=_("larger than {most} bytes").format(most=self._largest) if self._largest else _("not fetched"))
-        path = self._folder / MEDIA_FOLDER / f"{item.seq}{_ending(media.mime)}"
+        path = self._folder / MEDIA_NAME / f"{item.seq}{_ending(media.mime)}"
         try:
             path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
             async with asyncio.timeout(PATIENCE):
@@ -67,7 +67,6 @@ class Attachments:
     async def _download(self, item: Item, path: Path) -> int:
         for tries in range(TRIES):
             await self._online.wait()
-            _remove(path)  # of a try that did not come to its end
             try:
                 await self._tether.download(item.raw, path)
                 break
@@ -90,10 +89,6 @@ class Attachments:
         options = self._mailbox.options(message.chat, message.about)
         names = {hashlib.sha256(option.encode()).hexdigest(): option for option in options}
         return tuple(names.get(one, one) for one in chosen)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:
