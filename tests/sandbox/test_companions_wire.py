@@ -62,8 +62,8 @@ async def attached(alice: BareCompanion, kind: str, **more: Any) -> Any:
     return waE2E.Message(**{FIELDS[kind]: {**said, "fileSHA256": answer.FileSHA256, "fileLength": answer.FileLength, **more}})
 
 
-@CHATS
-async def test_replies_mentions_and_what_is_about_a_message(alice: BareCompanion, box: Sandbox, chat: str) -> None:
+async def talk(alice: BareCompanion, box: Sandbox, chat: str) -> tuple[str, str, str, str, str]:
+    """The ids of a message of carol's, alice's reply to it and her reaction; her edit and her deletion of that reply."""
     first = box.post("carol", chat if chat == "group" else "alice", content.text("hello"))
     to, carol = address(box, chat), box.contact("carol")
     context = {
@@ -78,6 +78,22 @@ async def test_replies_mentions_and_what_is_about_a_message(alice: BareCompanion
     edited = {"protocolMessage": {"key": own, "type": "MESSAGE_EDIT", "editedMessage": {"conversation": "hi"}}}
     edit = await alice.sent(to, waE2E.Message(editedMessage={"message": edited}))
     deletion = await alice.sent(to, waE2E.Message(protocolMessage={"key": own, "type": "REVOKE"}))
+    return first, reply, reaction, edit, deletion
+
+
+async def things(alice: BareCompanion, to: Jid) -> tuple[str, str, str]:
+    """The ids of a place, a card and a poll that alice sends."""
+    place = await alice.sent(to, waE2E.Message(locationMessage={"degreesLatitude": 1.5, "degreesLongitude": -2, "name": "here"}))
+    card = await alice.sent(to, waE2E.Message(contactMessage={"displayName": "Erin", "vcard": content.vcard("Erin", "1")}))
+    asked = {"name": "Tea?", "options": [{"optionName": "green"}, {"optionName": "black"}]}
+    poll = await alice.sent(to, waE2E.Message(pollCreationMessageV3=asked, messageContextInfo={"messageSecret": bytes(32)}))
+    return place, card, poll
+
+
+@CHATS
+async def test_replies_mentions_and_what_is_about_a_message(alice: BareCompanion, box: Sandbox, chat: str) -> None:
+    first, reply, reaction, edit, deletion = await talk(alice, box, chat)
+    carol = box.contact("carol")
     seen = got(box, reply)
     assert (seen.kind, seen.text, seen.quote, seen.mentions) == ("text", "hi @carol", first, (str(carol.jid),))
     found = [(m.kind, m.about, m.text) for m in (got(box, reaction), got(box, edit), got(box, deletion))]
@@ -88,11 +104,7 @@ async def test_replies_mentions_and_what_is_about_a_message(alice: BareCompanion
 
 @CHATS
 async def test_places_cards_and_polls(alice: BareCompanion, box: Sandbox, chat: str) -> None:
-    to = address(box, chat)
-    place = await alice.sent(to, waE2E.Message(locationMessage={"degreesLatitude": 1.5, "degreesLongitude": -2, "name": "here"}))
-    card = await alice.sent(to, waE2E.Message(contactMessage={"displayName": "Erin", "vcard": content.vcard("Erin", "1")}))
-    asked = {"name": "Tea?", "options": [{"optionName": "green"}, {"optionName": "black"}]}
-    poll = await alice.sent(to, waE2E.Message(pollCreationMessageV3=asked, messageContextInfo={"messageSecret": bytes(32)}))
+    place, card, poll = await things(alice, address(box, chat))
     assert (got(box, place).kind, got(box, place).place, got(box, place).text) == ("location", (1.5, -2.0), "here")
     assert (got(box, card).kind, got(box, card).text) == ("contact", "Erin")
     assert (got(box, poll).kind, got(box, poll).text, got(box, poll).options) == ("poll", "Tea?", ("green", "black"))
@@ -238,21 +250,20 @@ async def test_another_session_in_the_group_hears_it_too(alice: BareCompanion, b
     await bob.stop()
 
 
-async def test_all_that_was_seen_is_told_as_its_schema_says(box: Sandbox) -> None:
+async def test_all_that_was_seen_is_told_as_its_schema_says(alice: BareCompanion, box: Sandbox) -> None:
+    first, *_ = await talk(alice, box, "carol")
+    await things(alice, address(box, "carol"))
+    await alice.sent(address(box, "carol"), await attached(alice, "image", mimetype="x/y"))
+    place = jid_bytes(address(box, "carol"))
+    await alice.call("SendChatPresence", place, len(place), 0, 1)
+    await alice.call("MarkRead", first.encode(), int(time.time()), place, len(place), place, len(place), b"read")
+    device = box.state.device("alice")
+    await box.until(lambda: device.seen and device.seen[-1].id == first and device.typing)
     facts = json.loads(json.dumps(box.state.facts()))
     assert complaints("sandbox-state", success_envelope(Result(facts))) == []
-    carol = next(account for account in facts["accounts"] if account["name"] == "carol")
-    assert {message["kind"] for message in carol["received"]} >= {
-        "text",
-        "reaction",
-        "edit",
-        "delete",
-        "location",
-        "contact",
-        "poll",
-        "image",
-    }
+    carol, told = (next(account for account in facts["accounts"] if account["name"] == name) for name in ("carol", "alice"))
+    kinds = {"text", "reaction", "edit", "delete", "location", "contact", "poll", "image"}
+    assert {message["kind"] for message in carol["received"]} >= kinds
     assert facts["unhandled"] == []
-    device = next(account for account in facts["accounts"] if account["devices"])["devices"][0]
-    assert device["seen"]
-    assert device["typing"]
+    assert first in {seen["id"] for seen in told["devices"][0]["seen"]}
+    assert told["devices"][0]["typing"]

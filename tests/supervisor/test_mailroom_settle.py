@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,13 @@ from village import until
 from wasess.core.message import Reply
 from wasess.store.mail import MAIL_NAME, MEDIA_NAME
 from wasess.store.spool import SPOOL_NAME
+from wasess.supervisor import mailroom
 from wasess.supervisor.mailroom import FORGOTTEN_EVERY, SETTLED_EVERY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from village import Told
 
     from wasess.store.sessions import Home
@@ -75,3 +79,23 @@ async def test_what_somebody_was_in_the_way_of_is_done_later(home: Home, told: T
         office.clock.advance(SETTLED_EVERY)
         office.keeper.look()
         await until(lambda: not holds(folder, "private sentence"))
+
+
+async def test_a_session_is_only_down_when_nothing_has_its_mail_open(home: Home, told: Told, monkeypatch: pytest.MonkeyPatch):
+    busy, done = threading.Event(), threading.Event()
+
+    def slow_disk(_folder: Path, *, forgot: bool) -> bool:
+        busy.set()
+        return done.wait(20) and forgot
+
+    monkeypatch.setattr(mailroom, "settle", slow_disk)
+    office = Office(home, told, Bot(lambda _message: None))
+    async with office.running():
+        await office.online()
+        office.keeper.look()
+        await asyncio.to_thread(busy.wait, 20)
+        closing_it = asyncio.create_task(office.keeper.mail.close())
+        ended, _ = await asyncio.wait([closing_it], timeout=0.1)
+        assert not ended
+        done.set()
+        await closing_it

@@ -303,7 +303,8 @@ class Session:
         with self._exclusively(mark("removing the session")):
             for root, folders, files in os.walk(self.folder, topdown=False):
                 for name in files:
-                    _shred(Path(root, name))
+                    with suppress(FileNotFoundError):  # a reader of the mail has just closed, and SQLite tidied up behind it
+                        _shred(Path(root, name))
                 for name in folders:
                     folder = Path(root, name)
                     folder.unlink() if folder.is_symlink() else folder.rmdir()

@@ -136,6 +136,8 @@ class Mailroom:
         await self.courier.close()
         for task in self._courtesies:
             task.cancel()
+        if self._settling is not None:  # it has the files open, and whoever stopped the session may want to move or delete them
+            await asyncio.wait([self._settling])
         self.intake.note_place()
         self._mailbox.close()
 
