@@ -13,7 +13,7 @@ from mail_house import CAROL, DAVE, arrive, box, died, managed, texts, typed
 from village import EVENT, Village, link_device, spooled, text, until
 
 from wasess.cli.app import run
-from wasess.core.message import Contact, Location, Media, Message, Poll, Quote, Reply
+from wasess.core.message import STATUS, Contact, Location, Media, Message, Poll, Quote, Reply
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.store.sessions import Home
 
@@ -218,9 +218,31 @@ def test_all_can_be_meant(five: Home, inbox: Said):
     assert inbox("retry", "alice", "--all") == (0, "0 messages of alice wait for the bot again\n", "  next: wasess serve\n")
 
 
+def test_a_bot_is_never_asked_about_what_is_ours_and_about_a_status_only_by_its_number(home: Home, inbox: Said):
+    with box(home, "alice") as mailbox:
+        for message in (
+            replace(texts("mine")[0], from_me=True),
+            replace(texts("a gift")[0], id="2", kind="other"),
+            replace(texts("at the sea")[0], id="3", chat=STATUS),
+            replace(texts("hello")[0], id="4"),
+        ):
+            arrive(mailbox, message, state="unasked")
+    assert documented("inbox-retry", inbox("retry", "alice", "--all-unasked", "--json")[1])["retried"] == [4]
+    code, out, _ = inbox("retry", "alice", "1", "2", "3")
+    assert (code, out.splitlines()) == (
+        2,
+        [
+            "1 message of alice waits for the bot again",
+            "message 1 is none that a bot is ever asked about",
+            "message 2 is none that a bot is ever asked about",
+        ],
+    )
+    assert states(home) == {1: "unasked", 2: "unasked", 3: "waiting", 4: "waiting"}
+
+
 def test_messages_are_given_up(five: Home, inbox: Said):
     assert inbox("drop", "alice", "1", "4", "--yes")[:2] == (0, "2 messages of alice were given up\n")
-    assert states(five) == {1: "unasked", 2: "dead", 3: "unasked", 4: "unasked", 5: "done"}
+    assert states(five) == {1: "done", 2: "dead", 3: "unasked", 4: "done", 5: "done"}
     code, out, _ = inbox("drop", "alice", "5", "--yes", "--json")
     document = json.loads(out)
     assert not complaints("inbox-drop", document)
@@ -262,4 +284,4 @@ async def test_the_manager_asks_the_bot_again_at_once(home: Home):
         await until(lambda: [words for _to, words in host.links["alice"].sent] == ["thank you"] * 2)
         assert bot.asked == ["one", "two", "three", "one", "three"]
         await until(lambda: operations.lives()[0].waiting == 0)
-        assert states(home) == {1: "done", 2: "unasked", 3: "done"}
+        assert states(home) == {1: "done", 2: "done", 3: "done"}

@@ -213,7 +213,7 @@ class Mail(RuleBasedStateMachine):
         possible = row is not None and row.state in {"dead", "waiting"}
         assert self.mailbox.inbox.drop(seq, self.now) == possible
         if row and possible:
-            row.state, row.finished_at = "unasked", self.now
+            row.state, row.finished_at = "done", self.now
 
     @rule(key=keys, chat=chats)
     def send(self, key: str, chat: str) -> None:

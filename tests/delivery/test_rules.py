@@ -35,6 +35,26 @@ def test_nobody_is_asked_about_what_is_ours_or_unknown_or_without_a_bot():
         assert fate("alice", Message("1", "a", "a", "x", 0.0, **fields), (Rule(ask=True),), bot=True) == "unasked"
 
 
+@pytest.mark.parametrize("chat", ["status@broadcast", "120363@newsletter"])
+@pytest.mark.parametrize(
+    ("rules", "state"),
+    [
+        ((), "unasked"),
+        ((Rule(ask=True),), "unasked"),
+        ((Rule(ask=True, kinds=("text",), senders=("1@lid",)),), "unasked"),
+        ((Rule(ask=True, chats=("*",)),), "waiting"),
+        ((Rule(ask=True, chats=("status@broadcast", "*@newsletter")),), "waiting"),
+        ((Rule(ask=False, chats=("*",)), Rule(ask=True, chats=("*",))), "unasked"),
+    ],
+)
+def test_about_what_is_said_to_nobody_in_particular_the_bot_is_asked_by_a_rule_for_its_chat(rules, state, chat):
+    assert fate("alice", Message("1", chat, "1@lid", "hello", 0.0), rules, bot=True) == state
+
+
+def test_what_somebody_sends_to_a_list_is_for_the_bot():
+    assert fate("alice", Message("1", "17@broadcast", "1@lid", "hello", 0.0), (), bot=True) == "waiting"
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [

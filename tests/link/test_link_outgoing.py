@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wasess.core.message import Location, Media, Message, Poll, Quote, Reply
+from wasess.core.message import STATUS, Location, Media, Message, Poll, Quote, Reply
 from wasess.errors import UsageError
 from wasess.link.attachment import Attachment
 from wasess.link.content import content_of
@@ -47,6 +47,14 @@ def test_a_message_that_is_not_known_can_be_quoted_by_its_id():
 
 def test_a_message_is_not_quoted_unless_that_was_asked_for():
     assert "quote" not in said(CHAT, Reply("hi"), HELLO)
+
+
+def test_an_answer_to_a_status_says_where_that_stands():
+    status = Message("3EB0AA", STATUS, "1@lid", "at the sea", 1.0)
+    context = compose("1@lid", Reply("nice", quote=True), status).extendedTextMessage.contextInfo
+    assert (context.remoteJID, context.stanzaID, context.participant) == (STATUS, "3EB0AA", "1@lid")
+    key = compose("1@lid", Reply(react="👍"), status).reactionMessage.key
+    assert (key.remoteJID, key.ID, key.participant, key.fromMe) == (STATUS, "3EB0AA", "1@lid", False)
 
 
 def test_a_quoted_picture_is_one_in_the_box_above_the_answer():

@@ -53,6 +53,15 @@ def test_a_senders_key_for_a_group_is_no_message():
     assert translate(17, message(with_text, **group)).message.text == "hello"
 
 
+@pytest.mark.parametrize(
+    ("chat", "is_group"), [(("120363", "g.us"), True), (("status", "broadcast"), False), (("1700000000", "broadcast"), False)]
+)
+def test_only_a_group_is_one(chat, is_group):
+    found = translate(17, message(e2e().Message(conversation="hello"), is_group=True, chat=jid(*chat))).message
+    assert (found.chat, found.is_group) == ("@".join(chat), is_group)
+    assert found.answer_to == (found.chat if is_group else found.sender), "never a post of ours, nor to a list that is somebody else's"
+
+
 def test_a_message_about_another_says_all_of_it():
     content = e2e().Message(
         imageMessage={

@@ -92,7 +92,8 @@ def test_what_is_given_up_is_not_asked_about_again(inbox: Inbox):
     inbox.finish(1, "dead", 5.0)
     inbox.finish(2, "done", 5.0)
     assert [inbox.drop(seq, 6.0) for seq in (1, 2, 3, 99)] == [True, False, True, False]
-    assert (inbox.waiting, inbox.counts()) == (0, {"done": 1, "unasked": 2})
+    assert (inbox.waiting, inbox.counts()) == (0, {"done": 3})
+    assert not inbox.retry(3)
     assert inbox.oldest_waiting() is None
 
 

@@ -16,6 +16,8 @@ from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.control.client import Client
 from wasess.core.redact import redact
+from wasess.delivery import by_hand
+from wasess.delivery.rules import askable
 from wasess.doctor.times import span
 from wasess.errors import StoreError, UsageError
 from wasess.store.sessions import Home
@@ -123,7 +125,9 @@ def retry(
     user: UserArgument,
     positions: PositionsArgument = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
-    every_unasked: Annotated[bool, typer.Option("--all-unasked", help="All that nobody was asked about.")] = False,
+    every_unasked: Annotated[
+        bool, typer.Option("--all-unasked", help="All that no bot was asked about: not your own, nor statuses and channels.")
+    ] = False,
     home: HomeOption = HOME,
     json: JsonOption = False,
 ) -> int:
@@ -244,7 +248,12 @@ def _chosen(session: Session, positions: list[int], states: tuple[State, ...], *
     if positions:
         return sorted(set(positions))
     with letterbox(session) as mailbox:
-        return [item.seq for item in mailbox.inbox.items(states=states)] if mailbox else []
+        return [item.seq for item in mailbox.inbox.items(states=states) if item.state == "dead" or _is_for_bots(item)] if mailbox else []
+
+
+def _is_for_bots(item: Item) -> bool:
+    """Whether a bot would have been asked about it, but for a rule or because there was none."""
+    return item.message is not None and askable(item.message) and not item.message.is_public
 
 
 def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> tuple[list[int], bool]:
@@ -262,7 +271,7 @@ def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> t
 
 
 def _change(mailbox: Mailbox, verb: str, position: int) -> bool:
-    return mailbox.inbox.retry(position) if verb == "retry" else mailbox.inbox.drop(position, time.time())
+    return by_hand.retry(mailbox, position) if verb == "retry" else mailbox.inbox.drop(position, time.time())
 
 
 def _refused(session: Session, chosen: list[int], changed: list[int], verb: str) -> dict[int, str]:
@@ -278,6 +287,8 @@ def _why_not(user: str, position: int, item: Item | None, verb: str) -> str:
         return _missing(user, position)
     if verb == "retry" and item.message is None:
         return _("the text of message {position} is gone").format(position=position)
+    if verb == "retry" and item.message is not None and not askable(item.message):
+        return _("message {position} is none that a bot is ever asked about").format(position=position)
     allowed = ", ".join(sorted(CAN_BE[verb]))
     return _("message {position} is {state}; only these can be meant: {states}").format(position=position, state=item.state, states=allowed)
 

@@ -10,6 +10,9 @@ Kind = Literal[
     "other",
 ]  # fmt: skip
 MEDIA: frozenset[Kind] = frozenset({"image", "video", "voice", "audio", "document", "sticker"})
+STATUS = "status@broadcast"
+"""The chat of what people post for all their contacts. An answer written there would be a post of ours."""
+BROADCAST, CHANNEL = "@broadcast", "@newsletter"
 ABOUT_ANOTHER: frozenset[Kind] = frozenset({"vote", "reaction", "edit", "delete"})
 
 
@@ -73,6 +76,7 @@ class Message:
     ``1203630@g.us``), without a device number. ``sender_alt`` is the same person in the other address space
     (phone number for a LID and the reverse), empty when WhatsApp did not say. ``timestamp`` is Unix time in seconds.
     ``from_phone``: our own phone sent it, so the phone is in use. ``session``: the user id of the session that got it.
+    A status' chat is `STATUS`, what somebody sends to a list has the list's (``…@broadcast``), a channel's is ``…@newsletter``.
 
     ``text`` is what a person would read: the text, a caption, a reaction's emoji (empty: it was taken back), an edit's new text, a
     poll's question, a place's or a contact's name; empty where there is nothing to read.
@@ -110,12 +114,22 @@ class Message:
         """What makes a message the same message: chat, sender, id."""
         return self.chat, self.sender, self.id
 
+    @property
+    def answer_to(self) -> str:
+        """The chat in which it is answered: its own, but what somebody sends to many at once, or posts as a status, is answered to them alone."""
+        return self.sender if self.chat.endswith(BROADCAST) else self.chat
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it was said to nobody in particular: a status, or in a channel."""
+        return self.chat == STATUS or self.chat.endswith(CHANNEL)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What is to be sent: one of a text, a file (with the text as its caption), a reaction, a place, or a poll.
 
-    ``to``: an address; empty for the chat of the message that is answered. ``file``: a path; its type follows from its content's name
+    ``to``: an address; empty for where the message is answered (`Message.answer_to`). ``file``: a path; its type follows from its content's name
     unless ``mime`` says it; ``voice`` sends a recording as a voice message, ``sticker`` a WebP picture as a sticker. ``quote``: the id of
     a message of that chat; True for the message that is answered. ``react``: an emoji on the message that ``quote`` names (else the one
     that is answered); an empty text takes it back. ``mentions`` are addresses whose numbers stand in the text as ``@491701234567``.

@@ -15,6 +15,7 @@ from wasess.core.redact import redact
 from wasess.core.sending import Sending
 from wasess.delivery.mailbox import REPLY
 from wasess.delivery.replies import BadReply, read_replies
+from wasess.delivery.rules import askable
 from wasess.errors import UsageError
 from wasess.words import _
 
@@ -87,6 +88,12 @@ def letter_at(mailbox: Mailbox, position: int) -> Sending:
     except KeyError:
         sentence = _("there is no message {position} in the outbox of {user}").format(position=position, user=mailbox.user)
         raise UsageError(sentence, hint=f"wasess send {mailbox.user} --help") from None
+
+
+def retry(mailbox: Mailbox, position: int) -> bool:
+    """Let the bot be asked about a message again, or after all; False when that can't be, see `store.inbox.Inbox.retry`."""
+    item = mailbox.inbox.item(position)
+    return item is not None and item.message is not None and askable(item.message) and mailbox.inbox.retry(position)
 
 
 def chats_waiting(mailbox: Mailbox, positions: Iterable[int]) -> set[str]:

@@ -176,7 +176,7 @@ class Dispatcher:
         except WasessError as error:
             return self._stumble(key, error)
         for reply in outcome.replies:
-            desk.queued(reply.to or message.chat)
+            desk.queued(reply.to or message.answer_to)
         return 0.0
 
     def _answered(self, key: Key) -> None:

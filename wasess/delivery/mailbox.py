@@ -96,7 +96,7 @@ class Mailbox:
         """The bot is done with a message: its replies are queued in the same instant. A message answered twice is replied to once."""
         with self._mail.transaction():
             for number, reply in enumerate(replies):
-                self.outbox.queue(reply_key(message, number), reply.to or message.chat, reply, now, about=item.seq)
+                self.outbox.queue(reply_key(message, number), reply.to or message.answer_to, reply, now, about=item.seq)
             self.inbox.finish(item.seq, "done", now)
 
     def quoted(self, letter: Letter, reply: Reply) -> Message | None:

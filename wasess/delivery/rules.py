@@ -65,12 +65,19 @@ def read_rule(text: str) -> Rule:
 def fate(user: str, message: Message, rules: Sequence[Rule], *, bot: bool) -> State:
     """What becomes of a message: ``waiting`` for the bot, or ``unasked``. The first rule that fits decides; without one the bot is asked.
 
-    Never about our own messages (it would answer itself), nor about what no bot could understand.
+    Never about our own messages (it would answer itself), nor about what no bot could understand; about a status, or what is said in a channel,
+    only by a rule that names chats.
     """
-    if not bot or message.from_me or message.kind == "other":
+    if not bot or not askable(message):
         return "unasked"
-    ask = next((rule.ask for rule in rules if rule.fits(user, message)), True)
+    public = message.is_public
+    ask = next((rule.ask for rule in rules if (rule.chats or not public) and rule.fits(user, message)), not public)
     return "waiting" if ask else "unasked"
+
+
+def askable(message: Message) -> bool:
+    """Whether a bot can be asked about it at all."""
+    return not message.from_me and message.kind != "other"
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:

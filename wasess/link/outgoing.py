@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from wasess.core.message import MEDIA
+from wasess.core.message import MEDIA, STATUS
 from wasess.core.redact import redact
 from wasess.errors import UsageError
 from wasess.link import protobuf
@@ -112,6 +112,8 @@ def _context(to: str, reply: Reply, quoted: Message | None) -> Any:
     fields: dict[str, Any] = {}
     if target := _target(reply, quoted):
         fields = {"stanzaID": target, "participant": _author(to, quoted), "quotedMessage": _quoted(quoted)}
+        if quoted is not None and quoted.chat == STATUS:
+            fields["remoteJID"] = STATUS
     mentions = [plain_address(name) for name in reply.mentions]
     if not all(mentions):
         bad = next(name for name in reply.mentions if not plain_address(name))
@@ -147,8 +149,9 @@ def _quoted(quoted: Message | None) -> Any:
 def _reaction(to: str, reply: Reply, quoted: Message | None) -> Any:
     if len(reply.react or "") > MAX_EMOJI:
         raise UsageError(_("A reaction is one emoji."))
-    key = {"remoteJID": to, "fromMe": quoted.from_me if quoted else False, "ID": _target(reply, quoted)}
-    if to.endswith("@g.us") and not key["fromMe"]:
+    place = STATUS if quoted is not None and quoted.chat == STATUS else to
+    key = {"remoteJID": place, "fromMe": quoted.from_me if quoted else False, "ID": _target(reply, quoted)}
+    if (place == STATUS or to.endswith("@g.us")) and not key["fromMe"]:
         key["participant"] = _author(to, quoted)
     return _make(reactionMessage={"key": key, "text": reply.react, "senderTimestampMS": time.time_ns() // 1_000_000})
 

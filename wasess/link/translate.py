@@ -100,7 +100,7 @@ def _message(found: Any) -> events.Event:
         sender_alt=address(source.SenderAlt),
         push_name=words(info.Pushname, MAX_NAME),
         from_me=source.IsFromMe,
-        is_group=source.IsGroup,
+        is_group=source.IsGroup and source.Chat.Server == "g.us",  # the library takes a list, and all statuses, for groups
         from_phone=source.IsFromMe and source.Sender.Device == 0,
         **content,
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 USER_SERVER = "s.whatsapp.net"
 LID_SERVER = "lid"
+STATUS = "status@broadcast"  # where people post for all their contacts
 
 
 @dataclass(frozen=True, slots=True)

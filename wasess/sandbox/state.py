@@ -135,18 +135,19 @@ class Account:
 
 @dataclass(slots=True)
 class Group:
-    """A group chat. Who has whose sender key is kept by address, as each client does."""
+    """A group chat, or all that see each other's status (its ``server`` is ``broadcast`` then). Who has whose sender key is kept by address, as each client does."""
 
     id: str
     subject: str
     members: list[Account]
     lid_addressed: bool = False
+    server: str = "g.us"
     has_sender_key: set[tuple[str, str]] = field(default_factory=set)
 
     @property
     def jid(self) -> Jid:
         """The group's address."""
-        return Jid(self.id, "g.us")
+        return Jid(self.id, self.server)
 
 
 class State:

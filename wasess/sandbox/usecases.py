@@ -17,7 +17,7 @@ from wasess.sandbox.chat import Chat
 from wasess.sandbox.control import ControlSocket
 from wasess.sandbox.faults import ONLY_LIVE, Fault, FaultBook, FaultError, parse_fault, strikes
 from wasess.sandbox.gateway import Gateway
-from wasess.sandbox.jid import LID_SERVER
+from wasess.sandbox.jid import LID_SERVER, STATUS, Jid
 from wasess.sandbox.service import Service, strike
 from wasess.sandbox.state import Account, Device, Group, State
 from wasess.sandbox.trust import Trust
@@ -200,12 +200,13 @@ class Sandbox:
         return self.service.post.write_plaintext(self.contact(contact), self.phone(user), padded)
 
     def group(self, subject: str, *members: str, lid_addressed: bool = False) -> Group:
-        """A group of contacts and users; made on first mention."""
+        """A group of contacts and users; made on first mention. Those of ``status@broadcast`` see each other's status."""
         known = self._group_of(subject)
         if known is not None:
             return known
         accounts = [self.phone(name) for name in members]
-        group = Group(f"12036300000000{len(self.state.groups):04d}", subject, accounts, lid_addressed)
+        jid = Jid.parse(STATUS) if subject == STATUS else Jid(f"12036300000000{len(self.state.groups):04d}", "g.us")
+        group = Group(jid.user, subject, accounts, lid_addressed, jid.server)
         self.state.groups[group.id] = group
         return group
 

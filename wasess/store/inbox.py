@@ -1,6 +1,6 @@
 """What came in: a row for each message, from its arrival to the bot's answer. Duplicates (same chat, sender and id) are taken once.
 
-States of a message: ``waiting`` (for the bot) · ``done`` · ``dead`` (the bot failed on it too often: the dead letters) · ``unasked`` (no
+States of a message: ``waiting`` (for the bot) · ``done`` (answered, or given up by hand) · ``dead`` (the bot failed on it too often: the dead letters) · ``unasked`` (no
 bot was there for it, or a rule left it out).
 """
 
@@ -181,7 +181,7 @@ class Inbox:
         """Give a dead letter, or one that waits, up for good; False when it is neither."""
         waits = self._mail.execute("SELECT state = 'waiting' FROM messages WHERE seq = ?", (seq,)).fetchone()
         changed = self._mail.execute(
-            "UPDATE messages SET state = 'unasked', finished_at = ? WHERE seq = ? AND state IN ('dead', 'waiting')", (now, seq)
+            "UPDATE messages SET state = 'done', finished_at = ? WHERE seq = ? AND state IN ('dead', 'waiting')", (now, seq)
         )
         self._mail.tallies["waiting"] -= changed.rowcount if waits and waits[0] else 0
         return changed.rowcount == 1

@@ -200,7 +200,7 @@ class Mailroom:
         if self._settings.read_receipts and begins:
             self._courtesy(self._tether.mark_read(message.chat, message.sender, [message.id]))
         if self._settings.typing:
-            self._courtesy(self._tether.typing(message.chat, on=begins))
+            self._courtesy(self._tether.typing(message.answer_to, on=begins))
 
     def _courtesy(self, work: Coroutine[None, None, None]) -> None:
         async def try_it() -> None:

@@ -70,7 +70,7 @@ class PostOffice:
         changed = [
             position
             for position in positions
-            if await self._with_mail(session, lambda mailbox, position=position: mailbox.inbox.retry(position))  # type: ignore[misc]  # mypy knows no default of a lambda
+            if await self._with_mail(session, lambda mailbox, position=position: by_hand.retry(mailbox, position))  # type: ignore[misc]  # mypy knows no default of a lambda
         ]
         if room := self._room(user):
             for chat in by_hand.chats_waiting(room.mailbox, positions):
