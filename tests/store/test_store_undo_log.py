@@ -14,7 +14,7 @@ from signal_rows import OUR_JID, PUT_SENDER_KEY, PUT_SESSION, Companion
 
 from wasess.sandbox.signal.party import Party
 from wasess.store import graveyard
-from wasess.store.device import forget_changes, protect_device, roll_back
+from wasess.store.device import protect_device, roll_back
 from wasess.store.undo import RolledBack
 from wasess.store.undo_log import KEPT_CHANGES, LARGE_ROW, TRIMMED_AT
 
@@ -176,15 +176,8 @@ def test_tables_of_another_shape_get_no_trigger_that_would_stop_the_library(caro
     assert log(carol.database) == []
 
 
-def test_a_clean_end_leaves_nothing_to_roll_back(carol, path):
-    carol.alice.receive(CAROL, *carol.write())
-    forget_changes(path)
-    assert roll_back(path) == RolledBack()
-
-
 def test_where_there_is_no_database_there_is_nothing_to_do(path):
     path.unlink()
-    forget_changes(path)
     assert roll_back(path) == RolledBack()
     assert not path.exists()
 

@@ -15,7 +15,8 @@ from worker_rig import figure
 from wasess.core import events
 from wasess.core.message import Reply
 from wasess.errors import WorkerFailed
-from wasess.store.device import forget_changes, roll_back
+from wasess.store import undo_log
+from wasess.store.device import roll_back
 from wasess.store.undo import RolledBack
 from wasess.store.undo_log import KEEPS_SENDING
 
@@ -45,6 +46,10 @@ class Story:
     @property
     def path(self) -> Path:
         return self.alice.session.folder / "device.db"
+
+    def forget_changes(self) -> None:
+        with closing(sqlite3.connect(self.path)) as database, database:
+            undo_log.forget(database)
 
     def say(self, contact: str, text: str, group: str = "") -> None:
         sent = self.box.say_in_group(contact, group, text) if group else self.box.say(contact, "alice", text)
@@ -137,7 +142,7 @@ async def test_what_comes_again_after_a_kill_is_decrypted_again(story: Story) ->
 async def test_without_it_nothing_comes_again(story: Story) -> None:
     await everybody_writes(story)
     await story.kill()
-    forget_changes(story.path)
+    story.forget_changes()
     story.bring_again(*story.said)
     assert await story.restart() == []
 
@@ -182,7 +187,7 @@ async def test_a_row_put_back_as_a_whole_would_betray_the_answer(story: Story) -
         database.executemany(
             "UPDATE whatsmeow_sessions SET session = ? WHERE their_id = ?", [(row, their_id) for their_id, row in rows.items()]
         )
-    forget_changes(story.path)
+    story.forget_changes()
     await story.restart()
     await story.answer("carol", "and another")
     assert story.box.contact("carol").texts == ["hi carol", "one more thing"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wasess.errors import AlreadyLinked, DeviceDamaged
-from wasess.store.device import DEVICE_NAME, SIDE_FILES
+from wasess.store.device import DEVICE_NAME
+from wasess.store.names import database_files
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from wasess.store.sessions import Session
 
 LETS_GO_WITHIN = 2.0  # how long a worker that was told to end may still hold the lock
-DEVICE_FILES = (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES))
+DEVICE_FILES = database_files(DEVICE_NAME)
 
 
 @dataclass(frozen=True, slots=True)

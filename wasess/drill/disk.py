@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from wasess.drill.process import Command, until
 from wasess.drill.row import Broken, Row, Seen
 from wasess.drill.scene import require
-from wasess.store.device import DEVICE_NAME, SIDE_FILES
+from wasess.store.device import DEVICE_NAME
 from wasess.store.lock import holder
+from wasess.store.names import SIDE_FILES, database_files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -199,8 +200,8 @@ def _database(scene: Scene) -> Path:
 
 
 def _each(database: Path, aside: Path, keep: Callable[[Path, Path], object]) -> None:
-    for suffix in ("", *SIDE_FILES):
-        file = database.with_name(database.name + suffix)
+    for name in database_files(database.name):
+        file = database.with_name(name)
         if file.exists():
             keep(file, aside / file.name)
 

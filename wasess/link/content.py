@@ -87,12 +87,6 @@ def content_of(message: Any) -> Content | None:
     return {"kind": "other", "text": ""}
 
 
-def text_of(message: Any) -> str:
-    """Return what a person would read of a WAWebProtobufsE2E.Message; empty when there is nothing."""
-    found = content_of(message)
-    return found.get("text", "") if found else ""
-
-
 def unwrapped(message: Any) -> Any:
     """Return the message inside all its wrappers, an empty one when they are nested too deep."""
     for _ in range(MAX_DEPTH):

@@ -17,6 +17,7 @@ from wasess.errors import DeviceDamaged, Locked, StoreError
 from wasess.store import graveyard, undo, undo_log
 from wasess.store.disk import room, sqlite_at_work
 from wasess.store.guard import guard_file
+from wasess.store.names import SIDE_FILES
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEVICE_NAME = "device.db"
-SIDE_FILES = ("-wal", "-shm", "-journal")
 BUSY_TIMEOUT = 1.0
 SMALLEST_PAGE = 512
 SMALLEST_ROOM = 64 * 1024
@@ -107,13 +107,6 @@ def roll_back(path: Path, since: float = 0.0) -> undo.RolledBack:
         return undo.RolledBack()
     with _connected(path, may_write=True) as connection:
         return undo.roll_back(connection, since)
-
-
-def forget_changes(path: Path) -> None:
-    """Empty the undo log, after a worker has ended cleanly. Only for the holder of the session's lock. Raises as `roll_back` does."""
-    if guard_file(path):
-        with _connected(path, may_write=True) as connection:
-            undo_log.forget(connection)
 
 
 @contextmanager

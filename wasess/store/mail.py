@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file
+from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
 from wasess.store.spool import POSITION_NAME, Place, release
 from wasess.words import _
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
-SIDE_FILES = ("-wal", "-shm", "-journal")
-KEPT_NAME = "kept"
 MEDIA_NAME = "media"
 """The folder of the files that came with messages; each is called by the position of its message, and an ending."""
 VERSION = 1
@@ -299,7 +298,7 @@ def _whole(folder: Path, *, durable: bool) -> MailFile:
 
 
 def _guard(folder: Path) -> None:
-    for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
+    for name in database_files(MAIL_NAME):
         guard_file(folder / name)
 
 
@@ -323,7 +322,7 @@ def _set_aside(folder: Path) -> Path:
     try:
         kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
         kept.mkdir(mode=FOLDER_MODE)
-        for name in (MAIL_NAME, *(MAIL_NAME + suffix for suffix in SIDE_FILES)):
+        for name in database_files(MAIL_NAME):
             with suppress(FileNotFoundError):
                 (folder / name).rename(kept / name)
     except OSError as error:

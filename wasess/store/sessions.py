@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Literal
 
 from wasess.errors import BadUserId, NotLinked, UsageError
 from wasess.store.atomic import sync_folder
-from wasess.store.device import DEVICE_NAME, SIDE_FILES, Credentials, Device, RollbackNeeded, protect_device, read_credentials, roll_back
+from wasess.store.device import DEVICE_NAME, Credentials, Device, RollbackNeeded, protect_device, read_credentials, roll_back
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
 from wasess.store.lock import FileLock, Holder, holder, last_host
+from wasess.store.names import KEPT_NAME, database_files
 from wasess.store.records import RecordFile
 from wasess.store.spool import SPOOL_NAME
 from wasess.words import _, mark
@@ -36,7 +37,6 @@ HOME_LOCK_NAME = ".lock"
 SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
 ALIVE_NAME = ".alive"
-KEPT_NAME = "kept"
 PAUSED_NAME = "paused"
 # There from the start of a worker until it has handed over everything that it has decrypted.
 RUNNING_NAME = "running"
@@ -280,7 +280,7 @@ class Session:
             return None
         with self._exclusively(mark("setting credentials aside")):
             # The database goes first: a crash then leaves a journal without it, which SQLite ignores, and not the reverse.
-            names = [name for name in (DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)) if (self.folder / name).exists()]
+            names = [name for name in database_files(DEVICE_NAME) if (self.folder / name).exists()]
             if not names:
                 return None
             kept = self.folder / KEPT_NAME / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{reason}"

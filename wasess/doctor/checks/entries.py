@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wasess.doctor.findings import Finding, Level, command
-from wasess.store.device import DEVICE_NAME, SIDE_FILES
+from wasess.store.device import DEVICE_NAME
 from wasess.store.guard import OTHERS, OTHERS_WRITE
-from wasess.store.mail import MEDIA_NAME
-from wasess.store.sessions import KEPT_NAME, PAUSED_NAME, SESSION_LOCK_NAME
+from wasess.store.mail import MAIL_NAME, MEDIA_NAME
+from wasess.store.names import KEPT_NAME, database_files
+from wasess.store.sessions import PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
 
 if TYPE_CHECKING:
@@ -20,17 +21,14 @@ if TYPE_CHECKING:
 
 OWN_FILES = frozenset(
     {
-        *(DEVICE_NAME, *(DEVICE_NAME + suffix for suffix in SIDE_FILES)),
+        *database_files(DEVICE_NAME),
+        *database_files(MAIL_NAME),
         *(
             "session.json",
             "session.json.bak",
             "spool.log",
             "spool.pos",
             "running",
-            "inbox.db",
-            "inbox.db-wal",
-            "inbox.db-shm",
-            "inbox.db-journal",
         ),
         *(SESSION_LOCK_NAME, PAUSED_NAME),
     }

@@ -1,0 +1,14 @@
+"""What is called the same in more than one part of a session's folder."""
+
+from __future__ import annotations
+
+KEPT_NAME = "kept"
+"""The folder of what was set aside."""
+
+SIDE_FILES = ("-wal", "-shm", "-journal")
+"""What SQLite adds to the name of a database, for the files that belong to it."""
+
+
+def database_files(name: str) -> tuple[str, ...]:
+    """A database by its name, and the files that belong to it."""
+    return (name, *(name + suffix for suffix in SIDE_FILES))
