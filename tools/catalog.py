@@ -230,9 +230,13 @@ def _complete(translation: str | tuple[str, ...] | list[str] | None) -> bool:
 
 def faults() -> list[str]:
     """What is wrong with the catalogue: one line each."""
-    found, known = said(), load()
-    lines = [place for path in sources() for place in misused(path)]
-    lines += [f"not in the catalogue: {key!r}" for key in found if key not in known]
+    return [*(place for path in sources() for place in misused(path)), *differences(said())]
+
+
+def differences(found: dict[Key, set[str]]) -> list[str]:
+    """Where the catalogue is not that of what was `said`."""
+    known = load()
+    lines = [f"not in the catalogue: {key!r}" for key in found if key not in known]
     lines += [f"no longer said: {key!r}" for key in known if key not in found]
     for key, message in known.items():
         if message.fuzzy or not _complete(message.string):
