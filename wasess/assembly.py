@@ -22,7 +22,7 @@ from wasess.supervisor.log_file import LogFile
 from wasess.supervisor.mailroom import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
-from wasess.supervisor.report import EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.report import BotCondition, EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
 from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
 from wasess.words import _
@@ -80,7 +80,8 @@ def manager(settings: Settings, bot: AnyBot | None, people: TextIO, programs: Te
     home.open(create=True).claim_realm(where.name)
     _require_sessions(home, settings.only)
     events = EventReporter(programs) if settings.events else None
-    reporter = Reporters(*filter(None, (_teller(settings, people), events, log)))
+    condition = BotCondition()
+    reporter = Reporters(*filter(None, (_teller(settings, people), events, log, condition)))
     return Supervisor(
         home,
         where.host(settings.worker_files, durable=settings.durability == "power"),
@@ -90,7 +91,7 @@ def manager(settings: Settings, bot: AnyBot | None, people: TextIO, programs: Te
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
         settings=_pace(settings),
         notifier=Notifier(os.environ),
-        serving=_control_socket(reporter, where),
+        serving=_control_socket(reporter, where, condition),
     )
 
 
@@ -120,7 +121,9 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     return supervisor, Operations(supervisor, reporter, where.name, time.time, brief=True)
 
 
-def _control_socket(reporter: Reporter, where: Realm) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
+def _control_socket(
+    reporter: Reporter, where: Realm, bot: BotCondition | None = None
+) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
     from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
 
     def complain(problem: str) -> None:
@@ -128,7 +131,7 @@ def _control_socket(reporter: Reporter, where: Realm) -> Callable[[Supervisor], 
         reporter.report(Notice(time.time(), "trouble", line, code="NO_CONTROL_SOCKET", reason=line, level="warning"))
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
-        operations = Operations(supervisor, reporter, where.name, time.time)
+        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot)
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket

@@ -199,6 +199,7 @@ async def test_the_bot_is_away(house: House, language: str):
     await house.serve("--program", program, environment=person.environment)
     house.box.say("carol", USER, "hello")
     await person.reads(0, 0, seconds=20)
+    await person.reads(1, 0)
     (house.folder / "mended").touch()
     await until(lambda: house.box.contact("carol").texts == ["1 words"], "it was answered", 30)
 

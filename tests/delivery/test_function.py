@@ -182,7 +182,7 @@ async def test_a_bot_that_no_longer_loads_keeps_the_message_waiting_and_complain
             await asyncio.wait({waiting}, timeout=0.02)
         file.write_text("def reply(message): return 'mended'", encoding="utf-8")
         assert texts(await waiting) == ["mended"]
-    assert [trouble.code for trouble in troubles] == ["BOT_BROKEN"]
+    assert [trouble.code for trouble in troubles] == ["BOT_BROKEN", "BOT_BACK"]
     assert "bot.py:1" in troubles[0].sentence
 
 

@@ -139,7 +139,7 @@ async def test_one_that_can_not_be_started_costs_no_message_a_try(tmp_path: Path
         mended.touch()
         assert await asyncio.gather(*waiting) == [YES] * 3
     sentence = "the bot can't be started: its process ended with exit code 4; messages wait"
-    assert troubles == [Trouble("BOT_BROKEN", sentence, level="error")]
+    assert troubles == [Trouble("BOT_BROKEN", sentence, level="error"), Trouble("BOT_BACK", "the bot is started", level="info")]
 
 
 async def test_one_that_takes_its_time_to_find_that_it_can_not_start_is_found_out(tmp_path: Path):

@@ -3,11 +3,13 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
+
 from wasess.core import reasons
 from wasess.core.commands import Report
 from wasess.core.states import State
 from wasess.delivery.bot import Trouble
-from wasess.supervisor.report import EventReporter, Notice, Reporters, TextReporter, state_notice, trouble_teller
+from wasess.supervisor.report import BotCondition, EventReporter, Notice, Reporters, TextReporter, state_notice, trouble_teller
 
 
 def test_people_get_lines_and_programs_get_everything():
@@ -60,3 +62,20 @@ def test_troubles_of_the_bot_are_notices():
     tell(Trouble("BOT_RAISED", "the bot failed", "alice"))
     tell(Trouble("BOT_BROKEN", "the bot can't be started"))
     assert text.getvalue().splitlines() == ["alice: the bot failed", "the bot can't be started"]
+
+
+@pytest.mark.parametrize(
+    ("troubles", "sentence"),
+    [
+        ((), ""),
+        ((Trouble("BOT_BROKEN", "it can't be started"),), "it can't be started"),
+        ((Trouble("BOT_AWAY", "it does not answer"), Trouble("BOT_RAISED", "it failed", "alice")), "it does not answer"),
+        ((Trouble("BOT_AWAY", "it does not answer"), Trouble("BOT_BROKEN", "it can't be started")), "it can't be started"),
+        ((Trouble("BOT_BROKEN", "it can't be started"), Trouble("BOT_BACK", "it is started")), ""),
+    ],
+)
+def test_what_keeps_the_bot_from_being_asked_is_remembered(troubles: tuple[Trouble, ...], sentence: str):
+    condition = BotCondition()
+    for trouble in troubles:
+        trouble_teller(condition)(trouble)
+    assert condition.sentence == sentence

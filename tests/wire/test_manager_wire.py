@@ -217,7 +217,6 @@ async def test_the_server_sees_the_device_in_use_for_a_moment_or_never(tmp_path:
         assert not manager.device("alice").available
 
 
-@pytest.mark.alone
 async def test_a_black_hole_is_found_and_left_in_fifty_seconds(tmp_path: Path):
     async with managing(tmp_path, "alice", "bob") as manager:
         other, logins = manager.pid("bob"), manager.device("alice").logins

@@ -9,7 +9,10 @@ from wasess.core.states import State  # noqa: TC001 - msgspec reads the annotati
 
 @dataclass(frozen=True, slots=True)
 class ManagerInfo:
-    """A manager. ``ready``: every session has had its first try. ``kept``: the sessions it keeps; ``online``: of those."""
+    """A manager. ``ready``: every session has had its first try. ``kept``: the sessions it keeps; ``online``: of those.
+
+    ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none.
+    """
 
     pid: int
     version: str
@@ -18,6 +21,7 @@ class ManagerInfo:
     ready: bool
     kept: int
     online: int
+    bot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,6 +309,8 @@ class ProcessBot(ABC):
         except NotStarted as problem:
             self._complain(str(problem))
         else:
+            if self._failure:
+                self.say(Trouble("BOT_BACK", _("the bot is started"), level="info"))
             self._failure = ""
 
     async def _started(self) -> Child:

@@ -14,7 +14,7 @@ from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WasessError
 from wasess.store.records import Change
 from wasess.supervisor.post_office import PostOffice
-from wasess.supervisor.report import Notice
+from wasess.supervisor.report import BotCondition, Notice
 from wasess.supervisor.survey import look_at
 from wasess.words import _
 
@@ -44,15 +44,25 @@ FINAL = frozenset(
 class Operations:
     """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time.
 
-    ``brief``: the manager was started for this question alone, so every connection is a new one.
+    ``brief``: the manager was started for this question alone, so every connection is a new one. ``bot`` is told all that ``reporter`` is.
     """
 
-    def __init__(self, supervisor: Supervisor, reporter: Reporter, realm: str, now: Callable[[], float], *, brief: bool = False) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        reporter: Reporter,
+        realm: str,
+        now: Callable[[], float],
+        *,
+        bot: BotCondition | None = None,
+        brief: bool = False,
+    ) -> None:
         self._supervisor = supervisor
         self._reporter = reporter
         self._realm = realm
         self._now = now
         self._brief = brief
+        self._bot = bot or BotCondition()
         self._started_at = now()
         self.post_office = PostOffice(supervisor, self._session, now)
 
@@ -61,7 +71,7 @@ class Operations:
         keepers = self._supervisor.keepers.values()
         online = sum(keeper.online for keeper in keepers)
         ready = self._supervisor.ready
-        return ManagerInfo(os.getpid(), wasess.__version__, self._realm, self._started_at, ready, len(keepers), online)
+        return ManagerInfo(os.getpid(), wasess.__version__, self._realm, self._started_at, ready, len(keepers), online, self._bot.sentence)
 
     def lives(self) -> list[Live]:
         """See `control.door.Manager`."""

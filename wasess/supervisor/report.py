@@ -114,6 +114,20 @@ class Reporters:
             reporter.report(notice)
 
 
+class BotCondition:
+    """Remembers what was told of the bot as a whole. ``sentence``: why it can't be asked now; empty when it can."""
+
+    def __init__(self) -> None:
+        self.sentence = ""
+
+    def report(self, notice: Notice) -> None:
+        """See `Reporter`."""
+        if notice.code in {"BOT_BROKEN", "BOT_AWAY"}:
+            self.sentence = notice.reason
+        elif notice.code == "BOT_BACK":
+            self.sentence = ""
+
+
 def detail_of(change: Report) -> str:
     """The detail of a change in the language spoken."""
     return again(change.detail, DETAILS)

@@ -66,7 +66,9 @@ def _answering(info: ManagerInfo, holder: Holder) -> tuple[Finding, ...]:
         sentence = _("managed by process {pid} since {moment}: wasess {version}, {online} of {kept} online").format(**said)
     else:
         sentence = _("the manager (process {pid}, wasess {version}) is still starting: {online} of {kept} online").format(**said)
-    found = (ok("MANAGER", sentence),)
+    found: tuple[Finding, ...] = (ok("MANAGER", sentence),)
+    if info.bot:
+        found = (*found, Finding("BOT", "error", info.bot, "wasess logs"))
     if info.version == wasess.__version__:
         return found
     sentence = _("the manager runs wasess {version}, and {installed} is installed: restart it").format(
