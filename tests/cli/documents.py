@@ -32,6 +32,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.iterdir())}
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Every command there is, by the name of its schema."""
     table = get_command(app)
