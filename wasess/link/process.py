@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 
-RUNNING = "running"  # there as long as something may be decrypted that is not in the spool yet: `store.sessions` puts that back
+from wasess.store.names import RUNNING_NAME
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -16,7 +16,7 @@ PR_SET_DUMPABLE = 4
 def mark_running(mode: str) -> bool:
     """Mark that a worker runs; False when a predecessor's mark is still there, and its device is to be used."""
     try:
-        os.close(os.open(RUNNING, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        os.close(os.open(RUNNING_NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         os.fsync(folder)
         os.close(folder)

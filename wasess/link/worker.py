@@ -37,13 +37,14 @@ from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
 from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback
 from wasess.link.logline import log_line, unstored
-from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, RUNNING, control_process, limit_files, mark_running, terminated_by
+from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, control_process, limit_files, mark_running, terminated_by
 from wasess.link.pulse import Pulse
 from wasess.link.receipts import LONGEST_STANZA, NOTE, Receipts, is_debug, level_at
 from wasess.link.spool_file import SpoolFile
 from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS, PAIRING_OVER
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
+from wasess.store.names import RUNNING_NAME
 from wasess.words import _
 
 # A predecessor may take DRAIN_DEADLINE to leave.
@@ -324,7 +325,7 @@ class Worker:
             if seen == self._events:
                 break
         if not closing.is_alive():
-            os.unlink(RUNNING)  # noqa: PTH108 - pathlib is not loaded here
+            os.unlink(RUNNING_NAME)  # noqa: PTH108 - pathlib is not loaded here
             library.stop()
         self.end("stopped", self._draining)
 

@@ -1,6 +1,9 @@
-"""What is called the same in more than one part of a session's folder."""
+"""What is called the same in more than one place, of the files in a session's folder. Imported by the worker: light."""
 
 from __future__ import annotations
+
+RUNNING_NAME = "running"
+"""There from the start of a worker until it has handed over everything that it has decrypted."""
 
 KEPT_NAME = "kept"
 """The folder of what was set aside."""

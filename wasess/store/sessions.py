@@ -22,7 +22,7 @@ from wasess.store.atomic import sync_folder
 from wasess.store.device import DEVICE_NAME, Credentials, Device, RollbackNeeded, protect_device, read_credentials, roll_back
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
 from wasess.store.lock import FileLock, Holder, holder, last_host
-from wasess.store.names import KEPT_NAME, database_files
+from wasess.store.names import KEPT_NAME, RUNNING_NAME, database_files
 from wasess.store.records import RecordFile
 from wasess.store.spool import SPOOL_NAME
 from wasess.words import _, mark
@@ -38,8 +38,6 @@ SESSION_LOCK_NAME = "lock"
 REALM_NAME = ".realm"
 ALIVE_NAME = ".alive"
 PAUSED_NAME = "paused"
-# There from the start of a worker until it has handed over everything that it has decrypted.
-RUNNING_NAME = "running"
 # A worker that was told to end may take this long.
 LETS_GO_WITHIN = 3.0
 # A worker hands an event over within moments; one that hangs is killed within seconds.

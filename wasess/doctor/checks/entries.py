@@ -11,7 +11,7 @@ from wasess.doctor.findings import Finding, Level, command
 from wasess.store.device import DEVICE_NAME
 from wasess.store.guard import OTHERS, OTHERS_WRITE
 from wasess.store.mail import MAIL_NAME, MEDIA_NAME
-from wasess.store.names import KEPT_NAME, database_files
+from wasess.store.names import KEPT_NAME, RUNNING_NAME, database_files
 from wasess.store.sessions import PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
 
@@ -23,14 +23,8 @@ OWN_FILES = frozenset(
     {
         *database_files(DEVICE_NAME),
         *database_files(MAIL_NAME),
-        *(
-            "session.json",
-            "session.json.bak",
-            "spool.log",
-            "spool.pos",
-            "running",
-        ),
-        *(SESSION_LOCK_NAME, PAUSED_NAME),
+        *("session.json", "session.json.bak", "spool.log", "spool.pos"),
+        *(SESSION_LOCK_NAME, PAUSED_NAME, RUNNING_NAME),
     }
 )
 OWN_FOLDERS = frozenset({KEPT_NAME, MEDIA_NAME})
