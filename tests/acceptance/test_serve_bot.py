@@ -11,11 +11,12 @@ from datetime import datetime
 import pytest
 from homes import ECHO_BOT, House, until
 
+from wasess.sandbox import content
+
 pytestmark = pytest.mark.acceptance
 
 MOODY_BOT = """
 import threading
-from pathlib import Path
 
 HANGS = Path(__file__).with_name("hang")
 
@@ -80,6 +81,22 @@ async def test_a_bot_that_hangs_in_one_chat_answers_the_others_and_its_message_c
     serve = await house.serve(bot=MOODY_BOT)
     await until(lambda: house.answers("carol") == ["hang on", "behind it"], lambda: f"answers in order:\n{serve.text}")
     assert house.answers("dave") == ["hello"]
+
+
+async def test_without_a_bot_who_reads_along_gets_files_too(house):
+    await house.link("alice")
+    serve = await house.serve()
+    await house.online(serve, "alice")
+    reader = await house.run("tail", "alice", "--json", "--follow")
+    house.box.post("carol", "alice", content.file("image", b"a picture", caption="look", mime="image/png"))
+    house.box.say("carol", "alice", "and?")
+    await until(lambda: len(reader.out) == 2, lambda: f"two lines:\n{reader.text}", 20)
+    picture, text = (json.loads(line)["message"] for line in reader.out)
+    assert (picture["text"], text["text"]) == ("look", "and?")
+    path = house.home.session("alice").folder / "media" / "1.png"
+    assert (picture["media"]["path"], path.read_bytes()) == (str(path), b"a picture")
+    reader.signal(signal.SIGTERM)
+    await reader.over()
 
 
 async def test_a_status_is_for_the_bot_only_by_a_rule_and_is_answered_to_nobody_else(house):

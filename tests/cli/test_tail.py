@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from wasess.cli.acknowledgements import Acknowledged, Acknowledgements, understo
 from wasess.cli.app import run
 from wasess.cli.boxes import BATCH, Boxes, Start
 from wasess.core.message import Media, Message
+from wasess.store.inbox import Arrival
 from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
@@ -324,6 +326,23 @@ def boxes(home: Home) -> Iterator[Boxes]:
     made = Boxes(home.sessions, Start(), None)
     yield made
     made.close()
+
+
+def test_who_follows_gets_a_message_with_its_file_or_without_it_when_that_takes_long(home: Home):
+    boxes = Boxes(home.sessions, Start(patience=15.0), None)
+    one, two = (replace(message, kind="image", media=Media("image/png")) for message in texts("one", "two"))
+    with box(home, "alice") as mailbox, closing(boxes):
+        mailbox.inbox.take_in([Arrival(one, time.time(), "unasked", b"raw"), *(Arrival(text, 1.0) for text in texts("three"))], None)
+        assert [item.seq for _, item in boxes.new()] == [], "what is behind it waits, too"
+        assert [item.seq for _, item in boxes.new()] == []
+        mailbox.inbox.prepared(1, replace(one, media=Media("image/png", path="/there")))
+        assert [item.message.media and item.message.media.path for _, item in boxes.new()] == ["/there", None]
+        mailbox.inbox.take_in([Arrival(two, time.time() - 14.9, "unasked", b"raw")], None)
+        assert list(boxes.new()) == []
+        deadline = time.monotonic() + 5
+        while not (found := list(boxes.new())):
+            assert time.monotonic() < deadline
+        assert [item.seq for _, item in found] == [3]
 
 
 def test_a_box_is_read_to_its_end_and_only_when_it_has_changed(home: Home, boxes: Boxes, monkeypatch: pytest.MonkeyPatch):

@@ -51,7 +51,7 @@ class Bot:
 class Office(Stage):
     """A keeper that reads the library's own events."""
 
-    def __init__(self, home: Home, told: Told, bot: Bot, **settings: Any) -> None:
+    def __init__(self, home: Home, told: Told, bot: Bot | None, **settings: Any) -> None:
         super().__init__(home, told, bot=bot)
         self.host.silent.add("alice")
         tools = replace(self.keeper._tools, mail=MailSettings(**settings), translate=translate)
@@ -62,9 +62,10 @@ class Office(Stage):
         self.link.frames(ONLINE, neonize().Connected(status=True).SerializeToString())
         await super().online()
 
-    def arrive(self, message_id: str, **content: Any) -> None:
+    def arrive(self, message_id: str, *, own: bool = False, **content: Any) -> None:
         event = neonize().Message.FromString(library_message(e2e().Message(**content)))
         event.Info.ID = message_id
+        event.Info.MessageSource.IsFromMe = own
         self.link.frames(MESSAGE, event.SerializeToString())
 
 
@@ -116,6 +117,37 @@ async def test_a_file_that_cannot_be_had_is_said_in_the_message(home: Home, told
         await until(lambda: bot.asked)
         assert bot.asked[0].media
         assert (bot.asked[0].media.path, bot.asked[0].media.problem) == ("", "410 Gone")
+
+
+async def test_without_a_bot_files_are_fetched_too_but_not_what_we_have_sent(home: Home, told: Told):
+    office = Office(home, told, None)
+    async with office.running():
+        await office.online()
+        inbox = office.keeper.mail.mailbox.inbox
+        office.arrive("A", own=True, **PICTURE)
+        office.arrive("B", **PICTURE)
+        await until(lambda: inbox.last() == 2 and not inbox.next_unfetched(1))
+        own, theirs = inbox.items()
+        assert (own.message.media.path, own.raw != b"", own.state) == ("", True, "unasked")
+        assert (theirs.message.media.path, theirs.raw) == (str(office.session.folder / "media" / "2.png"), b"")
+        office.host.links["alice"].frames(OFFLINE, neonize().Disconnected(status=True).SerializeToString())
+        await until(lambda: not office.keeper.online)
+        office.arrive("C", **PICTURE)
+        await until(lambda: inbox.last() == 3)
+    second = Office(home, told, None)
+    async with second.running():
+        await second.online()
+        await until(lambda: not second.keeper.mail.mailbox.inbox.next_unfetched(1))
+        assert (second.session.folder / "media" / "3.png").read_bytes() == b"a file"
+
+
+async def test_what_a_command_leaves_for_a_manager_it_does_not_fetch(home: Home, told: Told):
+    office = Office(home, told, None, leave=True)
+    async with office.running():
+        await office.online()
+        office.arrive("A", **PICTURE)
+        await until(lambda: office.keeper.mail.waiting == 1)
+    assert not (office.session.folder / "media").exists()
 
 
 async def test_votes_have_the_names_of_the_options(home: Home, told: Told):

@@ -6,11 +6,13 @@ apart is read twice rather than never: a session that was renamed while it was f
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from heapq import merge
 from typing import TYPE_CHECKING
 
 from wasess.cli.letterbox import open_mail
+from wasess.delivery.rules import for_bots
 from wasess.errors import Locked, StoreError
 from wasess.store.inbox import Inbox
 from wasess.store.mail import MAIL_NAME
@@ -31,12 +33,14 @@ BATCH = 100
 class Start:
     """Where reading begins: behind ``position``; None: where the ``reader`` has come. What came before ``moment`` (Unix time) is left out.
 
-    ``reader`` is a name, empty for nobody whose position would be kept.
+    ``reader`` is a name, empty for nobody whose position would be kept. ``patience``: seconds from its coming in which a message whose file is
+    being fetched is waited for.
     """
 
     position: int | None = None
     moment: float = 0.0
     reader: str = ""
+    patience: float = 0.0
 
 
 class Box:
@@ -57,6 +61,7 @@ class Box:
         self._seen = 0
         self._at = 0
         self._begun = False
+        self._held = False
 
     def look(self) -> bool:
         """Whether there may be something new. Raises `errors.StoreError` and `errors.Locked`."""
@@ -69,17 +74,26 @@ class Box:
         if self._mail is None:
             return False
         (version,) = self._mail.execute("PRAGMA data_version").fetchone()
-        changed = bool(version != self._seen)
+        changed = bool(version != self._seen) or self._held
         self._seen = version
         return changed
 
     def items(self) -> Iterator[Item]:
         """What has not been read yet, in order. Raises as `look`."""
+        self._held = False
         while self._inbox is not None and (batch := self._inbox.items(after=self._at, limit=BATCH)):
             for item in batch:
+                if self._is_fetched_soon(item):
+                    self._held = True
+                    return
                 self._at = item.seq
                 if item.received_at >= self._start.moment:
                     yield item
+
+    def _is_fetched_soon(self, item: Item) -> bool:
+        """Whether its file is on its way: without a bot a manager fetches it at once."""
+        soon = item.received_at > time.time() - self._start.patience
+        return soon and item.state == "unasked" and bool(item.raw) and item.message is not None and for_bots(item.message)
 
     def note(self, now: float) -> None:
         """Bring to the disk how far the reader has come. Raises as `look`."""

@@ -17,7 +17,7 @@ from wasess.cli.result import Result
 from wasess.control.client import Client
 from wasess.core.redact import redact
 from wasess.delivery import by_hand
-from wasess.delivery.rules import askable
+from wasess.delivery.rules import askable, for_bots
 from wasess.doctor.times import span
 from wasess.errors import StoreError, UsageError
 from wasess.store.sessions import Home
@@ -253,7 +253,7 @@ def _chosen(session: Session, positions: list[int], states: tuple[State, ...], *
 
 def _is_for_bots(item: Item) -> bool:
     """Whether a bot would have been asked about it, but for a rule or because there was none."""
-    return item.message is not None and askable(item.message) and not item.message.is_public
+    return item.message is not None and for_bots(item.message)
 
 
 def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> tuple[list[int], bool]:

@@ -7,6 +7,7 @@ import select
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from wasess.store.inbox import Item
 
 LOOKS_EVERY = 0.25
+FILES_WITHIN = 15.0  # a message is not shown before its file is there, or cannot be had; but no later than this
 NOTED_EVERY = 0.25  # a reader's position is written to the disk that often, not after each of a thousand lines
 LONGEST_NAME = 64
 STDIN = 0
@@ -69,7 +71,7 @@ def tail(
     """
     if ack and not reader:
         raise UsageError(_("--ack needs a name for the reader: --as"), hint="wasess tail --as NAME --ack")
-    start = _start(since, user, reader)
+    start = replace(_start(since, user, reader), patience=FILES_WITHIN if follow else 0.0)
     opened = Home(home).open(create=False)
     chosen = [existing(opened, user)] if user is not None else None
     boxes = Boxes(lambda: chosen if chosen is not None else opened.sessions(), start, _complain if follow else None)

@@ -80,5 +80,10 @@ def askable(message: Message) -> bool:
     return not message.from_me and message.kind != "other"
 
 
+def for_bots(message: Message) -> bool:
+    """Whether a bot is asked about it where no rule says anything else."""
+    return askable(message) and not message.is_public
+
+
 def _any(patterns: tuple[str, ...], text: str) -> bool:
     return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)

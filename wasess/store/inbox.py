@@ -122,9 +122,16 @@ class Inbox:
         row = self._mail.execute(query, (chat,)).fetchone()
         return _item(row) if row else None
 
+    def next_unfetched(self, after: int) -> Item | None:
+        """The first message behind a position that nobody was asked about, and of which something is still to be fetched."""
+        query = f"SELECT {_COLUMNS} FROM messages WHERE seq > ? AND raw IS NOT NULL AND state = 'unasked' ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
+        row = self._mail.execute(query, (after,)).fetchone()
+        return _item(row) if row else None
+
     def prepared(self, seq: int, message: Message) -> None:
-        """Keep what was fetched for a message: its file, its votes."""
-        self._mail.execute("UPDATE messages SET body = ?, raw = NULL WHERE seq = ?", (_encode(replace(message, session="")), seq))
+        """Keep what was fetched for a message: its file, its votes; unless its time is over."""
+        values = _encode(replace(message, session="")), seq
+        self._mail.execute("UPDATE messages SET body = ?, raw = NULL WHERE seq = ? AND body IS NOT NULL", values)
 
     def finish(self, seq: int, state: State, now: float, detail: str = "") -> None:
         """The bot is done with it, or gave it up."""

@@ -57,6 +57,7 @@ _MIGRATIONS = (
     );
     CREATE INDEX waiting_messages ON messages (chat, seq) WHERE state = 'waiting';
     CREATE INDEX dead_messages ON messages (seq) WHERE state = 'dead';
+    CREATE INDEX unfetched_messages ON messages (seq) WHERE raw IS NOT NULL;
     CREATE INDEX old_messages ON messages (finished_at) WHERE finished_at IS NOT NULL;
     CREATE TABLE outbox (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,

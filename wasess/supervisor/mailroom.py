@@ -15,6 +15,7 @@ from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
 from wasess.store.mail import settle
 from wasess.supervisor.attachments import Attachments
+from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
 from wasess.words import _
 
@@ -85,6 +86,7 @@ class Mailroom:
         self._read_up = read_up
         self._online = asyncio.Event()
         self._mailbox: Mailbox | None = None
+        self._collector: Collector | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
@@ -121,6 +123,8 @@ class Mailroom:
         self.courier.open()
         if self._dispatcher is not None:
             self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued, self._attend))
+        elif not self._settings.leave:
+            self._collector = Collector(mailbox.inbox, self._attachments.fetch)
 
     async def drain(self, patience: float) -> None:
         """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""
@@ -133,6 +137,8 @@ class Mailroom:
             return
         if self._dispatcher is not None:
             await self._dispatcher.close(self.user)
+        if self._collector is not None:
+            await self._collector.close()
         await self.courier.close()
         for task in self._courtesies:
             task.cancel()
@@ -149,6 +155,8 @@ class Mailroom:
             if self._dispatcher is not None:
                 for chat in {message.chat for message in batch.messages}:
                     self._dispatcher.arrived(self.user, chat)
+            elif self._collector is not None and batch.messages:
+                self._collector.look()
             yield batch
 
     def hurry(self, chat: str) -> None:
