@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from wasess.errors import UsageError
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from wasess.core.message import Kind, Reply
+    from wasess.core.message import Kind, Media, Reply
 
 # The library has a file in memory several times while it encrypts it.
 MAX_FILE = 64 * 2**20
@@ -43,6 +44,8 @@ TYPES = {
     ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
+_ENDINGS = {mime: suffix for suffix, mime in TYPES.items()}
+_ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z", re.ASCII)
 # Enough to see what a file begins with.
 _HEAD = 64
 
@@ -78,6 +81,14 @@ def guessed(path: Path) -> str:
     """The type that a file's name stands for."""
     known = TYPES.get(path.suffix.lower()) or mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
     return known or UNKNOWN_MIME
+
+
+def ending(media: Media) -> str:
+    """What the name of a received file ends in: as its sender's did, else as its type says; empty where neither is of letters and digits."""
+    mime = media.mime.partition(";")[0].strip().lower()
+    usual = _ENDINGS.get(mime) or mimetypes.MimeTypes().guess_extension(mime, strict=False) or ""
+    found = (_ENDING.search(name.lower()) for name in (media.name, usual))
+    return next((match[0] for match in found if match), "")
 
 
 def _look(path: Path) -> tuple[int, bytes]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff
 from wasess.errors import UsageError, WasessError
+from wasess.link.attachment import ending
 from wasess.store.guard import FOLDER_MODE
 from wasess.store.mail import MEDIA_NAME
 from wasess.words import _
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 TRIES = 2  # a file that is larger than its sender says may cost the session its process
 PATIENCE = 600.0  # seconds for a file, while the session is away too
-
-# What the sender says of a type is no name for a file: letters and digits of its second half, as in image/jpeg.
-_TYPE = re.compile(r"[a-z]+/([a-z0-9]{1,8})\b")
-_USUAL = {"jpeg": "jpg", "mpeg": "mp3", "plain": "txt"}
 
 
 class Attachments:
@@ -55,7 +51,7 @@ class Attachments:
     async def _file(self, item: Item, media: Media) -> Media:
         if media.size > self._largest:
             return replace(media, problem=_("larger than {most} bytes").format(most=self._largest) if self._largest else _("not fetched"))
-        path = self._folder / MEDIA_NAME / f"{item.seq}{_ending(media.mime)}"
+        path = self._folder / MEDIA_NAME / f"{item.seq}{ending(media)}"
         try:
             path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
             async with asyncio.timeout(PATIENCE):
@@ -93,8 +89,3 @@ class Attachments:
 
 def _size(path: Path) -> int:
     return path.stat().st_size
-
-
-def _ending(mime: str) -> str:
-    found = _TYPE.match(mime)
-    return f".{_USUAL.get(found[1], found[1])}" if found else ""
