@@ -44,7 +44,7 @@ TYPES = {
     ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-_ENDINGS = {mime: suffix for suffix, mime in TYPES.items()}
+_ENDINGS = {mime: suffix for suffix, mime in TYPES.items()} | {"audio/ogg": ".ogg"}
 _ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z", re.ASCII)
 # Enough to see what a file begins with.
 _HEAD = 64
