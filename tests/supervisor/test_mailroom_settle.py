@@ -74,7 +74,7 @@ async def test_what_somebody_was_in_the_way_of_is_done_later(home: Home, told: T
             office.keeper.look()
             settling = office.keeper.mail._settling
             assert settling is not None
-            assert not await settling
+            assert not await asyncio.wrap_future(settling)
             assert holds(folder, "private sentence")
         office.clock.advance(SETTLED_EVERY)
         office.keeper.look()

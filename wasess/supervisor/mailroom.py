@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.delivery.courier import Courier
@@ -21,6 +21,7 @@ from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from concurrent.futures import Future
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
@@ -39,6 +40,9 @@ SETTLED_EVERY = 30.0
 SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
 FORGOTTEN_EVERY = 600.0
 DAY = 86_400.0
+
+# One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
+_SETTLER = ThreadPoolExecutor(1, "settler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Mailroom:
         self._courtesies: set[asyncio.Task[None]] = set()
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
-        self._settling: asyncio.Future[bool] | None = None
+        self._settling: Future[bool] | None = None
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
@@ -142,8 +146,9 @@ class Mailroom:
         await self.courier.close()
         for task in self._courtesies:
             task.cancel()
-        if self._settling is not None:  # it has the files open, and whoever stopped the session may want to move or delete them
-            await asyncio.wait([self._settling])
+        # It has the files open, and whoever stopped the session may want to move or delete them.
+        if self._settling is not None and not self._settling.cancel():
+            await asyncio.wait([asyncio.wrap_future(self._settling)])
         self.intake.note_place()
         self._mailbox.close()
 
@@ -187,7 +192,7 @@ class Mailroom:
             self._forget(now)
             if self._mailbox.changes != self._settled or self._forgot:
                 self._settled = self._mailbox.changes
-                self._settling = asyncio.get_running_loop().run_in_executor(None, partial(settle, self._folder, forgot=self._forgot))
+                self._settling = _SETTLER.submit(settle, self._folder, forgot=self._forgot)
 
     def _note_settled(self) -> None:
         """What was not done the last time is done with the next."""
