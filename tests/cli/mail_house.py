@@ -19,14 +19,15 @@ from wasess.control.server import serving
 from wasess.core import events
 from wasess.core.message import Message
 from wasess.delivery.mailbox import Mailbox, Spooled
+from wasess.store.sessions import Home
 from wasess.store.spool import Place
 from wasess.supervisor.operations import Operations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+    from pathlib import Path
 
     from wasess.store.inbox import State
-    from wasess.store.sessions import Home
 
 CAROL = "491701234567@s.whatsapp.net"
 DAVE = "491707654321@s.whatsapp.net"
@@ -68,6 +69,14 @@ async def typed(home: Home, *arguments: str, stdin: bytes = b"") -> Typed:
     out, err = await asyncio.wait_for(process.communicate(stdin), ENDS_WITHIN)
     assert process.returncode is not None
     return Typed(process.returncode, out.decode(), err.decode())
+
+
+def furnished(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home in which alice is linked, and which commands find."""
+    home = Home(folder / "auth_sessions").open(create=True)
+    monkeypatch.setenv("WASESS_HOME", str(home.path))
+    link_device(home.session("alice"))
+    return home
 
 
 @asynccontextmanager

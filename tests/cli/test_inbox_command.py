@@ -9,27 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from documents import complaints, only_document
-from mail_house import CAROL, DAVE, arrive, box, died, managed, texts, typed
-from village import EVENT, Village, link_device, spooled, text, until
+from mail_house import CAROL, DAVE, arrive, box, died, furnished, managed, texts, typed
+from village import EVENT, MoodyBot, Village, spooled, text, until
 
 from wasess.cli.app import run
-from wasess.core.message import STATUS, Contact, Location, Media, Message, Poll, Quote, Reply
-from wasess.delivery.bot import Outcome, Verdict
-from wasess.store.sessions import Home
+from wasess.core.message import STATUS, Contact, Location, Media, Message, Poll, Quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from wasess.store.sessions import Home
 
     Said = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    opened = Home(tmp_path / "auth_sessions").open(create=True)
-    monkeypatch.setenv("WASESS_HOME", str(opened.path))
-    link_device(opened.session("alice"))
-    return opened
+    return furnished(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -252,23 +249,6 @@ def test_messages_are_given_up(five: Home, inbox: Said):
 
 
 # --- with a manager -----------------------------------------------------------------------------------------------------
-
-
-class MoodyBot:
-    """Fails on every message until it is ``mended``."""
-
-    at_once, pauses = 8, ()
-
-    def __init__(self) -> None:
-        self.mended = False
-        self.asked: list[str] = []
-
-    async def ask(self, message: Message) -> Outcome:
-        self.asked.append(message.text)
-        return Outcome(Verdict.ANSWERED, (Reply("thank you"),)) if self.mended else Outcome(Verdict.RAISED, detail="ValueError")
-
-    async def close(self) -> None:
-        return
 
 
 async def test_the_manager_asks_the_bot_again_at_once(home: Home):

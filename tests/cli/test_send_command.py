@@ -11,29 +11,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 from documents import only_document
-from mail_house import CAROL, DAVE, begun, box, managed, typed
-from village import EVENT, Village, link_device, spooled, until
+from mail_house import CAROL, DAVE, begun, box, furnished, managed, typed
+from village import EVENT, Village, spooled, until
 
 from wasess.cli.app import run
 from wasess.core import events
 from wasess.core.addressing import address_of
 from wasess.core.message import Reply
 from wasess.link.attachment import MAX_FILE
-from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wasess.store.sessions import Home
 
 SECRET = "pssst-the-cake"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    opened = Home(tmp_path / "auth_sessions").open(create=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WASESS_HOME", str(opened.path))
-    link_device(opened.session("alice"))
-    return opened
+    return furnished(tmp_path, monkeypatch)
 
 
 async def test_a_text_is_sent_followed_and_never_sent_again(home: Home):

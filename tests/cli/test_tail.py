@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from documents import lines
-from mail_house import CAROL, DAVE, arrive, begun, box, texts, typed
+from mail_house import CAROL, DAVE, arrive, begun, box, furnished, texts, typed
 from village import link_device, until
 
 from wasess.cli.acknowledgements import Acknowledged, Acknowledgements, understood
@@ -21,23 +21,21 @@ from wasess.cli.app import run
 from wasess.cli.boxes import BATCH, Boxes, Start
 from wasess.core.message import Media, Message
 from wasess.store.inbox import Arrival
-from wasess.store.sessions import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from wasess.store.sessions import Home
 
     Said = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    opened = Home(tmp_path / "auth_sessions").open(create=True)
-    monkeypatch.setenv("WASESS_HOME", str(opened.path))
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    link_device(opened.session("alice"))
-    return opened
+    return furnished(tmp_path, monkeypatch)
 
 
 @pytest.fixture

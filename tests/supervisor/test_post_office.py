@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from test_supervisor import QUICK, managing, ready
-from village import EVENT, Told, Village, link_device, spooled, text, translate, until
+from village import EVENT, MoodyBot, Told, Village, link_device, spooled, text, translate, until
 
 from wasess.core import events
 from wasess.core.message import Reply
 from wasess.core.sending import has_come
-from wasess.delivery.bot import Outcome, Verdict
 from wasess.delivery.mailbox import Mailbox
 from wasess.errors import NotLinked, UsageError
 from wasess.store.mail import MailFile
@@ -25,29 +24,10 @@ from wasess.supervisor.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wasess.core.message import Message
     from wasess.store.sessions import Home
     from wasess.supervisor.post_office import PostOffice
 
 CAROL = "491701234567@s.whatsapp.net"
-
-
-class MoodyBot:
-    """Fails on every message until it is ``mended``."""
-
-    at_once = 8
-
-    def __init__(self, *pauses: float) -> None:
-        self.pauses = pauses
-        self.mended = False
-        self.asked: list[str] = []
-
-    async def ask(self, message: Message) -> Outcome:
-        self.asked.append(message.text)
-        return Outcome(Verdict.ANSWERED, (Reply("thank you"),)) if self.mended else Outcome(Verdict.RAISED, detail="ValueError")
-
-    async def close(self) -> None:
-        return
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from wasess.core import events
-from wasess.core.message import Message
+from wasess.core.message import Message, Reply
+from wasess.delivery.bot import Outcome, Verdict
 from wasess.link.scripted import ScriptedHost, ScriptedLink
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Tools
@@ -131,3 +132,21 @@ class Village(ScriptedHost):
 
     def living(self, user: str) -> list[ScriptedLink]:
         return [link for link in self.all if link.spec.user == user and not link.ended.is_set()]
+
+
+class MoodyBot:
+    """Fails on every message until it is ``mended``."""
+
+    at_once = 8
+
+    def __init__(self, *pauses: float) -> None:
+        self.pauses = pauses
+        self.mended = False
+        self.asked: list[str] = []
+
+    async def ask(self, message: Message) -> Outcome:
+        self.asked.append(message.text)
+        return Outcome(Verdict.ANSWERED, (Reply("thank you"),)) if self.mended else Outcome(Verdict.RAISED, detail="ValueError")
+
+    async def close(self) -> None:
+        return
