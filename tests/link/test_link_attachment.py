@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from wasess.core.message import Media, Reply
+from wasess.core.file_types import type_of
+from wasess.core.message import Reply
 from wasess.errors import UsageError
-from wasess.link.attachment import MAX_FILE, Attachment, attach, ending, guessed
+from wasess.link.attachment import MAX_FILE, Attachment, attach
 
 OPUS = b"OggS" + bytes(24) + b"OpusHead" + bytes(100)
 WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 " + bytes(20)
@@ -104,24 +105,4 @@ def test_what_is_no_file_is_refused_at_once(file, tmp_path):
 
 def test_a_type_does_not_depend_on_the_machine(monkeypatch):
     monkeypatch.setattr("mimetypes.knownfiles", ["/nowhere"])
-    assert guessed(Path("a.html")) == "text/html"
-
-
-@pytest.mark.parametrize(
-    ("mime", "name", "found"),
-    [
-        ("image/jpeg", "", ".jpg"),
-        ("audio/ogg; codecs=opus", "", ".ogg"),
-        ("image/webp", "", ".webp"),
-        ("application/pdf", "menu", ".pdf"),
-        ("application/octet-stream", "Menu.PDF", ".pdf"),
-        ("text/plain", "notes.md", ".md"),
-        ("text/plain", "../../notes.sh/", ".txt"),
-        ("x/y", "a.b c", ""),
-        ("x/y", "a.\u00e9", ""),
-        ("x/y", "a.b\n", ""),
-        ("", "", ""),
-    ],
-)
-def test_a_received_file_ends_as_its_name_or_its_type_does(mime, name, found):
-    assert ending(Media(mime, name=name)) == found
+    assert type_of("a.html") == "text/html"

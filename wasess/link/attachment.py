@@ -1,51 +1,31 @@
 """The file of a reply: what it is, and whether WhatsApp would take it. Looks at the file, sends nothing.
 
-The type follows from the name, as everywhere on the web: `mimetypes` with its built-in tables alone, so that it is the same on every
-machine. What a client shows as a picture, a video or a sound WhatsApp limits to a few formats; anything else is a document.
+The type follows from the name, as everywhere on the web (`core.file_types`). What a client shows as a picture, a video or a sound WhatsApp limits to a few formats; anything else is a document.
 """
 
 from __future__ import annotations
 
-import mimetypes
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasess.core.file_types import STICKER_MIME, type_of
 from wasess.errors import UsageError
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from wasess.core.message import Kind, Media, Reply
+    from wasess.core.message import Kind, Reply
 
 # The library has a file in memory several times while it encrypts it.
 MAX_FILE = 64 * 2**20
 VOICE_MIME = "audio/ogg; codecs=opus"
-STICKER_MIME = "image/webp"
-UNKNOWN_MIME = "application/octet-stream"
 SHOWN: dict[str, Kind] = {
     **dict.fromkeys(("image/jpeg", "image/png", "image/webp"), "image"),
     **dict.fromkeys(("video/mp4", "video/3gpp"), "video"),
     **dict.fromkeys(("audio/aac", "audio/amr", "audio/mp4", "audio/mpeg", "audio/ogg"), "audio"),
 }
-# Python's own table has neither the newer office formats nor these sounds.
-TYPES = {
-    ".3gp": "video/3gpp",
-    ".aac": "audio/aac",
-    ".amr": "audio/amr",
-    ".m4a": "audio/mp4",
-    ".oga": "audio/ogg",
-    ".ogg": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".webp": STICKER_MIME,
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-}
-_ENDINGS = {mime: suffix for suffix, mime in TYPES.items()} | {"audio/ogg": ".ogg"}
-_ENDING = re.compile(r"\.[a-z0-9]{1,8}\Z", re.ASCII)
 # Enough to see what a file begins with.
 _HEAD = 64
 
@@ -65,7 +45,7 @@ def attach(reply: Reply) -> Attachment:
     """Look at the file of a reply. Raises `errors.UsageError` when it can't be sent, or not as what it was meant to be."""
     path = Path(reply.file).absolute()
     size, head = _look(path)
-    mime = (reply.mime or guessed(path)).lower()
+    mime = (reply.mime or type_of(path.name)).lower()
     kind: Kind = SHOWN.get(mime.partition(";")[0].strip(), "document")
     if reply.voice:
         kind, mime = "voice", _voice(mime, head)
@@ -75,20 +55,6 @@ def attach(reply: Reply) -> Attachment:
         raise UsageError(_("A sound, a voice message and a sticker have no caption."), hint=_("Send the text by itself."))
     name = os.fsencode(path.name).decode(errors="replace")  # a name may hold bytes that are no text
     return Attachment(path, kind, mime, name, size)
-
-
-def guessed(path: Path) -> str:
-    """The type that a file's name stands for."""
-    known = TYPES.get(path.suffix.lower()) or mimetypes.MimeTypes().guess_type(path.name, strict=False)[0]
-    return known or UNKNOWN_MIME
-
-
-def ending(media: Media) -> str:
-    """What the name of a received file ends in: as its sender's did, else as its type says; empty where neither is of letters and digits."""
-    mime = media.mime.partition(";")[0].strip().lower()
-    usual = _ENDINGS.get(mime) or mimetypes.MimeTypes().guess_extension(mime, strict=False) or ""
-    found = (_ENDING.search(name.lower()) for name in (media.name, usual))
-    return next((match[0] for match in found if match), "")
 
 
 def _look(path: Path) -> tuple[int, bytes]:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wasess.core import backoff
+from wasess.core.file_types import ending
 from wasess.errors import UsageError, WasessError
-from wasess.link.attachment import ending
 from wasess.store.guard import FOLDER_MODE
 from wasess.store.mail import MEDIA_NAME
 from wasess.words import _
@@ -51,7 +51,7 @@ class Attachments:
     async def _file(self, item: Item, media: Media) -> Media:
         if media.size > self._largest:
             return replace(media, problem=_("larger than {most} bytes").format(most=self._largest) if self._largest else _("not fetched"))
-        path = self._folder / MEDIA_NAME / f"{item.seq}{ending(media)}"
+        path = self._folder / MEDIA_NAME / f"{item.seq}{ending(media.mime, media.name)}"
         try:
             path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
             async with asyncio.timeout(PATIENCE):
