@@ -1,6 +1,7 @@
 """The file of a reply: what it is, and whether WhatsApp would take it. Looks at the file, sends nothing.
 
-The type follows from the name, as everywhere on the web (`core.file_types`). What a client shows as a picture, a video or a sound WhatsApp limits to a few formats; anything else is a document.
+The type follows from the name, as everywhere on the web (`core.file_types`). What a client shows as a picture, a video or a sound WhatsApp
+limits to a few formats; anything else is a document.
 """
 
 from __future__ import annotations
