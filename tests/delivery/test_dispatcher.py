@@ -285,6 +285,7 @@ async def test_closing_a_session_leaves_the_others(tmp_path: Path):
         desk.arrive("a", "hello")
         await desk.until(lambda: desk.dispatcher._turns.busy)
         await desk.dispatcher.close("alice")
+        desk.mailbox.close()
         desk.mailbox, desk.user = bob, "bob"
         desk.arrive("a", "hello")
         await desk.done()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from ipaddress import ip_address
 
 import pytest
 from reference_receiver import OTHER_SECRET, SECRET, TOKEN
@@ -75,7 +76,8 @@ def test_http_is_for_this_machine_alone(host: str):
 )
 def test_an_address_that_needs_leave(host: str, reason: str):
     error = refused(f"https://{host}/{TOKEN}")
-    assert str(error) == f"The webhook https://{host.replace('10.0.0.1]', 'a00:1]')}/… leads to {reason}."
+    shown = f"[{ip_address(host.strip('[]'))}]" if ":" in host else host
+    assert str(error) == f"The webhook https://{shown}/… leads to {reason}."
     network = error.hint.removeprefix("If that is meant, allow it with --webhook-allow ").rstrip(".")
     assert validate_webhook(f"https://{host}/", SECRET, allow=(network,)).literal is not None
 

@@ -97,7 +97,7 @@ def test_what_is_no_file_is_refused_at_once(file, tmp_path):
         (Path("/dev/zero"), "is not a file"),
         (Path(file("empty", b"")), "empty"),
         (large, "65 MiB; the most that can be sent is 64 MiB"),
-        (tmp_path / "a\0b", "null byte"),
+        (tmp_path / "a\0b", "null (byte|character)"),
     ):
         with pytest.raises(UsageError, match=words):
             attach(Reply(file=str(path)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import weakref
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +17,6 @@ from wasess.sandbox.signal.party import Party
 from wasess.store import undo_log
 from wasess.store.ratchet import MOST_POSITIONS
 from wasess.store.undo import MOST_MESSAGES, RolledBack, roll_back
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CLUB = "club@g.us"
 CONTACTS = ("carol_1:0", "dave_1:0", "erin_1:0")
@@ -47,6 +45,7 @@ class World:
 
     def __init__(self, pre_keys: int = 40) -> None:
         self.database = sqlite3.connect(":memory:", isolation_level=None)
+        weakref.finalize(self, self.database.close)
         self.alice = Companion(self.database, pre_keys)
         self.contacts = {address: Contact(address) for address in CONTACTS}
         undo_log.install(self.database)
@@ -133,10 +132,8 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    made = World()
-    yield made
-    made.database.close()
+def world() -> World:
+    return World()
 
 
 ACTIONS = st.tuples(
