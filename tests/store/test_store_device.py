@@ -206,7 +206,7 @@ def test_a_transaction_under_way_is_not_seen(alice, path, another):
 
 def test_a_busy_writer_is_waited_for_and_then_named(alice, path, another):
     build(path, row())
-    with another(EXECUTE, path, "BEGIN EXCLUSIVE"):
+    with another(EXECUTE, path, "BEGIN EXCLUSIVE", "UPDATE whatsmeow_device SET push_name = 'Mallory'"):
         started = time.monotonic()
         with pytest.raises(Locked, match="'alice' are being written right now"):
             alice.device()

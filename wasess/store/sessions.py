@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from wasess.errors import BadUserId, NotLinked, UsageError
 from wasess.store.atomic import sync_folder
-from wasess.store.device import DEVICE_NAME, Credentials, Device, RollbackNeeded, protect_device, read_credentials, roll_back
+from wasess.store.device import DEVICE_NAME, Credentials, Device, RollbackNeeded, is_protected, protect_device, read_credentials, roll_back
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, guard_folder
 from wasess.store.lock import FileLock, Holder, holder, last_host
 from wasess.store.names import KEPT_NAME, RUNNING_NAME, database_files
@@ -186,10 +186,10 @@ class Session:
         """
         found = self.credentials()
         died = (self.folder / RUNNING_NAME).exists()
-        if found.device and (died or not found.protected):
+        path = self.folder / DEVICE_NAME
+        if found.device and (died or not is_protected(path)):
             with self._exclusively(mark("protecting credentials"), LETS_GO_WITHIN):
-                if not found.protected:
-                    protect_device(self.folder / DEVICE_NAME)
+                protect_device(path)
                 if died:
                     self._roll_back()
         return found
