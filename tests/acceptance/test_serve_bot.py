@@ -17,6 +17,7 @@ pytestmark = pytest.mark.acceptance
 
 MOODY_BOT = """
 import threading
+from pathlib import Path
 
 HANGS = Path(__file__).with_name("hang")
 

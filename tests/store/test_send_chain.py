@@ -14,13 +14,15 @@ from wasess.store import send_chain, undo_log
 CAROL = "carol_1:0"
 
 
-def record(chain: str, index: int, received: int = 0) -> dict[str, Any]:
+def record(chain: str, index: int, received: int = 0, *, theirs: tuple[str, ...] = ("carol's",), base: str = "base") -> dict[str, Any]:
     """A session that sends with this chain, and has sent and received so many with the newest."""
     sender = {"SenderRatchetKeyPublic": chain, "SenderRatchetKeyPrivate": f"private {chain}", "MessageKeys": []}
     sender["ChainKey"] = {"Key": f"{chain} at {index}", "Index": index}
-    receiver = {"SenderRatchetKeyPublic": "carol's", "ChainKey": {"Key": f"at {received}", "Index": received}, "MessageKeys": []}
-    state = {"SenderChain": sender, "ReceiverChains": [receiver], "PreviousCounter": 3, "PendingPreKey": None, "NeedsRefresh": False}
-    return {"SessionState": state, "PreviousStates": []}
+    receivers = [
+        {"SenderRatchetKeyPublic": name, "ChainKey": {"Key": f"at {received}", "Index": received}, "MessageKeys": []} for name in theirs
+    ]
+    state = {"SenderChain": sender, "ReceiverChains": receivers, "PreviousCounter": 3, "PendingPreKey": None, "NeedsRefresh": False}
+    return {"SessionState": {**state, "SenderBaseKey": base}, "PreviousStates": []}
 
 
 @pytest.fixture
@@ -49,16 +51,37 @@ def test_what_was_encrypted_in_between_is_not_put_back_and_what_was_received_is_
     assert stored(database) == record("ours", 8, received=5)
 
 
+def test_a_session_does_not_go_back_to_before_a_turn_of_the_ratchet(database):
+    put(database, record("ours", 7))
+    put(database, record("our next", 0, theirs=("carol's", "carol's next")))  # a message came in
+    put(database, record("ours", 8))  # one went out, and was begun with before
+    assert stored(database) == record("our next", 0, theirs=("carol's", "carol's next"))
+    put(database, record("our next", 1, theirs=("carol's", "carol's next")))
+    assert stored(database) == record("our next", 1, theirs=("carol's", "carol's next"))
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        (record("ours", 7, theirs=("a", "b")), record("others", 0, theirs=("c",), base="another")),
+        (record("ours", 7, theirs=("a", "b")), record("our next", 0, theirs=("b", "c"))),
+        (record("ours", 7, theirs=()), record("ours", 8, theirs=())),
         (record("ours", 7), record("ours", 8)),
         (record("ours", 7, received=9), record("ours", 7, received=4)),
         (record("ours", 7), record("our next", 0)),
         (record("ours", 7), {"SessionState": {"SenderChain": None}, "PreviousStates": []}),
         ({"SessionState": {"SenderChain": None}}, record("ours", 0)),
     ],
-    ids=["longer", "received less", "another chain", "no chain any more", "the first chain"],
+    ids=[
+        "another session",
+        "the oldest chain is gone",
+        "nothing came yet",
+        "longer",
+        "received less",
+        "another chain",
+        "no chain any more",
+        "the first chain",
+    ],
 )
 def test_all_else_is_stored_as_it_is(database, first, second):
     put(database, first)
