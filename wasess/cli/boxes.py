@@ -93,7 +93,7 @@ class Box:
     def _is_fetched_soon(self, item: Item) -> bool:
         """Whether its file is on its way: without a bot a manager fetches it at once."""
         soon = item.received_at > time.time() - self._start.patience
-        return soon and item.state == "unasked" and bool(item.raw) and item.message is not None and for_bots(item.message)
+        return soon and item.state == "unasked" and bool(item.raw) and for_bots(item.message)
 
     def note(self, now: float) -> None:
         """Bring to the disk how far the reader has come. Raises as `look`."""

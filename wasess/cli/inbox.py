@@ -248,12 +248,9 @@ def _chosen(session: Session, positions: list[int], states: tuple[State, ...], *
     if positions:
         return sorted(set(positions))
     with letterbox(session) as mailbox:
-        return [item.seq for item in mailbox.inbox.items(states=states) if item.state == "dead" or _is_for_bots(item)] if mailbox else []
-
-
-def _is_for_bots(item: Item) -> bool:
-    """Whether a bot would have been asked about it, but for a rule or because there was none."""
-    return item.message is not None and for_bots(item.message)
+        return (
+            [item.seq for item in mailbox.inbox.items(states=states) if item.state == "dead" or for_bots(item.message)] if mailbox else []
+        )
 
 
 def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> tuple[list[int], bool]:
@@ -287,7 +284,7 @@ def _why_not(user: str, position: int, item: Item | None, verb: str) -> str:
         return _missing(user, position)
     if verb == "retry" and item.message is None:
         return _("the text of message {position} is gone").format(position=position)
-    if verb == "retry" and item.message is not None and not askable(item.message):
+    if verb == "retry" and item.message and not askable(item.message):
         return _("message {position} is none that a bot is ever asked about").format(position=position)
     allowed = ", ".join(sorted(CAN_BE[verb]))
     return _("message {position} is {state}; only these can be meant: {states}").format(position=position, state=item.state, states=allowed)

@@ -80,9 +80,9 @@ def askable(message: Message) -> bool:
     return not message.from_me and message.kind != "other"
 
 
-def for_bots(message: Message) -> bool:
-    """Whether a bot is asked about it where no rule says anything else."""
-    return askable(message) and not message.is_public
+def for_bots(message: Message | None) -> bool:
+    """Whether a bot is asked about it where no rule says anything else; not about one whose text is gone."""
+    return message is not None and askable(message) and not message.is_public
 
 
 def _any(patterns: tuple[str, ...], text: str) -> bool:

@@ -135,7 +135,10 @@ class Account:
 
 @dataclass(slots=True)
 class Group:
-    """A group chat, or all that see each other's status (its ``server`` is ``broadcast`` then). Who has whose sender key is kept by address, as each client does."""
+    """A group chat, or all that see each other's status (its ``server`` is ``broadcast`` then).
+
+    Who has whose sender key is kept by address, as each client does.
+    """
 
     id: str
     subject: str

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from wasess.errors import DeviceDamaged, Locked, StoreError
 from wasess.store import graveyard
 from wasess.store.disk import room, sqlite_at_work
-from wasess.store.guard import guard_file
-from wasess.store.names import SIDE_FILES
+from wasess.store.guard import guard_file, size_of
+from wasess.store.names import JOURNALS, SIDE_FILES
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -72,14 +72,15 @@ def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
     """
     if not guard_file(path):
         return Credentials()
-    journals = [path.with_name(path.name + suffix) for suffix in SIDE_FILES if guard_file(path.with_name(path.name + suffix))]
+    for suffix in SIDE_FILES:
+        guard_file(path.with_name(path.name + suffix))
     # SQLite takes a file without a whole page for a new database, and deletes the journals beside it: don't show it one.
     size = path.stat().st_size
     if size == 0:
         return Credentials()
     if size < SMALLEST_PAGE:
         raise _damaged(path, _("is too short for a database"))
-    if not may_write and not any(journal.stat().st_size for journal in journals if not journal.name.endswith("-shm")):
+    if not may_write and not any(size_of(path.with_name(path.name + suffix)) for suffix in JOURNALS):
         with suppress(DeviceDamaged, FileNotFoundError), _connected(path, quiet=True) as connection:  # somebody may just begin to write
             return _credentials(path, connection)
     with _connected(path, may_write=may_write) as connection:

@@ -30,6 +30,14 @@ OTHERS = 0o077
 OTHERS_WRITE = 0o022
 
 
+def size_of(path: Path) -> int:
+    """Its bytes; 0 when it is not there."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def guard_folder(path: Path, *, tighten: bool) -> bool:
     """Check the folder at ``path``; return whether it exists."""
     try:

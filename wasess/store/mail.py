@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
-from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file
+from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
 from wasess.store.spool import POSITION_NAME, Place, release
 from wasess.words import _
@@ -279,17 +279,18 @@ def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | 
     What it held is not lost to people, but to the bot. The spool brings what was not committed there. Raises `errors.UnsafeHome` and `errors.StoreError`.
     """
     try:
-        return _whole(folder, durable=durable), None
+        _guard(folder)
+        if is_emptied(folder):
+            raise _damaged(folder / MAIL_NAME, _("it is empty"))
+        return open_whole(folder, durable=durable), None
     except MailDamaged:
         kept = _set_aside(folder)
         return MailFile(folder, durable=durable), kept
 
 
-def _whole(folder: Path, *, durable: bool) -> MailFile:
-    _guard(folder)
-    if is_emptied(folder):
-        raise _damaged(folder / MAIL_NAME, _("it is empty"))
-    mail = MailFile(folder, durable=durable)
+def open_whole(folder: Path, *, durable: bool = False, read_only: bool = False) -> MailFile:
+    """Open it as `MailFile` does, and see whether every page makes sense (`MailFile.require_whole`)."""
+    mail = MailFile(folder, durable=durable, read_only=read_only)
     try:
         mail.require_whole()
     except BaseException:
@@ -305,17 +306,10 @@ def _guard(folder: Path) -> None:
 
 def is_emptied(folder: Path) -> bool:
     """Whether nothing is there although something was. A file that somebody is just making is empty, too."""
-    if _size(folder / MAIL_NAME):
+    if size_of(folder / MAIL_NAME):
         return False
     existed = (folder / MAIL_NAME).exists() and (folder / POSITION_NAME).exists()
-    return existed or _size(folder / f"{MAIL_NAME}{SIDE_FILES[0]}") > 0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except FileNotFoundError:
-        return 0
+    return existed or size_of(folder / f"{MAIL_NAME}{SIDE_FILES[0]}") > 0
 
 
 def _set_aside(folder: Path) -> Path:

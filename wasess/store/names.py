@@ -8,8 +8,11 @@ RUNNING_NAME = "running"
 KEPT_NAME = "kept"
 """The folder of what was set aside."""
 
-SIDE_FILES = ("-wal", "-shm", "-journal")
-"""What SQLite adds to the name of a database, for the files that belong to it."""
+JOURNALS = ("-wal", "-journal")
+"""What SQLite adds to the name of a database for what is not in it yet, or is to be taken back."""
+
+SIDE_FILES = (*JOURNALS, "-shm")
+"""The same for all files that belong to it."""
 
 
 def database_files(name: str) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Collector:
             self._wake.clear()
             try:
                 while (item := self._inbox.next_unfetched(done)) is not None:
-                    if item.message is not None and for_bots(item.message):
+                    if for_bots(item.message):
                         self._inbox.prepared(item.seq, await self._fetch(item))
                     done = item.seq
             except WasessError:  # whoever takes messages in tells what is wrong with the disk

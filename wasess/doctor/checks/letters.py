@@ -14,7 +14,7 @@ from wasess.doctor.times import span
 from wasess.errors import Locked, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
-from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied
+from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, open_whole
 from wasess.store.outbox import Outbox
 from wasess.words import _, mark, plural
 
@@ -72,19 +72,9 @@ def place_of(session: Session) -> Place | None:
 def _looked_at(session: Session) -> MailFile:
     """The open file. What is looked at while a manager begins with it may seem damaged for a moment."""
     try:
-        return _whole(session)
+        return open_whole(session.folder, read_only=True)
     except MailDamaged:
-        return _whole(session)
-
-
-def _whole(session: Session) -> MailFile:
-    mail = MailFile(session.folder, read_only=True)
-    try:
-        mail.require_whole()
-    except BaseException:
-        mail.close()
-        raise
-    return mail
+        return open_whole(session.folder, read_only=True)
 
 
 def _facts(mail: MailFile) -> dict[str, Any]:
