@@ -56,6 +56,15 @@ def test_a_login_is_a_proof_until_there_is_a_later_one():
     assert code_of(sight(State.ONLINE, reasons.ONLINE, since=NOW - MAX_AGE - 1)) == 3
 
 
+def test_a_problem_of_a_connected_session_is_told():
+    seen = sight(State.ONLINE, reasons.ONLINE, proven_at=NOW - 1)
+    assert seen.live is not None
+    troubled = replace(seen, live=replace(seen.live, problem=reasons.MESSAGES_DAMAGED.code))
+    assert judge(troubled, OLD_MANAGER, NOW, LIMITS) == Verdict("MESSAGES_DAMAGED", 3, 1.0)
+    unknown = replace(seen, live=replace(seen.live, problem="OF_A_LATER_VERSION"))
+    assert judge(unknown, OLD_MANAGER, NOW, LIMITS) == Verdict("ONLINE", 0, 1.0)
+
+
 def test_no_grace_excuses_a_session_that_whatsapp_was_not_heard_of():
     assert code_of(sight(State.ONLINE, reasons.ONLINE, proven_at=NOW - MAX_AGE - 1), YOUNG_MANAGER) == 3
 

@@ -96,6 +96,7 @@ def _row(view: SessionView) -> dict[str, Any]:
         "received_at": live.received_at if live else None,
         "sent_at": live.sent_at if live else None,
         "waiting": live.waiting if live else None,
+        "problem": live.problem if live else "",
     }
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HEALTHY = 0
+DEGRADED = 3
 
 _BY_REASON = {
     reasons.DISK_FULL.code: 3,

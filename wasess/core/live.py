@@ -31,7 +31,8 @@ class Live:
     ``code``, ``detail``: why it is in its state (`core.reasons`, and the library's own words). ``next_try_at``: None when there is no
     next try without a human, or none is needed. ``proven_at``: when WhatsApp was last heard of; None before the first time.
     ``pid``: the session's process, 0 when there is none; ``memory``: its bytes. ``received_at``, ``sent_at``: the last message in and
-    the last reply out since the manager started. ``waiting``: messages that the bot has not dealt with yet.
+    the last reply out since the manager started. ``waiting``: messages that the bot has not dealt with yet. ``problem``: what is wrong
+    with its messages or files while it is connected (a code of `core.reasons`), empty when nothing is.
     """
 
     user: str
@@ -48,6 +49,7 @@ class Live:
     received_at: float | None
     sent_at: float | None
     waiting: int
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,26 @@ DATABASE_DAMAGED = Reason(
     level="error",
 )
 
+# What is wrong with a session's messages while it is connected (`core.live.Live.problem`).
+MAIL_NOT_TAKEN = Reason(
+    "MAIL_NOT_TAKEN",
+    "its messages can't be stored now; they wait in the spool",
+    "See what is wrong: `wasess diagnose {user}`.",
+    level="error",
+)
+FILES_REPLACED = Reason(
+    "FILES_REPLACED",
+    "its files were replaced or deleted while it was running; starting afresh with those that are there now",
+    "See what is missing: `wasess diagnose {user}`.",
+    level="error",
+)
+MESSAGES_DAMAGED = Reason(
+    "MESSAGES_DAMAGED",
+    "some of its stored messages are damaged and were set aside",
+    "See which: `wasess diagnose {user}`.",
+    level="error",
+)
+
 # What the server said.
 REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")
 REFUSED_UNKNOWN = Reason(

@@ -49,7 +49,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``code`` is `reasons.UNPROVEN`'s when that is what is wrong, else the session's own. ``age``: seconds since WhatsApp was heard of."""
+    """``code`` is `reasons.UNPROVEN`'s or the `Live.problem` when that is what is wrong, else the session's own. ``age``: seconds since WhatsApp was heard of."""
 
     code: str
     exit_code: int
@@ -75,6 +75,8 @@ def _of_online(code: str, live: Live, now: float, max_age: float) -> Verdict:
     age = max(0.0, now - (live.since if live.proven_at is None else live.proven_at))
     if age > max_age:
         return Verdict(reasons.UNPROVEN.code, 3, age)
+    if live.problem in reasons.BY_CODE:  # a manager of another version may have codes of its own
+        return Verdict(live.problem, health.DEGRADED, age)
     return Verdict(code, health.HEALTHY, age)
 
 

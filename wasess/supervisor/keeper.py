@@ -146,6 +146,7 @@ class Keeper:
             received_at=self.mail.received_at,
             sent_at=self.mail.sent_at,
             waiting=self.mail.waiting,
+            problem=self.mail.problem,
         )
 
     async def moved(self) -> None:

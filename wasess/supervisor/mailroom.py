@@ -95,12 +95,18 @@ class Mailroom:
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
         self._settling: Future[bool] | None = None
+        self._problem = ""
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
     def waiting(self) -> int:
         """How many messages wait for the bot."""
         return self._mailbox.inbox.waiting if self._mailbox else 0
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with its messages or files (`core.live.Live.problem`)."""
+        return self._problem
 
     @property
     def mailbox(self) -> Mailbox:

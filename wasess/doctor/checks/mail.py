@@ -6,6 +6,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from wasess.core import reasons
 from wasess.doctor.checks.letters import place_of
 from wasess.doctor.findings import Finding, Part, ok
 from wasess.doctor.times import size, span
@@ -45,6 +46,8 @@ def check(session: Session, view: SessionView) -> Part:
         )
         fix = f"wasess reconnect {view.user}" if live else "wasess serve"
         findings.append(Finding("SPOOL_DAMAGED", "warning", sentence, fix, view.user))
+    if live is not None and (problem := reasons.BY_CODE.get(live.problem)):
+        findings.append(Finding(problem.code, "error", _(problem.sentence), f"wasess logs {view.user}", view.user))
     return Part(facts, tuple(findings))
 
 
