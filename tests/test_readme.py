@@ -75,7 +75,7 @@ def test_every_command_is_run() -> None:
     assert set(COMMANDS) == {*RUN_BY_THE_SESSION_BELOW, *DRILLS, *RUN_ELSEWHERE}
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "supply", "dist", "bench"])
 def test_make_knows_its_targets(target: str) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(["make", "-n", target], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

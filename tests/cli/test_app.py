@@ -159,3 +159,23 @@ def test_the_umask_is_set_before_anything_is_made(tmp_path):
     serve = python("-m", "wasess", "serve", "--home", str(home), "--only", "alice")
     assert serve.returncode == 4
     assert home.stat().st_mode & 0o777 == 0o700
+
+
+LIMITS = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
+before = resource.getrlimit(resource.RLIMIT_CORE)
+from wasess.__main__ import main
+sys.argv = ["wasess", "--version"]
+try:
+    main()
+except SystemExit:
+    print(resource.getrlimit(resource.RLIMIT_CORE) == (0, before[1]), before[0])
+"""
+
+
+def test_no_core_file_is_left_by_any_command():
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("this machine lets nobody dump a core")
+    shown = python("-c", LIMITS)
+    assert shown.stdout.splitlines()[-1].startswith("True "), shown
