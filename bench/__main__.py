@@ -19,6 +19,8 @@ from bench.figure import BenchFailed, Failure, Figure, document, table
 Work = tuple[str, Callable[[], list[Figure]]]
 
 ROUNDS = {20: 5, 100: 3}
+*FIRST, LAST = losses.RUNS
+KINDS = f"{', '.join(FIRST)} or {LAST}"
 
 
 def main(arguments: list[str]) -> int:
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "webhook": ("messages a second through a webhook", {"messages": 2000, "rounds": 3}),
         "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
         "losses": (
-            "no message is lost: --kind drain, kills, flood, power or power-fast (only on demand)",
+            f"no message is lost: --kind {KINDS} (only on demand)",
             {"kind": "drain", "runs": 0, "sessions": 5, "rate": 20.0, "seed": 0},
         ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
-    "kind": "what happens: drain, kills, flood, power or power-fast",
+    "kind": f"what happens: {KINDS}",
     "away": "for so many seconds the server refuses everybody",
     "contacts": "how many write; 0: one, then twenty",
     "faults-per-minute": "how many, over all sessions",
@@ -114,7 +116,7 @@ HELP = {
     "minutes": "how long",
     "seed": "for the choice of the faults; 0: a new one",
     "rate": "messages a second (latency: to each session)",
-    "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts",
+    "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts, 30 kills on a slow disk",
     "workers": "how many",
     "sessions": "how many",
     "seconds": "for how long; memory must have been steady for so long",

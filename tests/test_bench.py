@@ -192,3 +192,43 @@ def test_the_commands_are_run_in_turn(module, tmp_path):
     found = module("cost").costs(commands, 3)
     assert {name: len(costs) for name, costs in found.items()} == {"a": 3, "b": 3}
     assert log.read_text().split() == ["a", "b"] * 3
+
+
+def log_entry(message, level=b"DEBUG", name=b"Client/Send"):
+    """As the library writes one (neonize.LogEntry): three texts."""
+    size = bytes([len(message)]) if len(message) < 128 else bytes([len(message) & 0x7F | 0x80, len(message) >> 7])
+    return b"\x0a" + size + message + b"\x12" + bytes([len(level)]) + level + b"\x1a" + bytes([len(name)]) + name
+
+
+@pytest.mark.parametrize(
+    ("entry", "names"),
+    [
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net"/>'), b"A1"),
+        (log_entry(b'<receipt id="A1" participant="1@lid" to="1-1@g.us" type="inactive"/>' + b" " * 100), b"A1"),
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net" type="retry"><retry count="1"/></receipt>'), b""),
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net"/>', name=b"Client/Recv"), b""),
+        (log_entry(b'<message id="A1" to="49151@s.whatsapp.net"/>'), b""),
+        (log_entry(b'a text with <receipt id="A1"/> in it'), b""),
+    ],
+)
+def test_a_receipt_that_says_a_message_was_taken_is_known_by_the_librarys_log(module, entry, names):
+    assert module("slow_disk").taken(entry) == names
+
+
+def test_on_the_way_is_what_is_acknowledged_and_not_written(module, tmp_path):
+    slow_disk = module("slow_disk")
+    way = slow_disk.Way(str(tmp_path))
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 0
+    for name in (b"A1", b"A2", b"A3"):
+        way.sets_out(name)
+    way.arrives(b"... A2 ...")
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+    way.arrives(b"... A4 ...")
+    way.sets_out(b"A4")  # the channel was empty: its event was written before the receipt was said
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+
+
+def test_a_slow_disk_that_has_no_place_any_more_says_so(module, monkeypatch):
+    monkeypatch.setattr("wasess.link.nursery.BOOTSTRAP", "another program")
+    with pytest.raises(SystemExit, match=r"not in wasess\.link\.nursery\.BOOTSTRAP any more"):
+        module("slow_disk").main("folder", "hold", "serve")
