@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: losses, soak and untouched.
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: hostile, losses, soak and untouched.
 
 The exit code is 1 when a figure is beyond its limit or could not be measured.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
+from bench import blackhole, fleet, hostile, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -62,6 +62,7 @@ def _soak(wanted: argparse.Namespace) -> list[Figure]:
 
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
+    "hostile": lambda wanted: hostile.measure(hostile.Plan(wanted.stanzas, wanted.minutes * 60, wanted.seed)),
     "help": lambda wanted: help_time.measure(wanted.runs),
     "latency": lambda wanted: latency.measure(wanted.sessions, wanted.rate, wanted.seconds),
     "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
@@ -92,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
             f"no message is lost: --kind {KINDS} (only on demand)",
             {"kind": "drain", "runs": 0, "sessions": 5, "rate": 20.0, "seed": 0},
         ),
+        "hostile": (
+            "one contact attacks a session, beside busy ones (only on demand)",
+            {"stanzas": 20000, "minutes": 10.0, "seed": 0},
+        ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
@@ -117,6 +122,7 @@ HELP = {
     "seed": "for the choice of the faults; 0: a new one",
     "rate": "messages a second (latency: to each session)",
     "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts, 30 kills on a slow disk",
+    "stanzas": "how many the contact sends",
     "workers": "how many",
     "sessions": "how many",
     "seconds": "for how long; memory must have been steady for so long",
