@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from wasess.drill.stanzas import RECEIPTS
 from wasess.sandbox import content, envelope
 from wasess.sandbox.cdn import Behind
+from wasess.sandbox.letter import Letter
 from wasess.sandbox.nodes import Node
+from wasess.sandbox.signal.party import Party
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,11 +70,12 @@ FRAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Siege:
-    """Who attacks whom, and with what dice."""
+    """Who attacks whom, and with what dice. ``first``: somebody's first message to somebody else, as it should be."""
 
     box: Sandbox
     device: Device
     dice: Random
+    first: bytes
 
     def words(self) -> str:
         """What a stranger may choose as an id, a name or a type."""
@@ -82,7 +85,8 @@ class Siege:
 
     def message(self, *inside: Node, name: str = "", **changed: str) -> Node:
         """A message of his, with an id of his own choice."""
-        attrs: dict[str, Attr] = {"from": self.box.contact(MALLORY).jid, "id": name or self.words(), "type": "text"}
+        author = self.box.contact(MALLORY)
+        attrs: dict[str, Attr] = {"from": author.jid, "sender_lid": author.lid_jid, "id": name or self.words(), "type": "text"}
         return Node("message", {**attrs, "t": str(int(time.time())), "notify": self.words(), **changed}, list(inside))
 
     def sealed(self, padded: bytes) -> Node:
@@ -96,9 +100,9 @@ class Siege:
 
 
 def _unknown_version(siege: Siege) -> Node:
-    """The library quotes the id, and then the version."""
+    """A first message as it should be, but for its version: the library quotes the id, and a bracket ends its line."""
     version = siege.dice.choice((0, 1, 2, 4, 5, 9, 15)) << 4 | 3
-    return siege.message(Node("enc", {"v": "2", "type": "pkmsg"}, bytes([version]) + siege.dice.randbytes(180)))
+    return siege.message(Node("enc", {"v": "2", "type": "pkmsg"}, bytes([version]) + siege.first[1:]))
 
 
 def _undecryptable(siege: Siege) -> Node:
@@ -114,7 +118,9 @@ def _odd_encryption(siege: Siege) -> Node:
 def _held(siege: Siege) -> Node:
     """A good message. Its receipt is waited for by its id."""
     name = siege.dice.choice(('{}"', '{}" to="', "{}\n", "{}>", "{} x", "{}'", "é{}", '"{}')).format(f"{siege.dice.randrange(16**16):016X}")
-    return siege.message(siege.sealed(envelope.write_text(f"{MALLORY} {siege.dice.randrange(10**9)}")), name=name)
+    text = envelope.write_text(f"{MALLORY} {siege.dice.randrange(10**9)}")
+    siege.box.service.post.archive.keep(Letter(name, siege.box.contact(MALLORY), text, "pn"))  # for who asks for it again
+    return siege.message(siege.sealed(text), name=name)
 
 
 def _damaged_text(siege: Siege) -> Node:
@@ -170,7 +176,8 @@ class Attacks:
         device = self._box.state.device(user)
         if device is None:
             raise ValueError(user)
-        siege = Siege(self._box, device, Random(seed))
+        _, first = Party.create().encrypt("somebody", envelope.write_text("hello"), Party.create().bundle())
+        siege = Siege(self._box, device, Random(seed), first)
         friend, neighbour, sent = await asyncio.gather(
             self._pace(FRIEND, [user], rates[0], seconds),
             self._pace(NEIGHBOUR, others, rates[1], seconds),
