@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: losses, soak and untouched.
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: hostile, losses, soak and untouched.
 
 The exit code is 1 when a figure is beyond its limit or could not be measured.
 """
@@ -12,13 +12,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
+from bench import blackhole, fleet, hostile, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
 Work = tuple[str, Callable[[], list[Figure]]]
 
 ROUNDS = {20: 5, 100: 3}
+*FIRST, LAST = losses.RUNS
+KINDS = f"{', '.join(FIRST)} or {LAST}"
 
 
 def main(arguments: list[str]) -> int:
@@ -60,6 +62,7 @@ def _soak(wanted: argparse.Namespace) -> list[Figure]:
 
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
+    "hostile": lambda wanted: hostile.measure(hostile.Plan(wanted.stanzas, wanted.minutes * 60, wanted.seed)),
     "help": lambda wanted: help_time.measure(wanted.runs),
     "latency": lambda wanted: latency.measure(wanted.sessions, wanted.rate, wanted.seconds),
     "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
@@ -87,8 +90,12 @@ def _parser() -> argparse.ArgumentParser:
         "webhook": ("messages a second through a webhook", {"messages": 2000, "rounds": 3}),
         "mail": ("messages a second, beside neonize's library alone", {"messages": 2000, "rounds": 3, "contacts": 0}),
         "losses": (
-            "no message is lost: --kind drain, kills, flood, power or power-fast (only on demand)",
+            f"no message is lost: --kind {KINDS} (only on demand)",
             {"kind": "drain", "runs": 0, "sessions": 5, "rate": 20.0, "seed": 0},
+        ),
+        "hostile": (
+            "one contact attacks a session, beside busy ones (only on demand)",
+            {"stanzas": 20000, "minutes": 10.0, "seed": 0},
         ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
@@ -106,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
-    "kind": "what happens: drain, kills, flood, power or power-fast",
+    "kind": f"what happens: {KINDS}",
     "away": "for so many seconds the server refuses everybody",
     "contacts": "how many write; 0: one, then twenty",
     "faults-per-minute": "how many, over all sessions",
@@ -114,7 +121,8 @@ HELP = {
     "minutes": "how long",
     "seed": "for the choice of the faults; 0: a new one",
     "rate": "messages a second (latency: to each session)",
-    "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts",
+    "runs": "how often; for losses 0: 100 drains, 200 kills, 50 floods, 20 cuts, 30 kills on a slow disk",
+    "stanzas": "how many the contact sends",
     "workers": "how many",
     "sessions": "how many",
     "seconds": "for how long; memory must have been steady for so long",

@@ -4,6 +4,8 @@
     kills   kill -9 of a worker, of the supervisor, of the bot, of all three
     flood   hundreds of messages at once, and kill -9 of the worker or the supervisor while they are taken in
     power   the disk forgets what was not brought to it (`bench.losses_power`); power-fast: the same with `--durability fast`, to compare
+    slow-disk   kill -9 of a worker with 20 events and more on the way to its slow disk (`bench.losses_slow`); slow-disk-control: the same
+                without the hold of the receipts, which must lose some
 
 The stand-in's truth is compared with the inbox, the gap ledger, the bot and the answers (`bench.ledger_truth`). The choices are those of a seed,
 which is printed; what is struck by them depends on the moment.
@@ -21,9 +23,10 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from bench.figure import Figure, circumstances, tell
+from bench.figure import BenchFailed, Figure, circumstances, tell
 from bench.losses_power import Cuts, disk_for, strike
 from bench.losses_scene import Scene, told, wait_or_pass
+from bench.losses_slow import LEAST, MISSES_A_RUN, SlowDisk
 from bench.stage import linked_sessions
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from bench.ledger_truth import Evidence
 
-RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20, "power-fast": 20}
+RUNS = {"drain": 100, "kills": 200, "flood": 50, "power": 20, "power-fast": 20, "slow-disk": 30, "slow-disk-control": 10}
 MESSAGES_A_RUN = {"drain": 100, "kills": 50}  # on average: 10,000 over 100 drains
 BURST = 300
 BURST_WITHIN = 20.0
@@ -162,6 +165,34 @@ def _power(plan: Plan, folder: Path) -> list[Figure]:
     ]
 
 
+def _slow_disk(plan: Plan, folder: Path) -> list[Figure]:
+    hold = plan.kind == "slow-disk"
+    with linked_sessions(plan.sessions) as stage:
+        disk = SlowDisk(stage.folder / "way", hold)
+        disk.folder.mkdir()
+        with Scene(stage, folder, Random(plan.seed), bot="answer_some", program=disk.program) as scene:
+            scene.start()
+            scene.serve.all_online_after()
+            for _ in range(plan.runs * MISSES_A_RUN):
+                if len(disk.struck) < plan.runs:
+                    disk.strike(scene)
+            if not disk.struck:
+                raise BenchFailed(f"no kill met {LEAST} events on the way")
+            found = _end(scene, plan)
+    name = f"losses, {plan.kind}"
+    return [
+        *(found if hold else [_to_be_lost(figure, plan.runs) for figure in found]),
+        Figure(f"{name}: kills that counted", (float(len(disk.struck)),), "", plan.command, least=plan.runs),
+        Figure(f"{name}: least events on the way at a kill", (float(min(disk.struck)),), "", plan.command, least=LEAST),
+        Figure(f"{name}: events on the way at a kill", tuple(map(float, disk.struck)), "", plan.command),
+    ]
+
+
+def _to_be_lost(figure: Figure, least: int) -> Figure:
+    """The figure of a control: something must be lost, and the rest is not judged."""
+    return replace(figure, limit=None, least=least if figure.name.endswith(": lost") else None)
+
+
 def _sigterm(scene: Scene) -> str:
     scene.stop()
     pause = scene.dice.uniform(0, 2)
@@ -244,12 +275,10 @@ def figures(plan: Plan, scene: Scene, found: Evidence, *, dead: int, answered: b
         stories = [found.story(sent) for sent in wrong.values()]
         (scene.folder / "stories").write_text("\n".join(stories))
         tell(f"wrong:{told(stories)}")
-    flood = plan.kind == "flood"
-    lost = len(found.lost) * 10 / plan.runs if flood else float(len(found.lost))
     rows: list[tuple[str, float, float | None]] = [
         ("runs", plan.runs, None),
         ("messages", len(found.sent), None),
-        ("lost for 10 kills" if flood else "lost", lost, 1 if flood else 0),
+        ("lost", len(found.lost), 0),
         ("lost and not named by the gap ledger", len(found.unnamed), 0),
         ("acknowledged, in neither inbox nor gap ledger", len(found.forgotten), 0),
         ("in the inbox, and not seen by the bot", len(found.withheld), 0),
@@ -274,4 +303,6 @@ KINDS: dict[str, Callable[[Plan, Path], list[Figure]]] = {
     "flood": _flood,
     "power": _power,
     "power-fast": _power,
+    "slow-disk": _slow_disk,
+    "slow-disk-control": _slow_disk,
 }

@@ -38,13 +38,17 @@ ROUNDS_OF_RETRIES = 3
 
 @dataclass
 class Scene:
-    """A context manager. ``folder`` keeps what was said and done; ``dice`` chooses. ``bot`` is a function of `bench.clerk`, ``options`` are those of `serve`."""
+    """A context manager. ``folder`` keeps what was said and done; ``dice`` chooses. ``bot`` is a function of `bench.clerk`, ``options`` are those of `serve`.
+
+    ``program``: what is run as `wasess`.
+    """
 
     stage: Stage
     folder: Path
     dice: Random
     bot: str = "answer"
     options: tuple[str, ...] = ()
+    program: tuple[str, ...] = (WASESS,)
     ended: set[int] = field(default_factory=set)
     given_up: set[str] = field(default_factory=set)
     done: Counter[str] = field(default_factory=Counter)
@@ -73,7 +77,7 @@ class Scene:
         """Start `wasess serve`, and don't wait for it."""
         if self.manager is not None:
             self.keep()
-        self.manager = Manager(self.stage, "--bot", f"{CLERK}:{self.bot}", *self.options)
+        self.manager = Manager(self.stage, "--bot", f"{CLERK}:{self.bot}", *self.options, program=self.program)
 
     def stop(self) -> None:
         """SIGTERM, and wait for its end. Raises `BenchFailed`."""

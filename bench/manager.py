@@ -18,6 +18,8 @@ from bench.process import children, runs
 from bench.stage import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bench.stage import Stage
 
 WASESS = str(Path(sys.executable).parent / "wasess")
@@ -28,13 +30,13 @@ ENDS_WITHIN = 30.0
 class Manager:
     """A running `wasess serve` on a stage. As a context manager it is ended, at the latest, when the block is left."""
 
-    def __init__(self, stage: Stage, *options: str, echo: bool = False) -> None:
-        """``options`` of `serve`. ``echo``: with the bot that says back what was said and writes it to `seen`."""
+    def __init__(self, stage: Stage, *options: str, echo: bool = False, program: Sequence[str] = (WASESS,)) -> None:
+        """``options`` of `serve`. ``echo``: with the bot that says back what was said and writes it to `seen`. ``program``: what is run as `wasess`."""
         self._stage = stage
         self._events = stage.folder / "events"
         self._log = stage.folder / "log"
         self._seen = stage.folder / "seen"
-        command = [WASESS, "serve", "--events", "--home", str(stage.home.path), "--sandbox", str(stage.contract_file)]
+        command = [*program, "serve", "--events", "--home", str(stage.home.path), "--sandbox", str(stage.contract_file)]
         command += ["--bot", f"{BOT}:reply"] if echo else options
         environment = {name: value for name, value in os.environ.items() if not name.startswith("WASESS_")} | {SEEN: str(self._seen)}
         with self._events.open("w") as events, self._log.open("w") as log:

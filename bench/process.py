@@ -51,6 +51,12 @@ def resident(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / MEBIBYTE
 
 
+def status(pid: int) -> dict[str, str]:
+    """The fields of /proc/PID/status. Raises `OSError` when it is gone."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
 def open_files(pid: int) -> int:
     """How many descriptors it has. Raises `PermissionError` for a worker unless we are root, another `OSError` when it is gone."""
     return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - a Path for each entry would cost more than the count

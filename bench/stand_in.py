@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.attack import Attacks
 from bench.traffic import Traffic
 from wasess.sandbox import Sandbox
 
@@ -41,7 +42,7 @@ class Times(list[str]):
 async def main(folder: Path) -> None:
     """Serve until stdin ends."""
     async with Sandbox(folder, claimed_pre_keys=1) as box:
-        orders = {verb: partial(do, box) for verb, do in ORDERS.items()} | Traffic(box).orders
+        orders = {verb: partial(do, box) for verb, do in ORDERS.items()} | Traffic(box).orders | Attacks(box).orders
         print(box.contract_path, flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             order = json.loads(line)

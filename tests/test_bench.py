@@ -19,6 +19,7 @@ SMALLEST = {
     "blackhole": ("--sessions", "2"),
     "fleet": ("--sessions", "3", "--away", "2"),
     "help": ("--runs", "1"),
+    "hostile": ("--stanzas", "60", "--minutes", "0.05", "--seed", "3"),
     "latency": ("--sessions", "1", "--rate", "20", "--seconds", "1"),
     "mail": ("--messages", "20", "--rounds", "1", "--contacts", "2"),
     "pss": ("--workers", "1", "--seconds", "0.3"),
@@ -32,6 +33,7 @@ SMALLEST = {
 # Figures without which the run has shown nothing.
 PROOFS = {
     "fleet": ["fleet of 3: dials after the return"],
+    "hostile": ["hostile: stanzas", "hostile: attacked session, real messages", "hostile: most threads of a worker"],
     "mail": ["mail, 2 contacts: wasess, to the inbox", "mail, 2 contacts: wasess, to the bot"],
     "soak": ["soak: faults", "soak: messages"],
     "webhook": ["webhook, 100 messages in 1 chat", "webhook, 100 messages in 100 chats"],
@@ -192,3 +194,92 @@ def test_the_commands_are_run_in_turn(module, tmp_path):
     found = module("cost").costs(commands, 3)
     assert {name: len(costs) for name, costs in found.items()} == {"a": 3, "b": 3}
     assert log.read_text().split() == ["a", "b"] * 3
+
+
+def log_entry(message, level=b"DEBUG", name=b"Client/Send"):
+    """As the library writes one (neonize.LogEntry): three texts."""
+    size = bytes([len(message)]) if len(message) < 128 else bytes([len(message) & 0x7F | 0x80, len(message) >> 7])
+    return b"\x0a" + size + message + b"\x12" + bytes([len(level)]) + level + b"\x1a" + bytes([len(name)]) + name
+
+
+@pytest.mark.parametrize(
+    ("entry", "names"),
+    [
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net"/>'), b"A1"),
+        (log_entry(b'<receipt id="A1" participant="1@lid" to="1-1@g.us" type="inactive"/>' + b" " * 100), b"A1"),
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net" type="retry"><retry count="1"/></receipt>'), b""),
+        (log_entry(b'<receipt id="A1" to="49151@s.whatsapp.net"/>', name=b"Client/Recv"), b""),
+        (log_entry(b'<message id="A1" to="49151@s.whatsapp.net"/>'), b""),
+        (log_entry(b'a text with <receipt id="A1"/> in it'), b""),
+    ],
+)
+def test_a_receipt_that_says_a_message_was_taken_is_known_by_the_librarys_log(module, entry, names):
+    assert module("slow_disk").taken(entry) == names
+
+
+def test_on_the_way_is_what_is_acknowledged_and_not_written(module, tmp_path):
+    slow_disk = module("slow_disk")
+    way = slow_disk.Way(str(tmp_path))
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 0
+    for name in (b"A1", b"A2", b"A3"):
+        way.sets_out(name)
+    way.arrives(b"... A2 ...")
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+    way.arrives(b"... A4 ...")
+    way.sets_out(b"A4")  # the channel was empty: its event was written before the receipt was said
+    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+
+
+def test_a_slow_disk_that_has_no_place_any_more_says_so(module, monkeypatch):
+    monkeypatch.setattr("wasess.link.nursery.BOOTSTRAP", "another program")
+    with pytest.raises(SystemExit, match=r"not in wasess\.link\.nursery\.BOOTSTRAP any more"):
+        module("slow_disk").main("folder", "hold", "serve")
+
+
+def test_the_time_online_is_that_between_a_loss_and_the_next_being_active(module):
+    fact, online = module("truth").Fact, module("hostile").online
+    history = [
+        fact(5.0, "alice", "disconnected"),  # before
+        fact(20.0, "alice", "disconnected"),
+        fact(22.0, "bob", "active"),
+        fact(25.0, "alice", "disconnected"),  # a dial that failed
+        fact(30.0, "alice", "active"),
+        fact(90.0, "alice", "disconnected"),
+    ]
+    assert online(history, "alice", 10.0, 110.0) == pytest.approx(70.0)
+    assert online(history, "bob", 10.0, 110.0) == 100.0
+
+
+def test_everything_an_attacker_sends_is_something_that_the_wire_can_carry(module):
+    attack, nodes = module("attack"), importlib.import_module("wasess.sandbox.nodes")
+    siege = attacker(attack)
+    names = [siege.words() for _ in range(500)]
+    assert {sentence for sentence in attack.SENTENCES if any(sentence in name for name in names)} == set(attack.SENTENCES)
+    for make in attack.STANZAS.values():
+        assert len({nodes.encode(make(siege)) for _ in range(40)}) > 10
+    assert attacker(attack).words() == attacker(attack).words() == names[0], "the seed chooses"
+
+
+def attacker(attack):
+    """One before a device that can be written to."""
+    usecases = importlib.import_module("wasess.sandbox.usecases")
+    box = usecases.Sandbox(Path("/nonexistent"))
+    party = box.contact("alice").party
+
+    class Device:
+        user, address, online = "alice", "1:1", True
+        take_bundle = staticmethod(party.bundle)
+
+    return attack.Siege(box, Device(), Random(7), b"3" + bytes(60))
+
+
+def test_two_checkouts_are_compared_pair_by_pair(module):
+    compare = module("compare").compare
+    units = {"mail, 1 contact: wasess, to the bot": "1/s", "latency: to the bot, p99": "ms", "bare library": "1/s", "only once": "ms"}
+    to_the_bot, p99, bare, _ = units
+    pairs = [({to_the_bot: 100.0, p99: 10.0, bare: 9.0, "only once": 1.0}, {to_the_bot: 80.0, p99: 11.0, bare: 3.0, "only once": 0.0})] * 3
+    rows = {row.name: row for row in compare([*pairs, ({**pairs[0][0], p99: 1.0}, {**pairs[0][1], p99: 50.0})], units)}
+    assert rows[to_the_bot].worse == pytest.approx(25.0), "more is better"
+    assert rows[p99].worse == pytest.approx(10.0), "the median of the ratios"
+    assert rows[bare].worse is None
+    assert rows.keys() == {to_the_bot, p99, bare}

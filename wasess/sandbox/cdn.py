@@ -3,7 +3,8 @@
     POST /mms/TYPE/TOKEN?auth=…&token=…    TOKEN: the body's SHA-256; answered with JSON: url, direct_path, handle
     GET  DIRECT_PATH&hash=…&mms-type=…     answered with the body, or 404
 
-It can't read what it holds. Each connection is for one request, so that a fault hits what it is about.
+It can't read what it holds. Each connection is for one request, so that a fault hits what it is about. What a stranger has put there may
+go on after its body (`Behind`): nobody has to say how much he uploads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import secrets
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
@@ -33,19 +35,37 @@ TTL: Final = 3600
 """Seconds a companion may go on with the ``auth`` it was given."""
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What follows a file's body, or comes in its place.
+
+    ``size``: so many zero bytes more, made as they are sent; ``announced``: in the Content-Length, too. ``pause``: seconds before each byte of
+    the answer's body. ``redirect``: an address that is answered instead.
+    """
+
+    size: int = 0
+    announced: bool = True
+    pause: float = 0.0
+    redirect: str = ""
+
+
 class Cdn:
-    """The files, by direct path. ``transfers`` counts what went well, as ``upload`` and ``download``, of each user."""
+    """The files, by direct path. ``transfers`` counts what went well, as ``upload`` and ``download``, of each user; ``asked`` how often each file was asked for."""
 
     def __init__(self, faults: FaultBook) -> None:
         self.auth = secrets.token_urlsafe(32)
         self.transfers: dict[tuple[str, str], int] = {}
         self._faults = faults
+        self.asked: dict[str, int] = {}
         self._files: dict[str, bytes] = {}
+        self._behind: dict[str, Behind] = {}
 
-    def put(self, body: bytes) -> str:
+    def put(self, body: bytes, behind: Behind | None = None) -> str:
         """Keep an encrypted file; returns its direct path, which ends in a query as WhatsApp's do."""
         path = f"/v/t62.7118-24/{secrets.token_hex(12)}.enc"
         self._files[path] = body
+        if behind is not None:
+            self._behind[path] = behind
         return f"{path}?ccb=11-4&oh=sandbox&oe=sandbox"
 
     def get(self, direct_path: str) -> bytes:
@@ -82,14 +102,20 @@ class Cdn:
         return HTTPStatus.OK, json.dumps({"url": self.url(path), "direct_path": path, "handle": token}).encode()
 
     async def _send(self, user: str, target: str, tunnel: Tunnel) -> None:
+        path = urlsplit(target).path
+        self.asked[path] = self.asked.get(path, 0) + 1
         try:
             body = self.get(target)
         except KeyError:
             await _answer(tunnel, HTTPStatus.NOT_FOUND)
             return
-        if await self._goes_on(user, "download", tunnel, body):
+        if not await self._goes_on(user, "download", tunnel, body):
+            return
+        if path in self._behind:
+            await _answer_at_length(tunnel, body, self._behind[path])
+        else:
             await _answer(tunnel, HTTPStatus.OK, body)
-            self._count(user, "download", HTTPStatus.OK)
+        self._count(user, "download", HTTPStatus.OK)
 
     def _count(self, user: str, what: str, status: HTTPStatus) -> None:
         if status == HTTPStatus.OK:
@@ -153,6 +179,29 @@ def _head(status: HTTPStatus, length: int) -> bytes:
 
 async def _answer(tunnel: Tunnel, status: HTTPStatus, body: bytes = b"") -> None:
     await _write(tunnel, _head(status, len(body)) + body)
+
+
+async def _answer_at_length(tunnel: Tunnel, body: bytes, behind: Behind) -> None:
+    """Answer with a file and what is behind it; stops when the client hangs up."""
+    if behind.redirect:
+        head = f"HTTP/1.1 302 Found\r\nLocation: {behind.redirect}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        await _write(tunnel, head.encode())
+        return
+    length = f"Content-Length: {len(body) + behind.size}\r\n" if behind.announced else ""
+    await _write(tunnel, f"HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n".encode())
+    if behind.pause:
+        for byte in body:
+            await _write(tunnel, bytes([byte]))
+            await asyncio.sleep(behind.pause)
+            if tunnel.gone:
+                return
+    else:
+        await _write(tunnel, body)
+    left = behind.size
+    while left > 0 and not tunnel.gone:
+        await _write(tunnel, bytes(min(left, CHUNK)))
+        await asyncio.sleep(0)  # a client that takes it as fast as it comes keeps nobody else waiting
+        left -= CHUNK
 
 
 async def _write(tunnel: Tunnel, data: bytes) -> None:

@@ -22,6 +22,7 @@ from wasess.sandbox.protobufs import waE2E
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from wasess.sandbox.cdn import Behind
     from wasess.sandbox.chat import Chat
 
 Content = Callable[["Chat"], Any]
@@ -134,12 +135,36 @@ def file(
     return lambda chat: _wrapped(kind, _attached(chat, kind, data, mime), caption, name, chat.context(quote, mentions))
 
 
-def _attached(chat: Chat, kind: str, data: bytes, mime: str) -> Any:
+def forged_file(
+    kind: str, data: bytes, *, behind: Behind | None = None, claimed: int | None = None, plain: bool = False, **fields: object
+) -> Content:
+    """A file that is not what its message says.
+
+    ``behind``: what the file server adds. ``claimed``: its length, the right one by default. ``plain``: not encrypted, as in a channel (which is
+    no lie). ``fields``: of the message's part, set as they are given (``fileSHA256=bytes(32)``, ``directPath="//x"``); None takes one out.
+    """
+
+    def make(chat: Chat) -> Any:
+        part = _attached(chat, kind, data, "", behind, plain=plain)
+        if claimed is not None:
+            part.fileLength = claimed
+        for name, value in fields.items():
+            part.ClearField(name)
+            if value is not None:
+                setattr(part, name, value)
+        return waE2E.Message(**{FIELDS[kind]: part})
+
+    return make
+
+
+def _attached(chat: Chat, kind: str, data: bytes, mime: str, behind: Behind | None = None, *, plain: bool = False) -> Any:
     sealed = attachment.seal(data, kind)
-    path = chat.cdn.put(sealed.body)
+    path = chat.cdn.put(data if plain else sealed.body, behind)
     part = getattr(waE2E.Message(), FIELDS[kind])
     part.mimetype, part.fileLength, part.fileSHA256 = mime or MIMES[kind], sealed.size, sealed.file_hash
-    part.mediaKey, part.fileEncSHA256, part.directPath = sealed.media_key, sealed.body_hash, path
+    part.directPath = path
+    if not plain:
+        part.mediaKey, part.fileEncSHA256 = sealed.media_key, sealed.body_hash
     part.URL, part.mediaKeyTimestamp = chat.cdn.url(path), int(time.time())
     if kind == "voice":
         part.PTT = True

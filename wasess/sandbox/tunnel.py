@@ -92,6 +92,11 @@ class Tunnel(asyncio.Protocol):
             pass
 
     @property
+    def gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self._ended
+
+    @property
     def frozen(self) -> bool:
         """Whether it is a black hole now."""
         return self._frozen
