@@ -35,8 +35,9 @@ from typing import TYPE_CHECKING, Any
 
 from wasess.delivery.bot import Trouble
 from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot, decode, ending
+from wasess.delivery.launch import run_to_its_end
 from wasess.errors import UsageError
-from wasess.words import _, mark, told
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,18 +80,11 @@ def validate_bot(text: str) -> BotSpec:
 def _check(spec: BotSpec) -> str:
     """Say why the function can't be loaded; empty when it can."""
     try:
-        check = subprocess.run(
-            spec.command("--check"),
-            env=told(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=START_DEADLINE,
-            check=False,
-        )
+        code, written = run_to_its_end(spec.command("--check"), START_DEADLINE)
     except subprocess.TimeoutExpired:
         return _not_loaded_in_time()
-    answer = decode(check.stdout.partition(b"\n")[0])
-    return "" if answer.get("ready") else answer.get("failed") or ending(check.returncode)
+    answer = decode(written.partition(b"\n")[0])
+    return "" if answer.get("ready") else answer.get("failed") or ending(code)
 
 
 class FunctionBot(ProcessBot):

@@ -87,7 +87,7 @@ def _why_not(command: str) -> str:
 class ProgramBot(ProcessBot):
     """The program behind the `delivery.bot.Bot` door."""
 
-    grace = 1.0
+    grace = 0.5
 
     def __init__(
         self,
