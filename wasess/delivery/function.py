@@ -37,6 +37,7 @@ from wasess.delivery.bot import Trouble
 from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot, decode, ending
 from wasess.delivery.launch import run_to_its_end
 from wasess.errors import UsageError
+from wasess.store.trust import CODE, require_trust
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def validate_bot(text: str) -> BotSpec:
     spec = BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
         raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
+    require_trust(spec.file, CODE, imports=True)
     problem = _check(spec)
     if problem:
         raise UsageError(_("The bot can't be loaded: {problem}.").format(problem=problem), hint=_(HINT))
