@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 for name in VARIABLES:
     os.environ.pop(name, None)
 os.environ["LANG"] = "C.UTF-8"
+# What they write can be written by nobody else, also where a user's files are his group's: a bot's file that others can write is refused.
+os.umask(0o022)
 
 # A machine that is busy with other tests fails none. In CI the inputs are the same each time: what is new there is the commit.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=bool(os.environ.get("CI")))

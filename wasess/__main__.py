@@ -14,6 +14,7 @@ def main() -> None:
     os.umask(0o077)
     # A core file would hold messages and keys. Only the soft limit: a bot may raise its own again.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _open_standard_streams()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl+C while modules load: quietly gone
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name need not be text, and is said nevertheless; a closed stream is None
@@ -21,6 +22,18 @@ def main() -> None:
     from wasess.cli.app import run  # noqa: PLC0415 - the umask comes before anything that could open a file
 
     sys.exit(run(sys.argv[1:]))
+
+
+def _open_standard_streams() -> None:
+    """Give a command that was started without stdin, stdout or stderr an empty one.
+
+    The next file that is opened would take the number: a home's lock as stderr, and as that of each bot.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - the function's own signature
 
 
 if __name__ == "__main__":

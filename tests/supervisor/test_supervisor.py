@@ -15,7 +15,7 @@ from hand_clock import HandClock
 from village import EVENT, Told, Village, link_device, spooled, text, translate, unlink_device, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut
-from wasess.core.snapshot import Timer
+from wasess.core.snapshot import Timer, Worker
 from wasess.delivery.function import FunctionBot, validate_bot
 from wasess.errors import Locked, UnsupportedPlatform
 from wasess.store.disk import room
@@ -156,6 +156,22 @@ async def test_a_session_paired_again_after_a_logout_is_taken_over(home: Home, t
         link_device(session, "1:2@s.whatsapp.net")
         await until(lambda: told.lines.count("automatic reconnect on for alice") == 2)
         assert len(host.living("alice")) == 1
+
+
+async def test_one_that_waits_for_a_human_is_not_looked_at_each_second(home: Home, told: Told):
+    for user in ("alice", "bob"):
+        link_device(home.session(user))
+    host = Village()
+    async with managing(home, host, told) as (supervisor, _task):
+        await until(lambda: ready(told))
+        host.links["alice"].frames(EVENT, spooled(LoggedOut(401)))
+        await until(host.links["alice"].ended.is_set)
+        alice, bob = supervisor.keepers.values()
+        await until(lambda: alice.snapshot.worker is Worker.ABSENT)
+        alice.look()
+        alice.look()
+        bob.look()
+        assert (alice._inbox.qsize(), bob._inbox.qsize()) == (0, 1)
 
 
 async def test_a_removed_session_is_let_go(home: Home, told: Told, tmp_path: Path):

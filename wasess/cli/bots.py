@@ -8,6 +8,7 @@ from wasess.delivery.function import validate_bot
 from wasess.delivery.program import validate_program
 from wasess.errors import UsageError
 from wasess.store.guard import beginning
+from wasess.store.trust import SECRET, require_trust
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def _webhook(url: str, secret_file: Path | None, allow: tuple[str, ...]) -> AnyB
                 command="(umask 077; echo whsec_$(head -c 32 /dev/urandom | base64) > webhook.secret)"
             ),
         )
+    require_trust(secret_file, SECRET)
     try:
         secrets = beginning(secret_file, LONGEST_SECRETS)
         return validate_webhook(url, secrets.decode("ascii"), allow=allow)

@@ -28,6 +28,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from wasess.core.message import ABOUT_ANOTHER, Message
+from wasess.errors import UsageError
+from wasess.store.trust import CODE, require_trust
 from wasess.words import _, language, speak
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def main(arguments: list[str]) -> int:
 
 def load(file: Path, name: str) -> tuple[Callable[[Any], Any], bool]:
     """Import the file (its folder comes first on ``sys.path``) and return the function and whether it wants a plain text."""
+    require_trust(file, CODE, imports=True)  # each time: it may have changed since wasess was started
     sys.path.insert(0, str(file.parent))
     spec = importlib.util.spec_from_file_location(MODULE_NAME, file)
     if spec is None or spec.loader is None:
@@ -95,7 +98,7 @@ def wants_text(function: Callable[..., Any]) -> bool:
 
 def explain(error: BaseException, file: str) -> str:
     """Say why the bot can't be loaded. No message has been seen yet, so the error's words are safe to repeat."""
-    if isinstance(error, NotABot):
+    if isinstance(error, (NotABot, UsageError)):
         return str(error)
     if isinstance(error, SyntaxError):
         return _("{error} at {file}:{line}").format(error=error.msg, file=Path(error.filename or file).name, line=error.lineno)

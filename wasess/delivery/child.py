@@ -7,8 +7,8 @@ What both kinds (`delivery.function`, `delivery.program`) have in common::
                      {"n": 1, "error": "why not"}
 
 A message that is not answered within the deadline ends the process, and so does the end of its stdout. It is started again when the next
-message comes, after growing pauses; while it can't be started, messages wait, and people are told once. Whatever it has started in its
-own process group ends with it.
+message comes, after growing pauses; while it can't be started, messages wait, and people are told once. Whatever it has started ends with
+it: it runs below a guardian (`delivery.guardian`), also when the manager is killed. The process we know is the guardian's, which ends as the bot does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import asyncio
 import json
 import os
 import random
-import resource
 import signal
+import socket
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -28,8 +28,9 @@ import msgspec
 
 from wasess.core import backoff
 from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.launch import bot_environment, end_at_once, guarded
 from wasess.delivery.replies import BadReply, read_replies
-from wasess.words import _, told
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Tell
 
 DEADLINE = 60.0  # for one message
+STARTS_WITHIN = 10.0  # until the system has loaded the program: its disk may hang
 ENDS_WITHIN = 1.0  # after it has closed its stdout, or we its stdin
 GONE_WITHIN = 5.0  # after SIGKILL
 LONGEST_LINE = 16 * 1024 * 1024
@@ -83,14 +85,27 @@ class Child(asyncio.SubprocessProtocol, ABC):
     async def start(self, command: Sequence[str], memory: int) -> None:
         """Start the process. ``memory``: the bytes it may allocate, 0 for any number. Raises `NotStarted`."""
         loop = asyncio.get_running_loop()
+        self._channel, theirs = socket.socketpair()
+        self._channel.setblocking(False)  # noqa: FBT003 - the socket's own signature
         try:
-            # In a session of its own: Ctrl+C is for the manager, which ends the bot when it is done with it.
-            await loop.subprocess_exec(lambda: self, *command, env=told(os.environ), stderr=None, start_new_session=True)
+            with theirs:
+                await loop.subprocess_exec(
+                    lambda: self,
+                    *guarded(command, theirs, memory),
+                    env=bot_environment(os.environ),
+                    stderr=None,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl+C is for the manager, which ends the bot when it is done with it
+                )
         except OSError as error:
+            self._channel.close()
             raise NotStarted(error.strerror or type(error).__name__) from None
         self.over = asyncio.create_task(self._await_end())
-        if memory:
-            self._limit(memory)
+        if problem := await self._hear_whether_it_runs():
+            self.ended = True
+            self._kill()
+            await self.gone()
+            raise NotStarted(problem)
 
     async def ask(self, message: Message, deadline: float) -> Outcome:
         """See `delivery.bot.Bot`; ``deadline`` in seconds."""
@@ -123,14 +138,18 @@ class Child(asyncio.SubprocessProtocol, ABC):
         self.ended = True
         self._settle(Outcome(Verdict.RESTARTED))
         self._stdin().close()
-        if grace:
-            await asyncio.wait({self.over}, timeout=grace)
-        self._kill()
+        try:
+            if grace:
+                await asyncio.wait({self.over}, timeout=grace)
+        finally:  # also when nobody has the time for its grace
+            self._kill()
         await self.gone()
 
     async def gone(self) -> None:
         """Return when it is gone. Not waited for without end is another user's (sudo's) that does not heed the end of its stdin."""
         await asyncio.wait({self.over}, timeout=GONE_WITHIN)
+        if not self.over.done():
+            self._kill_group()
 
     def last_words(self) -> str:
         """Say how it ended."""
@@ -161,7 +180,8 @@ class Child(asyncio.SubprocessProtocol, ABC):
         self._silent.set()
 
     def process_exited(self) -> None:
-        """asyncio: it is gone. What it has started may keep its stdout open."""
+        """asyncio: it is gone, and so is what it has started, unless somebody has killed its guardian."""
+        self._kill_group()
         self._gone.set()
 
     async def _await_end(self) -> None:
@@ -178,17 +198,28 @@ class Child(asyncio.SubprocessProtocol, ABC):
         self.mute_for = 0.0 if self._answered else time.monotonic() - began
         self._settle(Outcome(Verdict.DIED, detail=self.last_words()))
 
+    async def _hear_whether_it_runs(self) -> str:
+        """Say why it does not; empty when it does."""
+        try:
+            async with asyncio.timeout(STARTS_WITHIN):
+                word = await asyncio.get_running_loop().sock_recv(self._channel, 16)
+        except TimeoutError:
+            return _("not started within {seconds:.0f} s").format(seconds=STARTS_WITHIN)
+        except OSError:
+            word = b""
+        if not word:
+            await self.gone()
+            return self.last_words()
+        return os.strerror(int(word)) if int(word) else ""
+
     def _kill(self) -> None:
-        """Kill its process group. Not by asyncio's `kill`: that looks whether it has ended, which takes the exit code away from asyncio."""
+        """Have its guardian kill it with all that it has started."""
+        end_at_once(self._channel)
+
+    def _kill_group(self) -> None:
+        """What a guardian that was killed has left, and one that hangs. Not by asyncio's `kill`: that takes the exit code away from asyncio."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signal.SIGKILL)
-
-    def _limit(self, memory: int) -> None:
-        """Not of one that is gone already, or that has become another user's (setuid): that one takes no limits from us."""
-        most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
-        with suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(self._pid, resource.RLIMIT_DATA, (limit, limit))
 
     def _stdin(self) -> asyncio.WriteTransport:
         return cast("asyncio.WriteTransport", self._transport.get_pipe_transport(STDIN))

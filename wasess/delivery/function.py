@@ -35,8 +35,10 @@ from typing import TYPE_CHECKING, Any
 
 from wasess.delivery.bot import Trouble
 from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot, decode, ending
+from wasess.delivery.launch import run_to_its_end
 from wasess.errors import UsageError
-from wasess.words import _, mark, told
+from wasess.store.trust import CODE, require_trust
+from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,6 +72,7 @@ def validate_bot(text: str) -> BotSpec:
     spec = BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
         raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
+    require_trust(spec.file, CODE, imports=True)
     problem = _check(spec)
     if problem:
         raise UsageError(_("The bot can't be loaded: {problem}.").format(problem=problem), hint=_(HINT))
@@ -79,18 +82,11 @@ def validate_bot(text: str) -> BotSpec:
 def _check(spec: BotSpec) -> str:
     """Say why the function can't be loaded; empty when it can."""
     try:
-        check = subprocess.run(
-            spec.command("--check"),
-            env=told(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=START_DEADLINE,
-            check=False,
-        )
+        code, written = run_to_its_end(spec.command("--check"), START_DEADLINE)
     except subprocess.TimeoutExpired:
         return _not_loaded_in_time()
-    answer = decode(check.stdout.partition(b"\n")[0])
-    return "" if answer.get("ready") else answer.get("failed") or ending(check.returncode)
+    answer = decode(written.partition(b"\n")[0])
+    return "" if answer.get("ready") else answer.get("failed") or ending(code)
 
 
 class FunctionBot(ProcessBot):

@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 from wasess.delivery.bot import Trouble
 from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot
 from wasess.errors import UsageError
+from wasess.store.trust import CODE, require_trust
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
@@ -59,6 +60,12 @@ class ProgramSpec:
 
     command: tuple[str, ...]
 
+    def require_trust(self) -> None:
+        """Refuse a program or a file of its command that others can have written. Raises `errors.UsageError`."""
+        for file in map(Path, self.command):
+            if file.is_file():
+                require_trust(file, CODE)
+
 
 def validate_program(text: str) -> ProgramSpec:
     """Split a command line and find its program. Raises `errors.UsageError` with what is wrong."""
@@ -71,7 +78,9 @@ def validate_program(text: str) -> ProgramSpec:
     found = shutil.which(words[0])
     if found is None:
         raise UsageError(_why_not(words[0]), hint=_(HINT))
-    return ProgramSpec((str(Path(found).absolute()), *words[1:]))
+    spec = ProgramSpec((str(Path(found).absolute()), *words[1:]))
+    spec.require_trust()
+    return spec
 
 
 def _why_not(command: str) -> str:
@@ -87,7 +96,7 @@ def _why_not(command: str) -> str:
 class ProgramBot(ProcessBot):
     """The program behind the `delivery.bot.Bot` door."""
 
-    grace = 1.0
+    grace = 0.5
 
     def __init__(
         self,
@@ -117,6 +126,13 @@ class ProgramBot(ProcessBot):
             settling = min(self._settles_within + self._run.mute_for, LONGEST_SETTLING)
         self._run = _Program(settling, self._stray)
         return self._run
+
+    async def _started(self) -> Child:
+        try:
+            await asyncio.to_thread(self._spec.require_trust)  # each time: it may have changed since wasess was started
+        except UsageError as error:
+            raise NotStarted(str(error)) from None
+        return await super()._started()
 
     def _stray(self) -> None:
         if not self._strayed:

@@ -1,6 +1,10 @@
 """The gap ledger: what WhatsApp counts as taken, and what is missing all the same. Nothing is lost silently.
 
 An entry goes away when its message arrives after all.
+
+Strangers choose the ids, and can send any number of messages that can't be decrypted: of one sender in a chat the first `MOST_NAMED` have
+entries by their ids, the rest is counted in one without an id for each cause; with `MOST_ROWS` entries, so is every other sender's. Of a message
+that was only counted nobody can tell that it has arrived after all, or that it came twice.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ if TYPE_CHECKING:
     from wasess.core.message import Message
     from wasess.store.mail import MailFile
 
+MOST_NAMED = 200
+MOST_ROWS = 2000  # each message that arrives is looked for among them: 0.4 ms
+
 
 class Cause(StrEnum):
     """Why a message is missing."""
@@ -24,7 +31,10 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Missing messages of one sender: ``count`` of them, noticed at ``at`` (Unix time). ``id`` is empty when only their number is known."""
+    """Missing messages of one sender: ``count`` of them, noticed at ``at`` (Unix time). ``id`` is empty when only their number is known.
+
+    ``chat`` and ``sender`` are empty when these are not known either; ``at`` of more than one is that of the last.
+    """
 
     chat: str
     sender: str
@@ -40,14 +50,50 @@ class Gaps:
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
         mail.tallies["gaps"] = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+        counted = mail.rows("SELECT chat, sender, cause, seq FROM gaps WHERE id = ''")
+        self._counted: dict[tuple[str, str, str], int | None] = {
+            (str(chat), str(sender), str(cause)): int(str(seq)) for chat, sender, cause, seq in counted
+        }
 
     def enter(self, gap: Gap) -> None:
         """Enter one; the same id again changes nothing."""
-        entered = self._mail.execute(
-            "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
+        if gap.id and self._has_a_place(gap):
+            entered = self._mail.execute(
+                "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
+            )
+            self._mail.tallies["gaps"] += entered.rowcount
+        elif not (gap.id and self._is_named(gap)):
+            self._count(gap)
+
+    def _has_a_place(self, gap: Gap) -> bool:
+        if self._mail.tallies["gaps"] >= MOST_ROWS:
+            return False
+        named = self._mail.execute("SELECT count(*) FROM gaps WHERE chat = ? AND sender = ? AND id <> ''", (gap.chat, gap.sender))
+        return int(named.fetchone()[0]) < MOST_NAMED
+
+    def _is_named(self, gap: Gap) -> bool:
+        found = self._mail.execute(
+            "SELECT 1 FROM gaps WHERE chat = ? AND sender = ? AND id = ? AND id <> ''", (gap.chat, gap.sender, gap.id)
         )
-        self._mail.tallies["gaps"] += entered.rowcount
+        return found.fetchone() is not None
+
+    def _count(self, gap: Gap) -> None:
+        """In the entry without an id; its number is kept, for no index leads to it."""
+        chat, sender = gap.chat, gap.sender
+        if (chat, sender, str(gap.cause)) not in self._counted and self._mail.tallies["gaps"] >= MOST_ROWS:
+            chat = sender = ""
+        key = (chat, sender, str(gap.cause))
+        updated = self._mail.execute(
+            "UPDATE gaps SET count = count + ?, at = max(at, ?) WHERE seq = ? AND chat = ? AND sender = ? AND id = '' AND cause = ?",
+            (gap.count, gap.at, self._counted.get(key), *key),
+        )
+        if not updated.rowcount:  # it was forgotten, or the commit of its first has failed
+            entered = self._mail.execute(
+                "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, '', ?, ?, ?)", (*key, gap.count, gap.at)
+            )
+            self._counted[key] = entered.lastrowid
+            self._mail.tallies["gaps"] += 1
 
     def close(self, message: Message) -> bool:
         """A message has arrived: whatever says that it is missing goes. Returns whether something did."""
@@ -69,3 +115,5 @@ class Gaps:
     def forget(self, before: float) -> None:
         """Drop what was noticed before that (Unix time)."""
         self._mail.tallies["gaps"] -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount
+        if not self._mail.tallies["gaps"]:
+            self._counted.clear()

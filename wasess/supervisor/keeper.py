@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     Account = commands.Report | commands.Record | commands.BeginOutage | commands.EndOutage | commands.AmendOutage
 
+LOOK_AT_LOGGED_OUT_EVERY = 20.0  # well below `rounds.KEEPER_ANSWERS_WITHIN`
 MAIL_RETRY = 5.0  # a disk that takes no mail is tried again after it
 
 logger = logging.getLogger(__name__)
@@ -191,7 +192,13 @@ class Keeper:
         self._inbox.put_nowait(event)
 
     def look(self) -> None:
-        """Look at the worker from outside, and see whether the keeper itself takes things in: ``ticked_at`` follows."""
+        """Look at the worker from outside, and see whether the keeper itself takes things in: ``ticked_at`` follows.
+
+        While the session waits for a human to pair it, now and then only: hundreds may.
+        """
+        idle = self.snapshot.state is State.LOGGED_OUT and self.snapshot.worker is Worker.ABSENT
+        if idle and self._tools.clock.steady() - self.ticked_at < LOOK_AT_LOGGED_OUT_EVERY:
+            return
         try:
             self._tether.look()
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 SETTLED_EVERY = 30.0
 SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
 FORGOTTEN_EVERY = 600.0
+MOST_COURTESIES = 16  # under way at once: strangers may write faster than WhatsApp takes them
 DAY = 86_400.0
 
 # One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
@@ -222,6 +223,10 @@ class Mailroom:
             self._courtesy(self._tether.typing(message.answer_to, on=begins))
 
     def _courtesy(self, work: Coroutine[None, None, None]) -> None:
+        if len(self._courtesies) >= MOST_COURTESIES:
+            work.close()
+            return
+
         async def try_it() -> None:
             with suppress(WasessError):
                 await work

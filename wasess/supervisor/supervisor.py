@@ -23,7 +23,7 @@ from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
 from wasess.supervisor.signals import ending_signals
-from wasess.supervisor.survey import survey
+from wasess.supervisor.survey import Survey
 from wasess.supervisor.teller import Alerts
 from wasess.words import _, plural
 
@@ -99,6 +99,7 @@ class Supervisor:
     ) -> None:
         """``serving`` answers others for as long as the manager runs; ``purpose`` is what the home's lock says of it."""
         self._home = home
+        self._survey = Survey(home)
         self._host = host
         self._bot = bot
         self._reporter = reporter
@@ -152,7 +153,7 @@ class Supervisor:
         """Look at once for what is new, gone, paused or resumed."""
         async with self._looking:
             busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
-            findings = await asyncio.to_thread(survey, self._home, skip=busy)
+            findings = await asyncio.to_thread(self._survey.look, skip=busy)
             for finding in findings:
                 if finding.paused and finding.session.user in self._kept:
                     self._pause(self._kept[finding.session.user])
@@ -224,7 +225,7 @@ class Supervisor:
 
     async def _manage(self) -> None:
         async with self._looking:
-            findings = await asyncio.to_thread(survey, self._home)
+            findings = await asyncio.to_thread(self._survey.look)
             found = sum(finding.counts for finding in findings)
             self._tell("sessions_found", plural("{count} session found", "{count} sessions found", found).format(count=found))
             for finding in findings:

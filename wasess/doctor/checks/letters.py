@@ -137,7 +137,7 @@ def _missing(gaps: list[Gap], user: str) -> Finding | None:
     count = sum(gap.count for gap in gaps)
     senders = Counter[str]()
     for gap in gaps:
-        senders[redact(gap.sender)] += gap.count
+        senders[redact(gap.sender) or _("senders that are not known")] += gap.count
     shown = ", ".join(f"{sender} ({number})" for sender, number in senders.most_common(MOST_SHOWN))
     why = ", ".join(_(CAUSES[Cause(cause)]) for cause in sorted({gap.cause for gap in gaps}) if cause in CAUSES)
     many = plural("{count} message is missing", "{count} messages are missing", count).format(count=count)
