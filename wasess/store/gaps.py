@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wasess.store import row_check
+from wasess.store.row_check import RowDamaged, checksum
+
 if TYPE_CHECKING:
     from wasess.core.message import Message
     from wasess.store.mail import MailFile
@@ -20,6 +23,7 @@ class Cause(StrEnum):
     UNDECRYPTABLE = "undecryptable"  # its sender was asked to send it again, and has not done so yet
     OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
     NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
+    ENTRY_DAMAGED = "entry-damaged"  # the ledger's own entry can't be read any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,17 @@ class Gaps:
 
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
-        mail.tallies["gaps"] = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count the entries, as at the beginning: after a damaged file was replaced by a new one."""
+        self._mail.tallies["gaps"] = int(self._mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
 
     def enter(self, gap: Gap) -> None:
         """Enter one; the same id again changes nothing."""
         entered = self._mail.execute(
-            "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
+            "INSERT INTO gaps (chat, sender, id, cause, count, at, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at, checksum(gap.chat, gap.sender, gap.id, str(gap.cause), gap.count)),
         )
         self._mail.tallies["gaps"] += entered.rowcount
 
@@ -59,13 +67,20 @@ class Gaps:
         return gone > 0
 
     def entries(self) -> list[Gap]:
-        """All that is missing, oldest first."""
-        rows = self._mail.rows("SELECT chat, sender, id, cause, count, at FROM gaps ORDER BY seq")
-        return [
-            Gap(str(chat), str(sender), str(id_), str(cause), int(str(count)), float(str(at)))
-            for chat, sender, id_, cause, count, at in rows
-        ]
+        """All that is missing, oldest first; of an entry that is damaged only that there is one."""
+        query = f"SELECT chat, sender, id, cause, count, at, {self._mail.checksum} FROM gaps ORDER BY seq"  # noqa: S608 - one of two constants
+        return [_gap(*row) for row in self._mail.rows(query)]
 
     def forget(self, before: float) -> None:
         """Drop what was noticed before that (Unix time)."""
         self._mail.tallies["gaps"] -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount
+
+
+def _gap(*row: object) -> Gap:
+    chat, sender, id_, cause, count, at, stored = row
+    try:
+        row_check.require_sum(stored, chat, sender, id_, cause, count)
+        chat, sender, id_, cause = (row_check.text(value, "") for value in (chat, sender, id_, cause))
+        return Gap(chat, sender, id_, cause, row_check.count(count, ""), row_check.moment(at, ""))
+    except RowDamaged:
+        return Gap("", "", "", Cause.ENTRY_DAMAGED, 1, row_check.moment_or(at, 0.0))
