@@ -268,7 +268,7 @@ def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> t
 
 
 def _change(mailbox: Mailbox, verb: str, position: int) -> bool:
-    return by_hand.retry(mailbox, position) if verb == "retry" else mailbox.inbox.drop(position, time.time())
+    return by_hand.retry(mailbox, position) if verb == "retry" else by_hand.drop(mailbox, position, time.time())
 
 
 def _refused(session: Session, chosen: list[int], changed: list[int], verb: str) -> dict[int, str]:
@@ -282,6 +282,10 @@ def _refused(session: Session, chosen: list[int], changed: list[int], verb: str)
 def _why_not(user: str, position: int, item: Item | None, verb: str) -> str:
     if item is None:
         return _missing(user, position)
+    if verb == "retry" and item.damage:
+        return _("message {position} is damaged ({problem}); ask who wrote it to send it again, and drop it").format(
+            position=position, problem=item.damage
+        )
     if verb == "retry" and item.message is None:
         return _("the text of message {position} is gone").format(position=position)
     if verb == "retry" and item.message and not askable(item.message):

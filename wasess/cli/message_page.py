@@ -27,7 +27,8 @@ def page_of(user: str, item: Item, now: float) -> tuple[str, ...]:
     if item.retry_at > now and item.state == "waiting":
         fields.append((_("next try"), moment(item.retry_at)))
     if item.message is None:
-        return (head, *_lines(fields), _("its text was deleted: its time was over"))
+        gone = _("it is damaged, and can't be shown") if item.damage else _("its text was deleted: its time was over")
+        return (head, *_lines(fields), gone)
     return (head, *_lines([*fields, *_fields(item.message)]), *item.message.text.split("\n"))
 
 

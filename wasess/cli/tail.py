@@ -112,7 +112,9 @@ class Stream:
 
     def _write_new(self) -> None:
         for box, item in self._boxes.new():
-            if item.message is None:
+            if item.damage:
+                mention(_("{user}: message {position} is damaged, and can't be shown").format(user=box.user, position=item.seq))
+            elif item.message is None:
                 self._textless += 1
             else:
                 sys.stdout.write(self._shape(box.user, item) + "\n")

@@ -19,6 +19,7 @@ class Verdict(Enum):
     STUCK = "stuck"  # this message took longer than the deadline; the bot was started again
     DIED = "died"  # the bot ended while it had this message, perhaps because of it
     RESTARTED = "restarted"  # the bot was started again because of another message
+    FAULT = "fault"  # wasess itself failed on this message: a bug
     AWAY = "away"  # nobody is there to take any message: it is no fault of this one
 
 

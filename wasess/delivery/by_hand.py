@@ -96,6 +96,14 @@ def retry(mailbox: Mailbox, position: int) -> bool:
     return item is not None and item.message is not None and askable(item.message) and mailbox.inbox.retry(position)
 
 
+def drop(mailbox: Mailbox, position: int, now: float) -> bool:
+    """Give a message up for good; False when it is neither a dead letter nor one that waits. One that is damaged can be dropped in any state."""
+    item = mailbox.inbox.item(position)
+    if item is not None and item.damage and item.state not in {"dead", "done"}:
+        mailbox.inbox.mend(position, now)
+    return mailbox.inbox.drop(position, now)
+
+
 def chats_waiting(mailbox: Mailbox, positions: Iterable[int]) -> set[str]:
     """The chats of those messages that wait for the bot."""
     items = [item for position in positions if (item := mailbox.inbox.item(position))]

@@ -8,16 +8,17 @@ sent again: the same answer twice is better than none. A message with a key of t
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import TYPE_CHECKING
 
-from wasess.core import backoff
+from wasess.core import backoff, reasons
 from wasess.core.pace import Pace
 from wasess.delivery.bot import Trouble
 from wasess.delivery.mailbox import REPLY
 from wasess.delivery.turns import Turns
 from wasess.errors import SendRefused, UsageError, WasessError
-from wasess.words import _
+from wasess.words import _, plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,6 +34,8 @@ TRIES = 5
 DOUBT_PATIENCE = 10.0  # seconds online in which a receipt may prove that a message went out
 STORE_PAUSE = 5.0
 BURST = 5.0  # messages that may go out at once when a pace is set
+
+logger = logging.getLogger(__name__)
 
 
 class Courier:
@@ -99,6 +102,8 @@ class Courier:
             letter = self._outbox.next_open(chat)
             if letter is None:
                 return None
+            if letter.damage:
+                return self._mend(letter)
             if letter.state == "sending" or letter.reply is None:
                 return self._doubt(letter)
         except WasessError as error:
@@ -121,6 +126,11 @@ class Courier:
             message_id = await self._carry(letter)
         except WasessError as error:
             return await self._failed(letter, error, login)
+        except Exception as error:  # what nobody has thought of costs a try, and keeps no chat waiting for ever
+            logger.exception("sending reply %d of %s failed", letter.seq, self._user)
+            return await self._failed(
+                letter, SendRefused(_("it could not be handed over: {kind}").format(kind=type(error).__name__)), login
+            )
         try:
             self._outbox.sent(letter.seq, message_id, self._clock.now())
         except WasessError as error:
@@ -157,6 +167,11 @@ class Courier:
             self._outbox.end(letter.seq, "unknown", _("no acknowledgement and no receipt came"), self._clock.now())
         return 0.0
 
+    def _mend(self, letter: Letter) -> float:
+        if not self._outbox.mend(letter.seq, self._clock.now()):
+            self._tell(damaged_reply(self._user, letter.seq))
+        return 0.0
+
     def _give_up(self, letter: Letter, error: WasessError) -> float:
         self._outbox.end(letter.seq, "failed", str(error), self._clock.now())
         self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), self._user, "error"))
@@ -165,3 +180,13 @@ class Courier:
     def _stumble(self, error: WasessError) -> float:
         self._tell(Trouble("OUTBOX_UNUSABLE", str(error), self._user, "error"))
         return STORE_PAUSE
+
+
+def damaged_reply(user: str, *positions: int) -> Trouble:
+    """What is told of replies whose rows are damaged: once, when they fail."""
+    sentence = plural(
+        "reply {positions} is damaged and was not sent; write to its chat by hand: wasess send",
+        "replies {positions} are damaged and were not sent; write to their chats by hand: wasess send",
+        len(positions),
+    )
+    return Trouble(reasons.MESSAGES_DAMAGED.code, sentence.format(positions=" ".join(map(str, positions[:10]))), user, "error")

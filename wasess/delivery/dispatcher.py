@@ -7,22 +7,25 @@ A chat is served one message at a time: first its file or its votes are fetched,
 on is tried again after each of the bot's pauses; then it is a dead letter, and the chat goes on.
 
 When the bot's process dies, any of the messages it had may be the cause. Each of them is tried again alone, so that a message that
-kills the bot is found out and no other is ever given up for it. A bot that is AWAY is asked about one message at a time, with growing pauses,
+kills the bot is found out and no other is ever given up for it. What fails here instead, by a bug, costs the message a try as well: no chat waits
+for ever. A message whose row is damaged is a dead letter at once: the bot gets no text that nobody has written. A bot that is AWAY is asked about one message at a time, with growing pauses,
 until it answers; that costs no message a try, unless the bot has answered others since the message's last one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from wasess.core import backoff
+from wasess.core import backoff, reasons
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.turns import Turns
 from wasess.errors import WasessError
-from wasess.words import _
+from wasess.store.inbox import Item
+from wasess.words import _, plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,11 +35,14 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Bot, Tell
     from wasess.delivery.mailbox import Mailbox
     from wasess.delivery.turns import Work
-    from wasess.store.inbox import Item
 
 FETCHED_AT_ONCE = 8
+LONGEST_PAUSE = 7 * 86_400.0
+MOST_NAMED = 10  # positions in a sentence
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
 JITTER = 0.2  # of a pause, up and down
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """A session and a chat in it."""
@@ -121,22 +127,34 @@ class Dispatcher:
 
     def _begin(self, key: Key) -> Work | float | None:
         """The first message of a chat, if there is one and its time has come."""
-        inbox, now = self._desks[key[0]].mailbox.inbox, self._clock.now()
+        now = self._clock.now()
         try:
-            item = inbox.next_waiting(key[1])
-            if item is not None and item.message is not None and self._too_old(item.message, now):
-                inbox.finish(item.seq, "unasked", now, _("too old"))
-                return 0.0
+            item = self._first(key, now)
         except WasessError as error:
             return self._stumble(key, error)
-        if item is None or item.message is None:
-            return None
-        if item.retry_at > now:
+        if not isinstance(item, Item) or item.message is None:
+            return item if isinstance(item, float) else None
+        if now < item.retry_at <= now + LONGEST_PAUSE:  # a later one was never meant
             return item.retry_at - now
         if item.raw:
             return self._fetch(key, item)
         self._asked.add(key)
         return self._serve(key, item, replace(item.message, session=key[0]))
+
+    def _first(self, key: Key, now: float) -> Item | float | None:
+        """The first message that waits in a chat; 0.0 when it is none for the bot, and the next one is to be looked at."""
+        inbox = self._desks[key[0]].mailbox.inbox
+        item = inbox.next_waiting(key[1])
+        if item is None:
+            return None
+        if item.damage:
+            if not inbox.mend(item.seq, now):
+                self._tell(damaged_message(key[0], item.seq))
+            return 0.0
+        if item.message is not None and self._too_old(item.message, now):
+            inbox.finish(item.seq, "unasked", now, _("too old"))
+            return 0.0
+        return item
 
     def _ended(self, key: Key) -> None:
         self._asked.discard(key)
@@ -146,6 +164,14 @@ class Dispatcher:
         self._tell(Trouble("INBOX_UNUSABLE", str(error), key[0], "error"))
         return STORE_PAUSE
 
+    def _fault(self, key: Key, item: Item, error: Exception) -> float:
+        """A bug, here or in what the session does beside the asking: it costs the message a try."""
+        logger.error("serving message %d of %s failed", item.seq, key[0], exc_info=error)
+        try:
+            return self._charge(key, item, Outcome(Verdict.FAULT, detail=type(error).__name__))
+        except WasessError as failure:
+            return self._stumble(key, failure)
+
     def _too_old(self, message: Message, now: float) -> bool:
         return bool(self._max_age) and now - message.timestamp > self._max_age
 
@@ -153,28 +179,32 @@ class Dispatcher:
 
     async def _fetch(self, key: Key, item: Item) -> float:
         desk = self._desks[key[0]]
-        async with self._fetching:
-            message = await desk.fetch(item)
         try:
+            async with self._fetching:
+                message = await desk.fetch(item)
             desk.mailbox.inbox.prepared(item.seq, message)
         except WasessError as error:
             return self._stumble(key, error)
+        except Exception as error:  # noqa: BLE001 - what nobody has thought of must not keep the chat waiting for ever
+            return self._fault(key, item, error)
         return 0.0
 
     async def _serve(self, key: Key, item: Item, message: Message) -> float:
         desk = self._desks[key[0]]
-        desk.attend(message, begins=True)
         try:
-            outcome = await self._bot.ask(message)
-        finally:
-            desk.attend(message, begins=False)
-        try:
+            desk.attend(message, begins=True)
+            try:
+                outcome = await self._bot.ask(message)
+            finally:
+                desk.attend(message, begins=False)
             if outcome.verdict is not Verdict.ANSWERED:
                 return self._failed(key, item, outcome)
             self._answered(key)
             desk.mailbox.answered(item, message, outcome.replies, self._clock.now())
         except WasessError as error:
             return self._stumble(key, error)
+        except Exception as error:  # noqa: BLE001 - as above
+            return self._fault(key, item, error)
         for reply in outcome.replies:
             desk.queued(reply.to or message.answer_to)
         return 0.0
@@ -235,6 +265,7 @@ def _trouble(user: str, item: Item, outcome: Outcome, tries: int, *, last: bool)
         Verdict.STUCK: _("the bot took too long over a message and was started again"),
         Verdict.DIED: _("the bot's process ended over a message"),
         Verdict.AWAY: _("the bot does not take a message"),
+        Verdict.FAULT: _("a message could not be handed to the bot"),
     }[outcome.verdict]
     if not last:
         again = _("{what} ({detail}); trying it again").format(what=what, detail=outcome.detail)
@@ -243,3 +274,17 @@ def _trouble(user: str, item: Item, outcome: Outcome, tries: int, *, last: bool)
         what=what, detail=outcome.detail, number=item.seq, tries=tries, user=user
     )
     return Trouble("BOT_GAVE_UP", sentence, user, "error")
+
+
+def damaged_message(user: str, *positions: int) -> Trouble:
+    """What is told of messages whose rows are damaged: once, when they become dead letters."""
+    many = plural(
+        "message {positions} is damaged and not given to the bot",
+        "messages {positions} are damaged and not given to the bot",
+        len(positions),
+    )
+    shown = " ".join(map(str, positions[:MOST_NAMED])) + (" …" if len(positions) > MOST_NAMED else "")
+    sentence = _("{what}; ask who wrote to send it again, then: wasess inbox drop {user} {positions}").format(
+        what=many.format(positions=shown), user=user, positions=shown
+    )
+    return Trouble(reasons.MESSAGES_DAMAGED.code, sentence, user, "error")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wasess.store.outbox import Letter
     from wasess.store.spool import Place
 
+SWEPT_WITHIN = 1.0
 REPLY = "reply:"  # how the keys of a bot's replies begin; nobody else's may
 
 
@@ -60,6 +61,31 @@ class Mailbox:
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._mail.close()
+
+    @property
+    def damage(self) -> str:
+        """What SQLite has said of a page that makes no sense, while it was used; empty as long as it has not."""
+        return self._mail.damage
+
+    @property
+    def damaged(self) -> int:
+        """How many messages are damaged and not dropped yet, and replies since it was opened."""
+        return self.inbox.damaged + self._mail.tallies["damaged letters"]
+
+    def mend(self, now: float, within: float = SWEPT_WITHIN) -> tuple[list[int], list[int]]:
+        """Look at every row, as far as that is done within some seconds, and see to those that are damaged.
+
+        Returns the positions of the messages, and of the replies, whose texts can't be trusted any more: `store.inbox.Inbox.mend`.
+        """
+        messages, letters = self.inbox.sweep(within), self.outbox.sweep(within)
+        return [seq for seq in messages if not self.inbox.mend(seq, now)], [seq for seq in letters if not self.outbox.mend(seq, now)]
+
+    def begin_anew(self) -> Path:
+        """Move the damaged file to ``kept/``, and go on with a new one; return where the old one is: `store.mail.MailFile.begin_anew`."""
+        kept = self._mail.begin_anew()
+        self.inbox.count_anew()
+        self.gaps.count_anew()
+        return kept
 
     @property
     def changes(self) -> int:

@@ -108,7 +108,11 @@ class Turns(Generic[Key]):
         self.go_on()
 
     def _start(self, key: Key) -> None:
-        work = self._begin(key)
+        try:
+            work = self._begin(key)
+        except Exception:  # a bug in one line's thing is none of whoever has added another
+            logger.exception("a line failed")
+            work = AFTER_A_BUG
         if work is None:
             del self._lines[key]
         elif isinstance(work, (float, int)):

@@ -9,11 +9,16 @@ that was only counted nobody can tell that it has arrived after all, or that it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wasess.store import row_check
+from wasess.store.row_check import RowDamaged, checksum
+
 if TYPE_CHECKING:
+    import sqlite3
+
     from wasess.core.message import Message
     from wasess.store.mail import MailFile
 
@@ -27,6 +32,7 @@ class Cause(StrEnum):
     UNDECRYPTABLE = "undecryptable"  # its sender was asked to send it again, and has not done so yet
     OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
     NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
+    ENTRY_DAMAGED = "entry-damaged"  # the ledger's own entry can't be read any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +55,28 @@ class Gaps:
 
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
-        mail.tallies["gaps"] = int(mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
-        counted = mail.rows("SELECT chat, sender, cause, seq FROM gaps WHERE id = ''")
-        self._counted: dict[tuple[str, str, str], int | None] = {
-            (str(chat), str(sender), str(cause)): int(str(seq)) for chat, sender, cause, seq in counted
-        }
+        self._counted: dict[tuple[str, str, str], int | None] = {}
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count the entries, as at the beginning: after a damaged file was replaced by a new one."""
+        self._mail.tallies["gaps"] = int(self._mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+        counted = self._mail.rows("SELECT chat, sender, cause, seq FROM gaps WHERE id = ''")
+        self._counted = {(str(chat), str(sender), str(cause)): int(str(seq)) for chat, sender, cause, seq in counted}
 
     def enter(self, gap: Gap) -> None:
         """Enter one; the same id again changes nothing."""
         if gap.id and self._has_a_place(gap):
-            entered = self._mail.execute(
-                "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (gap.chat, gap.sender, gap.id, gap.cause, gap.count, gap.at),
-            )
-            self._mail.tallies["gaps"] += entered.rowcount
+            self._mail.tallies["gaps"] += self._insert(gap).rowcount
         elif not (gap.id and self._is_named(gap)):
             self._count(gap)
+
+    def _insert(self, gap: Gap) -> sqlite3.Cursor:
+        values = gap.chat, gap.sender, gap.id, str(gap.cause), gap.count
+        return self._mail.execute(
+            "INSERT INTO gaps (chat, sender, id, cause, count, at, checksum) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*values, gap.at, checksum(*values)),
+        )
 
     def _has_a_place(self, gap: Gap) -> bool:
         if self._mail.tallies["gaps"] >= MOST_ROWS:
@@ -83,17 +95,25 @@ class Gaps:
         chat, sender = gap.chat, gap.sender
         if (chat, sender, str(gap.cause)) not in self._counted and self._mail.tallies["gaps"] >= MOST_ROWS:
             chat = sender = ""
-        key = (chat, sender, str(gap.cause))
-        updated = self._mail.execute(
-            "UPDATE gaps SET count = count + ?, at = max(at, ?) WHERE seq = ? AND chat = ? AND sender = ? AND id = '' AND cause = ?",
-            (gap.count, gap.at, self._counted.get(key), *key),
-        )
-        if not updated.rowcount:  # it was forgotten, or the commit of its first has failed
-            entered = self._mail.execute(
-                "INSERT INTO gaps (chat, sender, id, cause, count, at) VALUES (?, ?, '', ?, ?, ?)", (*key, gap.count, gap.at)
-            )
-            self._counted[key] = entered.lastrowid
+        key = chat, sender, str(gap.cause)
+        before = self._counted_before(key)
+        if before is None:  # the first; or it was forgotten, it is damaged, or the commit of its first has failed
+            self._counted[key] = self._insert(replace(gap, chat=chat, sender=sender, id="")).lastrowid
             self._mail.tallies["gaps"] += 1
+            return
+        count = before + gap.count
+        self._mail.execute(
+            "UPDATE gaps SET count = ?, at = max(at, ?), checksum = ? WHERE seq = ?",
+            (count, gap.at, checksum(chat, sender, "", key[2], count), self._counted[key]),
+        )
+
+    def _counted_before(self, key: tuple[str, str, str]) -> int | None:
+        query = "SELECT count FROM gaps WHERE seq = ? AND chat = ? AND sender = ? AND id = '' AND cause = ?"
+        row = self._mail.execute(query, (self._counted.get(key), *key)).fetchone()
+        try:
+            return row_check.count(row[0], "count") if row else None
+        except RowDamaged:
+            return None
 
     def close(self, message: Message) -> bool:
         """A message has arrived: whatever says that it is missing goes. Returns whether something did."""
@@ -105,15 +125,22 @@ class Gaps:
         return gone > 0
 
     def entries(self) -> list[Gap]:
-        """All that is missing, oldest first."""
-        rows = self._mail.rows("SELECT chat, sender, id, cause, count, at FROM gaps ORDER BY seq")
-        return [
-            Gap(str(chat), str(sender), str(id_), str(cause), int(str(count)), float(str(at)))
-            for chat, sender, id_, cause, count, at in rows
-        ]
+        """All that is missing, oldest first; of an entry that is damaged only that there is one."""
+        query = f"SELECT chat, sender, id, cause, count, at, {self._mail.checksum} FROM gaps ORDER BY seq"  # noqa: S608 - one of two constants
+        return [_gap(*row) for row in self._mail.rows(query)]
 
     def forget(self, before: float) -> None:
         """Drop what was noticed before that (Unix time)."""
         self._mail.tallies["gaps"] -= self._mail.execute("DELETE FROM gaps WHERE at < ?", (before,)).rowcount
         if not self._mail.tallies["gaps"]:
             self._counted.clear()
+
+
+def _gap(*row: object) -> Gap:
+    chat, sender, id_, cause, count, at, stored = row
+    try:
+        row_check.require_sum(stored, chat, sender, id_, cause, count)
+        chat, sender, id_, cause = (row_check.text(value, "") for value in (chat, sender, id_, cause))
+        return Gap(chat, sender, id_, cause, row_check.count(count, ""), row_check.moment(at, ""))
+    except RowDamaged:
+        return Gap("", "", "", Cause.ENTRY_DAMAGED, 1, row_check.moment_or(at, 0.0))

@@ -7,21 +7,27 @@ bot was there for it, or a rule left it out).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
 from wasess.core.message import Message
-from wasess.store.spool import Place
+from wasess.store import row_check
+from wasess.store.row_check import DAMAGED, RowDamaged, checksum
+from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from wasess.store.mail import MailFile
+    from wasess.store.spool import Place
 
 State = Literal["waiting", "done", "dead", "unasked"]
 
-_COLUMNS = "seq, body, raw, state, tries, retry_at, detail, received_at, finished_at"
+SWEPT_WITHIN = 1.0
+STATES: tuple[State, ...] = get_args(State)
+
+_COLUMNS = "seq, chat, sender, id, kind, body, raw, state, tries, retry_at, detail, received_at, finished_at, checksum"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
 
@@ -38,9 +44,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A message in the box. ``seq`` is its position: later ones are larger. ``message`` is None once its text's time is over.
+    """A message in the box. ``seq`` is its position: later ones are larger. ``message`` is None once its text's time is over, or when it is damaged.
 
-    ``retry_at``: Unix time before which the bot is not to be asked again. ``detail`` says what the bot has done wrong last.
+    ``retry_at``: Unix time before which the bot is not to be asked again. ``detail`` says what the bot has done wrong last. ``damage`` says why the
+    row can't be what was stored, empty when it can: whoever deals with the message then has it seen to by `Inbox.mend`.
     """
 
     seq: int
@@ -52,6 +59,7 @@ class Item:
     detail: str
     received_at: float
     finished_at: float | None
+    damage: str = ""
 
 
 class Inbox:
@@ -59,12 +67,22 @@ class Inbox:
 
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
-        mail.tallies["waiting"] = self._count("waiting")
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count what is kept count of, as at the beginning: after a damaged file was replaced by a new one."""
+        self._mail.tallies["waiting"] = self._count("waiting")
+        self._mail.tallies["damaged"] = self._count_damaged()
 
     @property
     def waiting(self) -> int:
         """How many wait for the bot."""
         return self._mail.tallies["waiting"]
+
+    @property
+    def damaged(self) -> int:
+        """How many dead letters are damaged, and nobody has dropped them yet."""
+        return self._mail.tallies["damaged"]
 
     # --- the spool's side -------------------------------------------------------------------------------------------
 
@@ -77,27 +95,24 @@ class Inbox:
                 message = arrival.message
                 if self.holds(*message.key):  # one that is refused by its key would use a position up
                     continue
-                values = (
-                    *(message.chat, message.sender, message.id, message.kind, arrival.received_at),
-                    *(_encode(replace(message, session="") if message.session else message), arrival.raw or None, arrival.state),
-                    None if arrival.state == "waiting" else arrival.received_at,
-                )
+                body, raw = _encode(replace(message, session="") if message.session else message), arrival.raw or None
+                key = message.chat, message.sender, message.id, message.kind
+                finished_at = None if arrival.state == "waiting" else arrival.received_at
                 self._mail.execute(
-                    "INSERT INTO messages (chat, sender, id, kind, received_at, body, raw, state, finished_at)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    values,
+                    "INSERT INTO messages (chat, sender, id, kind, received_at, body, raw, state, finished_at, checksum)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (*key, arrival.received_at, body, raw, arrival.state, finished_at, checksum(*key, blobs=(body, raw))),
                 )
                 new.append(message)
                 fresh += arrival.state == "waiting"
             if place is not None:
-                self._mail.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?, ?)", (place.inode, place.head, place.position))
+                row_check.note_place(self._mail, place)
             self._mail.tallies["waiting"] += fresh
         return new
 
     def place(self) -> Place | None:
         """How far the spool was taken in; None at the beginning."""
-        row = self._mail.execute("SELECT inode, head, position FROM place").fetchone()
-        return Place(*row) if row else None
+        return row_check.place_in(self._mail)
 
     def holds(self, chat: str, sender: str, message_id: str) -> bool:
         """Whether this message has come in."""
@@ -106,8 +121,9 @@ class Inbox:
 
     def find(self, chat: str, message_id: str) -> Message | None:
         """The message of a chat with this id; None when it, or its text, is not here."""
-        row = self._mail.execute("SELECT body FROM messages WHERE chat = ? AND id = ? AND body IS NOT NULL", (chat, message_id)).fetchone()
-        return _decode(row[0]) if row else None
+        query = f"SELECT {_COLUMNS} FROM messages WHERE chat = ? AND id = ? AND body IS NOT NULL"  # noqa: S608 - constants of this module
+        row = self._mail.execute(query, (chat, message_id)).fetchone()
+        return _item(row).message if row else None
 
     # --- the bot's side ---------------------------------------------------------------------------------------------
 
@@ -130,8 +146,9 @@ class Inbox:
 
     def prepared(self, seq: int, message: Message) -> None:
         """Keep what was fetched for a message: its file, its votes; unless its time is over."""
-        values = _encode(replace(message, session="")), seq
-        self._mail.execute("UPDATE messages SET body = ?, raw = NULL WHERE seq = ? AND body IS NOT NULL", values)
+        body = _encode(replace(message, session=""))
+        found = checksum(message.chat, message.sender, message.id, message.kind, blobs=(body, None))
+        self._mail.execute("UPDATE messages SET body = ?, raw = NULL, checksum = ? WHERE seq = ? AND body IS NOT NULL", (body, found, seq))
 
     def finish(self, seq: int, state: State, now: float, detail: str = "") -> None:
         """The bot is done with it, or gave it up."""
@@ -178,20 +195,65 @@ class Inbox:
         """Let a dead letter, or one that nobody was asked about, wait for the bot anew; False when it is neither, or its text is gone."""
         changed = self._mail.execute(
             "UPDATE messages SET state = 'waiting', tries = 0, retry_at = 0, finished_at = NULL"
-            " WHERE seq = ? AND state IN ('dead', 'unasked') AND body IS NOT NULL",
-            (seq,),
+            " WHERE seq = ? AND state IN ('dead', 'unasked') AND body IS NOT NULL AND checksum IS NOT ?",
+            (seq, DAMAGED),
         )
         self._mail.tallies["waiting"] += changed.rowcount
         return changed.rowcount == 1
 
     def drop(self, seq: int, now: float) -> bool:
         """Give a dead letter, or one that waits, up for good; False when it is neither."""
-        waits = self._mail.execute("SELECT state = 'waiting' FROM messages WHERE seq = ?", (seq,)).fetchone()
+        before = self._mail.execute("SELECT state = 'waiting', checksum IS ? FROM messages WHERE seq = ?", (DAMAGED, seq)).fetchone()
         changed = self._mail.execute(
             "UPDATE messages SET state = 'done', finished_at = ? WHERE seq = ? AND state IN ('dead', 'waiting')", (now, seq)
         )
-        self._mail.tallies["waiting"] -= changed.rowcount if waits and waits[0] else 0
+        if before and changed.rowcount:
+            self._mail.tallies["waiting"] -= before[0]
+            self._mail.tallies["damaged"] -= before[1]
         return changed.rowcount == 1
+
+    # --- damage -----------------------------------------------------------------------------------------------------
+
+    def mend(self, seq: int, now: float) -> bool:
+        """See to a message whose row is damaged: one whose text is whole stays what it was, any other is a dead letter from now on.
+
+        Returns whether its text is whole. A dead letter that is damaged can only be dropped; its ``detail`` says what is wrong.
+        """
+        with self._mail.transaction():
+            row = self._mail.execute(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants of this module
+            if row is None:
+                self._mail.execute("REINDEX messages")  # an index has led there
+                self.count_anew()
+                return False
+            state, received_at, finished_at, stored = row[7], row[11], row[12], row[13]
+            why = _item(row).damage
+            whole = _is_whole(row)
+            state = state if whole and state in STATES else "dead"
+            detail = "" if state != "dead" else _("damaged: {problem}").format(problem=why)
+            times = row_check.moment_or(received_at, now), None if state == "waiting" else row_check.moment_or(finished_at, now)
+            self._mail.execute(
+                "UPDATE messages SET state = ?, tries = 0, retry_at = 0, detail = ?, received_at = ?, finished_at = ?, checksum = ? WHERE seq = ?",
+                (state, detail, *times, stored if whole else DAMAGED, seq),
+            )
+            query = "SELECT 1 FROM messages INDEXED BY waiting_messages WHERE state = 'waiting' AND seq = ?"
+            if state != "waiting" and self._mail.execute(query, (seq,)).fetchone():
+                self._mail.execute("REINDEX messages")  # it has the row as it was
+                for other in self.sweep(SWEPT_WITHIN):  # those that it alone has led to
+                    self.mend(other, now)
+            self.count_anew()
+        return whole
+
+    def damaged_positions(self) -> list[int]:
+        """The positions of the dead letters that are known to be damaged, oldest first."""
+        query = f"SELECT seq FROM messages WHERE state = 'dead' AND {self._mail.checksum} IS {DAMAGED} ORDER BY seq"  # noqa: S608 - constants
+        return [int(str(seq)) for (seq,) in self._mail.rows(query)]
+
+    def sweep(self, within: float) -> list[int]:
+        """The positions of the messages that are damaged, and are not known to be; as far as that can be seen within so many seconds."""
+        known = f"checksum IS {DAMAGED} AND state IN ('dead', 'done')"
+        query = f"SELECT {_COLUMNS} FROM messages WHERE NOT ({known}) ORDER BY seq"  # noqa: S608 - constants of this module
+        rows = self._mail.each(query.replace("checksum", self._mail.checksum))
+        return row_check.damaged(((int(str(row[0])), _item(row).damage) for row in rows), within)
 
     def forget(self, texts_before: float, rows_before: float) -> bool:
         """Drop the texts of messages that were finished before, and after ``rows_before`` their ids too; return whether there were any.
@@ -200,22 +262,30 @@ class Inbox:
         """
         with self._mail.transaction():
             texts = self._mail.execute(
-                "UPDATE messages SET body = NULL, raw = NULL, detail = '' WHERE finished_at < ? AND state <> 'dead' AND body IS NOT NULL",
+                "UPDATE messages SET body = NULL, raw = NULL, detail = '', checksum = NULL"
+                " WHERE finished_at < ? AND state IN ('done', 'unasked') AND body IS NOT NULL",
                 (texts_before,),
             )
-            rows = self._mail.execute("DELETE FROM messages WHERE finished_at < ? AND state <> 'dead'", (rows_before,))
+            rows = self._mail.execute("DELETE FROM messages WHERE finished_at < ? AND state IN ('done', 'unasked')", (rows_before,))
         return texts.rowcount + rows.rowcount > 0
 
     # --- readers ------------------------------------------------------------------------------------------------------
 
     def position(self, reader: str) -> int:
         """How far a reader has come; 0 at its first time."""
-        row = self._mail.execute("SELECT position FROM readers WHERE name = ?", (reader,)).fetchone()
-        return int(row[0]) if row else 0
+        query = f"SELECT position, {self._mail.checksum} FROM readers WHERE name = ?"  # noqa: S608 - one of two constants
+        row = self._mail.execute(query, (reader,)).fetchone()
+        try:
+            if row:
+                row_check.require_sum(row[1], reader, row[0])
+                return row_check.count(row[0], "position")
+        except RowDamaged:
+            pass  # what was read comes once more: that is better than never
+        return 0
 
     def advance(self, reader: str, position: int, now: float) -> None:
         """A reader has taken everything up to there."""
-        self._mail.execute("INSERT OR REPLACE INTO readers VALUES (?, ?, ?)", (reader, position, now))
+        self._mail.execute("INSERT OR REPLACE INTO readers VALUES (?, ?, ?, ?)", (reader, position, now, checksum(reader, position)))
 
     def last(self) -> int:
         """The position of the newest message; 0 when there never was one."""
@@ -226,8 +296,57 @@ class Inbox:
         """Those of a state that has an index: only a constant finds it."""
         return int(self._mail.execute(f"SELECT count(*) FROM messages WHERE state = '{state}'").fetchone()[0])  # noqa: S608 - one of two words
 
+    def _count_damaged(self) -> int:
+        query = f"SELECT count(*) FROM messages WHERE state = 'dead' AND {self._mail.checksum} IS {DAMAGED}"  # noqa: S608 - constants
+        return int(self._mail.execute(query).fetchone()[0])
+
 
 def _item(row: tuple[Any, ...]) -> Item:
-    seq, body, raw, state, tries, retry_at, detail, received_at, finished_at = row
-    message = None if body is None else _decode(body)
-    return Item(seq, message, raw or b"", state, tries, retry_at, detail, received_at, finished_at)
+    seq, _chat, _sender, _id, _kind, _body, _raw, state, tries, retry_at, detail, received_at, finished_at, _checksum = row
+    try:
+        message, raw = _content(row)
+        return Item(
+            int(seq),
+            message,
+            raw or b"",
+            _state(state, message),
+            row_check.count(tries, "tries", row_check.MOST_TRIES),
+            row_check.moment(retry_at, "retry_at"),
+            row_check.text(detail, "detail"),
+            row_check.moment(received_at, "received_at"),
+            row_check.moment_or_none(finished_at, "finished_at"),
+        )
+    except RowDamaged as damage:
+        known: State = state if state in STATES else "dead"
+        said = detail if isinstance(detail, str) and detail else _("damaged: {problem}").format(problem=damage)
+        return Item(seq, None, b"", known, 0, 0.0, said, row_check.moment_or(received_at, 0.0), None, str(damage))
+
+
+def _content(row: tuple[Any, ...]) -> tuple[Message | None, bytes | None]:
+    """What does not change in a row: the message and its event. Raises `RowDamaged`."""
+    chat, sender, id_, kind, stored = *row[1:5], row[13]
+    body, raw = row_check.blob(row[5], "body"), row_check.blob(row[6], "raw")
+    if body is None and stored is None:
+        return None, None  # its time is over
+    row_check.require_sum(stored, chat, sender, id_, kind, blobs=(body, raw))
+    try:
+        message = _decode(body or b"")
+    except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors, and so is what is no UTF-8
+        raise RowDamaged("it is no message") from error
+    if (*message.key, message.kind) != (chat, sender, id_, kind):
+        raise RowDamaged("it is not what was stored")
+    return message, raw
+
+
+def _state(state: object, message: Message | None) -> State:
+    if state not in STATES or (message is None and state == "waiting"):
+        raise RowDamaged("state is none that can be")
+    return state
+
+
+def _is_whole(row: tuple[Any, ...]) -> bool:
+    """Whether the message is what was stored, whatever is wrong with the rest."""
+    try:
+        return _content(row)[0] is not None
+    except RowDamaged:
+        return False

@@ -10,6 +10,7 @@ Only Python's SQLite opens this file, never the worker's library.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
+from wasess.store import mail_shape, row_check
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
+from wasess.store.mail_shape import MIGRATIONS, VERSION
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
-from wasess.store.spool import POSITION_NAME, Place, release
+from wasess.store.spool import POSITION_NAME, release
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -29,55 +32,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
+KEPT_ENDING = "-inbox"
 MEDIA_NAME = "media"
 """The folder of the files that came with messages; each is called by the position of its message, and an ending."""
-VERSION = 1
+CHECKED_SINCE = 2  # the version in which rows have checksums
 BUSY_TIMEOUT = 5.0
 LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
 BUSY_PAUSE = 0.01
 CHECKED_WITHIN = 1.0  # a check of 140 MB takes 0.2 s
 CHECKED_STEPS = 20_000  # of SQLite's machine, between two looks at the clock
 
+MOST_FAULTS = 100
+_INDEX = re.compile(r"missing from index|entries in index|entry in index|of index|differ")
+_ROW = re.compile(r"[A-Z]+ value in |\*\*\* in database main \*\*\*$")  # one row, which is looked at by itself; a heading
 _NOT_A_DATABASE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-# Numbered migrations: entry n brings version n to n + 1.
-_MIGRATIONS = (
-    """
-    CREATE TABLE place (one INTEGER PRIMARY KEY CHECK (one = 1), inode INTEGER NOT NULL, head TEXT NOT NULL, position INTEGER NOT NULL);
-    CREATE TABLE messages (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: readers remember it
-        chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL,
-        kind TEXT NOT NULL, received_at REAL NOT NULL,
-        state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, retry_at REAL NOT NULL DEFAULT 0,
-        detail TEXT NOT NULL DEFAULT '', finished_at REAL,
-        -- What is long stands behind what is looked for.
-        body BLOB,                              -- a core.message.Message as JSON; NULL once its time is over
-        raw BLOB,                               -- the event, as long as something of it is to be fetched
-        UNIQUE (chat, sender, id)
-    );
-    CREATE INDEX waiting_messages ON messages (chat, seq) WHERE state = 'waiting';
-    CREATE INDEX dead_messages ON messages (seq) WHERE state = 'dead';
-    CREATE INDEX unfetched_messages ON messages (seq) WHERE raw IS NOT NULL;
-    CREATE INDEX old_messages ON messages (finished_at) WHERE finished_at IS NOT NULL;
-    CREATE TABLE outbox (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL UNIQUE,               -- the same key is never queued twice
-        chat TEXT NOT NULL, body BLOB, about INTEGER,
-        queued_at REAL NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
-        message_id TEXT NOT NULL DEFAULT '', detail TEXT NOT NULL DEFAULT '',
-        sent_at REAL, delivered_at REAL, read_at REAL, finished_at REAL
-    );
-    CREATE INDEX open_replies ON outbox (chat, seq) WHERE state IN ('queued', 'sending');
-    CREATE INDEX sent_replies ON outbox (message_id) WHERE message_id <> '';
-    CREATE INDEX old_replies ON outbox (finished_at) WHERE finished_at IS NOT NULL;
-    CREATE TABLE gaps (
-        seq INTEGER PRIMARY KEY, chat TEXT NOT NULL, sender TEXT NOT NULL, id TEXT NOT NULL, cause TEXT NOT NULL,
-        count INTEGER NOT NULL, at REAL NOT NULL
-    );
-    CREATE UNIQUE INDEX gap_ids ON gaps (chat, sender, id) WHERE id <> '';
-    CREATE TABLE readers (name TEXT PRIMARY KEY, position INTEGER NOT NULL, at REAL NOT NULL);
-    """,
-)
 
 
 class MailDamaged(StoreError):
@@ -99,7 +67,15 @@ class MailFile:
         """
         self.path = folder / MAIL_NAME
         self.tallies = Counter[str]()
+        self._durable = durable
+        self._open(create=create, read_only=read_only)
+
+    def _open(self, *, create: bool, read_only: bool) -> None:
+        folder = self.path.parent
+        self.tallies.clear()
         self._depth = 0
+        self.damage = ""
+        """What SQLite has said of a page that makes no sense, while the file was used; empty as long as it has not."""
         _guard(folder)
         if create and not read_only:
             with suppress(OSError):  # SQLite tells it better; made without being opened, for closing it would drop somebody's locks
@@ -109,10 +85,14 @@ class MailFile:
         with self.explained():
             self._connection = sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
             try:
-                self._require_known(self.version) if read_only else self._prepare(durable=durable)
+                self._connection.text_factory = row_check.text_of
+                self._require_known(self.version) if read_only else self._prepare()
+                self._require_shape()
             except BaseException:
                 self._connection.close()
                 raise
+            self.checksum = "checksum" if self.version >= CHECKED_SINCE else "NULL"
+            """The column of the checksums, for a query; a file of an older version that is only looked at has none."""
 
     @property
     def version(self) -> int:
@@ -128,6 +108,11 @@ class MailFile:
         """All rows of a query."""
         with self.explained():
             return self._connection.execute(query, values).fetchall()
+
+    def each(self, query: str) -> Iterator[tuple[object, ...]]:
+        """The rows of a query one after the other: of one whose rows are not all to be in memory."""
+        with self.explained():
+            yield from self._connection.execute(query)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -169,20 +154,32 @@ class MailFile:
             self.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
 
     def require_whole(self) -> None:
-        """Raise `MailDamaged` unless every page makes sense, as far as that can be seen within a second."""
+        """Raise `MailDamaged` unless every page makes sense, as far as that can be seen within a second.
+
+        An index that does not fit its table is made anew first. Rows are looked at one by one elsewhere: `store.inbox.Inbox.sweep`.
+        """
+        found = self._faults()
+        if found and all(_INDEX.search(line) for line in found) and not self._connection.execute("PRAGMA query_only").fetchone()[0]:
+            with suppress(StoreError):
+                self.execute("REINDEX")
+                found = self._faults()
+        if found:
+            raise _damaged(self.path, found[-1])
+
+    def _faults(self) -> list[str]:
+        """What ``PRAGMA integrity_check`` finds, in SQLite's words; nothing when it takes longer than a second, or can't be told now."""
         deadline = time.monotonic() + CHECKED_WITHIN
         self._connection.set_progress_handler(lambda: time.monotonic() > deadline, CHECKED_STEPS)
         try:
-            with self.explained():
-                found = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+            rows = self.rows(f"PRAGMA integrity_check({MOST_FAULTS})")
         except StoreError as error:
             if isinstance(error, MailDamaged):
                 raise
-            return  # it takes longer, or can't be told now
+            return []
         finally:
             self._connection.set_progress_handler(None, 0)
-        if found != "ok":
-            raise _damaged(self.path, found.splitlines()[-1])
+        lines = [line for (text,) in rows for line in str(text).splitlines()]
+        return [line for line in lines if line != "ok" and not _ROW.match(line)]
 
     def close(self) -> None:
         """Close it; may be called twice."""
@@ -195,12 +192,25 @@ class MailFile:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise _explained(self.path, error) from error
+            found = _explained(self.path, error)
+            if isinstance(found, MailDamaged):
+                self.damage = str(error)
+            raise found from error
 
-    def _prepare(self, *, durable: bool) -> None:
+    def begin_anew(self) -> Path:
+        """Move the damaged file to ``kept/``, and go on with a new one: whoever has this one open need not know. Returns where the old one is.
+
+        Raises as opening does; then it can't be used until this is called again. Not within a transaction.
+        """
+        self.close()
+        kept = _set_aside(self.path.parent)
+        self._open(create=True, read_only=False)
+        return kept
+
+    def _prepare(self) -> None:
         connection = self._connection
         self._use_wal()
-        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {LARGEST_WAL_PAGES}")  # see `settle`: here everybody would wait for the disk
         connection.execute("PRAGMA secure_delete = ON")  # a text whose time is over is not left in free pages
         version = self.version
@@ -214,6 +224,11 @@ class MailFile:
                 _("{path} was written by a newer wasess (format {version}); nothing was changed.").format(path=self.path, version=version),
                 hint=_("Install that version again."),
             )
+
+    def _require_shape(self) -> None:
+        """Raise `MailDamaged` when the tables are not those of its version."""
+        if self.version == VERSION and (problem := mail_shape.fault(self._connection)):
+            raise _damaged(self.path, problem)
 
     def _quiet_mode(self) -> str:
         """Whoever has it open has a WAL; without one, SQLite is told not to make any."""
@@ -236,7 +251,7 @@ class MailFile:
         """Bring version ``number`` to the next, unless somebody else who has opened the file at the same time does."""
         connection = self._connection
         try:
-            connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
         except sqlite3.OperationalError:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -251,10 +266,10 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
     of that is done; what is not, is done by a later call.
     """
     with suppress(StoreError, Locked, OSError), closing(MailFile(folder, create=False)) as mail:
-        row = mail.execute("SELECT inode, head, position FROM place").fetchone()
+        place = row_check.place_in(mail)
         done = mail.checkpoint()
-        if done and row:
-            release(folder, Place(*row))
+        if done and place:
+            release(folder, place)
         if forgot:
             _delete_files(folder / MEDIA_NAME, mail)
             done = mail.wipe() and done
@@ -312,8 +327,13 @@ def is_emptied(folder: Path) -> bool:
     return existed or size_of(folder / f"{MAIL_NAME}{SIDE_FILES[0]}") > 0
 
 
+def kept_mail(folder: Path) -> list[Path]:
+    """The folders of the damaged files that were set aside, and are still there."""
+    return sorted((folder / KEPT_NAME).glob(f"*{KEPT_ENDING}"))
+
+
 def _set_aside(folder: Path) -> Path:
-    kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}-inbox"
+    kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}{KEPT_ENDING}"
     try:
         kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
         kept.mkdir(mode=FOLDER_MODE)

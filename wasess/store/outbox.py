@@ -8,19 +8,24 @@ between the sending and the acknowledgement, and nothing has been heard since: i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
 from wasess.core.message import Reply
+from wasess.store import row_check
+from wasess.store.row_check import DAMAGED, RowDamaged, checksum
+from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.store.mail import MailFile
 
 State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown"]
+SWEPT_WITHIN = 1.0
+STATES: tuple[State, ...] = get_args(State)
 OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
 
-_COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at"
+_COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, checksum"
 _SENT_AS = "message_id = ? AND message_id <> ''"  # the index is found by its own condition alone
 _OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
@@ -29,9 +34,10 @@ _decode = msgspec.json.Decoder(Reply).decode
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A reply in the box. ``reply`` is None once its text's time is over; ``about``: the position of the message it answers, None for none.
+    """A reply in the box. ``reply`` is None once its text's time is over, or when it is damaged; ``about``: the position of the message it answers, None for none.
 
-    ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened.
+    ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened. ``damage`` says why the row can't be
+    what was stored, empty when it can: whoever deals with the letter then has it seen to by `Outbox.mend`.
     """
 
     seq: int
@@ -47,6 +53,7 @@ class Letter:
     sent_at: float | None
     delivered_at: float | None
     read_at: float | None
+    damage: str = ""
 
 
 class Outbox:
@@ -57,9 +64,11 @@ class Outbox:
 
     def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None) -> Letter:
         """Queue it, unless something with this key was: then that is returned, as it is now."""
+        body = _encode(reply)
         self._mail.execute(
-            "INSERT INTO outbox (key, chat, body, about, queued_at, state) VALUES (?, ?, ?, ?, ?, 'queued') ON CONFLICT (key) DO NOTHING",
-            (key, chat, _encode(reply), about, now),
+            "INSERT INTO outbox (key, chat, body, about, queued_at, state, checksum) VALUES (?, ?, ?, ?, ?, 'queued', ?)"
+            " ON CONFLICT (key) DO NOTHING",
+            (key, chat, body, about, now, checksum(key, chat, about, blobs=(body,))),
         )
         return self._one("key = ?", key)
 
@@ -149,9 +158,52 @@ class Outbox:
     def forget(self, texts_before: float, rows_before: float) -> bool:
         """Drop the texts of replies that were finished before, and after ``rows_before`` their keys too; return whether there were any."""
         with self._mail.transaction():
-            texts = self._mail.execute("UPDATE outbox SET body = NULL WHERE finished_at < ? AND body IS NOT NULL", (texts_before,))
+            texts = self._mail.execute(
+                "UPDATE outbox SET body = NULL, checksum = NULL WHERE finished_at < ? AND body IS NOT NULL", (texts_before,)
+            )
             rows = self._mail.execute("DELETE FROM outbox WHERE finished_at < ?", (rows_before,))
         return texts.rowcount + rows.rowcount > 0
+
+    # --- damage -------------------------------------------------------------------------------------------------------
+
+    def mend(self, seq: int, now: float) -> bool:
+        """See to a letter whose row is damaged: one whose text is whole stays what it was, any other has failed. Returns whether its text is whole."""
+        with self._mail.transaction():
+            row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants of this module
+            if row is None:
+                self._mail.execute("REINDEX outbox")  # an index has led there
+                return False
+            whole, why, state, stored = _is_whole(row), _letter(row).damage, row[6], row[13]
+            known = whole and state in STATES
+            detail = "" if known else _("damaged: {problem}").format(problem=why)
+            times = [None if moment is None else row_check.moment_or(moment, now) for moment in row[10:13]]
+            self._mail.execute(
+                "UPDATE outbox SET state = ?, tries = 0, message_id = ?, detail = ?, queued_at = ?, finished_at = ?, sent_at = ?,"
+                " delivered_at = ?, read_at = ?, checksum = ? WHERE seq = ?",
+                (
+                    *(state if known else "failed", row[8] if isinstance(row[8], str) else "", detail, row_check.moment_or(row[5], now)),
+                    *(now if not known or state in OVER else None, *times, stored if whole else DAMAGED, seq),
+                ),
+            )
+            self._mail.tallies["damaged letters"] += not known
+            query = f"SELECT 1 FROM outbox INDEXED BY open_replies WHERE {_OPEN} AND seq = ?"  # noqa: S608 - constants of this module
+            if not known and self._mail.execute(query, (seq,)).fetchone():
+                self._mail.execute("REINDEX outbox")  # it has the row as it was
+                for other in self.sweep(SWEPT_WITHIN):  # those that it alone has led to
+                    self.mend(other, now)
+        return known
+
+    def sweep(self, within: float) -> list[int]:
+        """The positions of the letters that are damaged, and are not known to be; as far as that can be seen within so many seconds."""
+        known = f"checksum IS {DAMAGED} AND state = 'failed'"
+        query = f"SELECT {_COLUMNS} FROM outbox WHERE NOT ({known}) ORDER BY seq"  # noqa: S608 - constants of this module
+        rows = self._mail.each(query.replace("checksum", self._mail.checksum))
+        return row_check.damaged(((int(str(row[0])), _letter(row).damage) for row in rows), within)
+
+    def damaged(self) -> list[int]:
+        """The positions of the letters that are known to be damaged, oldest first."""
+        query = f"SELECT seq FROM outbox WHERE {self._mail.checksum} IS {DAMAGED} ORDER BY seq"  # noqa: S608 - constants
+        return [int(str(seq)) for (seq,) in self._mail.rows(query)]
 
     def _one(self, condition: str, value: object) -> Letter:
         row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE {condition}", (value,)).fetchone()  # noqa: S608 - constants of this module
@@ -161,5 +213,52 @@ class Outbox:
 
 
 def _letter(row: tuple[Any, ...]) -> Letter:
-    seq, key, chat, body, *rest = row
-    return Letter(seq, key, chat, None if body is None else _decode(body), *rest)
+    seq, key, chat, _body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, _checksum = row
+    try:
+        return Letter(
+            seq,
+            row_check.text(key, "key"),
+            row_check.text(chat, "chat"),
+            _content(row),
+            None if about is None else row_check.count(about, "about"),
+            row_check.moment(queued_at, "queued_at"),
+            _state(state),
+            row_check.count(tries, "tries", row_check.MOST_TRIES),
+            row_check.text(message_id, "message_id"),
+            row_check.text(detail, "detail"),
+            row_check.moment_or_none(sent_at, "sent_at"),
+            row_check.moment_or_none(delivered_at, "delivered_at"),
+            row_check.moment_or_none(read_at, "read_at"),
+        )
+    except RowDamaged as damage:
+        known: State = state if state in STATES else "failed"
+        key, chat = (str(value) if isinstance(value, str) else "" for value in (key, chat))
+        said = detail if isinstance(detail, str) and detail else _("damaged: {problem}").format(problem=damage)
+        return Letter(seq, key, chat, None, None, row_check.moment_or(queued_at, 0.0), known, 0, "", said, None, None, None, str(damage))
+
+
+def _content(row: tuple[Any, ...]) -> Reply | None:
+    """What does not change in a row. Raises `RowDamaged`."""
+    key, chat, body, about, stored = *row[1:5], row[13]
+    if row_check.blob(body, "body") is None and stored is None:
+        return None  # its time is over, or a power cut has taken it
+    row_check.require_sum(stored, key, chat, about, blobs=(body,))
+    try:
+        return _decode(body or b"")
+    except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors, and so is what is no UTF-8
+        raise RowDamaged("it is no reply") from error
+
+
+def _state(state: object) -> State:
+    if state not in STATES:
+        raise RowDamaged("state is none that there is")
+    return state
+
+
+def _is_whole(row: tuple[Any, ...]) -> bool:
+    """Whether the letter is what was queued, whatever is wrong with the rest."""
+    try:
+        _content(row)
+    except RowDamaged:
+        return False
+    return True

@@ -107,6 +107,11 @@ class SpoolReader:
                     break
         return []
 
+    @property
+    def cursor(self) -> int:
+        """Where it reads on."""
+        return self._cursor
+
     def place(self, end: int) -> Place:
         """The place behind a frame that was returned (`Frame.end`), to be remembered elsewhere."""
         return Place(*self._identity, end)

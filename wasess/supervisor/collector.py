@@ -6,6 +6,7 @@ WhatsApp does not keep them for ever. One after the other, in the order in which
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from wasess.delivery.rules import for_bots
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from wasess.store.inbox import Inbox, Item
 
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
+
+logger = logging.getLogger(__name__)
 
 
 class Collector:
@@ -44,10 +47,19 @@ class Collector:
             self._wake.clear()
             try:
                 while (item := self._inbox.next_unfetched(done)) is not None:
-                    if for_bots(item.message):
-                        self._inbox.prepared(item.seq, await self._fetch(item))
-                    done = item.seq
+                    done = await self._get(item)
             except WasessError:  # whoever takes messages in tells what is wrong with the disk
                 await asyncio.sleep(STORE_PAUSE)
             else:
                 await self._wake.wait()
+
+    async def _get(self, item: Item) -> int:
+        """Its position, whatever came of it."""
+        try:
+            if for_bots(item.message):
+                self._inbox.prepared(item.seq, await self._fetch(item))
+        except WasessError:
+            raise
+        except Exception:  # one that nobody has thought of keeps no other waiting
+            logger.exception("fetching what belongs to message %d failed", item.seq)
+        return item.seq

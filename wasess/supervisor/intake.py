@@ -93,6 +93,12 @@ class Intake:
                     raise
                 yield batch
 
+    def begin_anew(self) -> None:
+        """The mailbox is another one: what the spool still holds comes again. Of that, all that is no message is of the past."""
+        self._fresh_from = max(self._fresh_from, self._reader.cursor)
+        self._reader = SpoolReader(self._spool.parent)
+        self._end, self._noted = 0, None
+
     def note_place(self) -> None:
         """Write down how far it has come, for those who look from outside (`store.spool.depth`); the place that counts is in the mailbox.
 

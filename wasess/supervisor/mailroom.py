@@ -8,12 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wasess.delivery.courier import Courier
-from wasess.delivery.dispatcher import Desk
+from wasess.core import reasons
+from wasess.delivery.courier import Courier, damaged_reply
+from wasess.delivery.dispatcher import Desk, damaged_message
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
-from wasess.store.mail import settle
+from wasess.store.mail import kept_mail, settle
 from wasess.supervisor.attachments import Attachments
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
@@ -22,6 +23,7 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
@@ -97,6 +99,7 @@ class Mailroom:
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
         self._settling: Future[bool] | None = None
         self._problem = ""
+        self._set_aside: list[Path] = []
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
@@ -107,7 +110,9 @@ class Mailroom:
     @property
     def problem(self) -> str:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
-        return self._problem
+        if self._problem or self._mailbox is None:
+            return self._problem
+        return reasons.MESSAGES_DAMAGED.code if self._mailbox.damaged or self._set_aside else ""
 
     @property
     def mailbox(self) -> Mailbox:
@@ -124,10 +129,15 @@ class Mailroom:
     async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
         mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
+        messages, replies = await asyncio.to_thread(mailbox.mend, self._clock.now())
         self._mailbox = mailbox
+        self._set_aside = await asyncio.to_thread(kept_mail, self._folder)
         if damaged is not None:
-            sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=damaged)
-            self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
+            self._tell_set_aside(damaged)
+        if messages:
+            tell(damaged_message(self.user, *messages))
+        if replies:
+            tell(damaged_reply(self.user, *replies))
         self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._fate, self._clock.now)
         self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
         self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
@@ -191,6 +201,9 @@ class Mailroom:
         now = self._clock.steady()
         if self._mailbox is None or (self._settling is not None and not self._settling.done()):
             return
+        if self._mailbox.damage:
+            self._begin_anew()
+            return
         if now < self._settle_at and self._mailbox.changes < self._settled + SETTLED_AFTER:
             return
         self._settle_at = now + SETTLED_EVERY
@@ -200,6 +213,22 @@ class Mailroom:
             if self._mailbox.changes != self._settled or self._forgot:
                 self._settled = self._mailbox.changes
                 self._settling = _SETTLER.submit(settle, self._folder, forgot=self._forgot)
+        if self._set_aside:  # until somebody has taken it away
+            self._set_aside = [kept for kept in self._set_aside if kept.exists()]
+
+    def _begin_anew(self) -> None:
+        """A page of the open file makes no sense: as at a start, it is set aside, and the spool brings what it still holds."""
+        with suppress(WasessError):  # the next round tries it again
+            kept = self.mailbox.begin_anew()
+            self.intake.begin_anew()
+            self._set_aside = [kept]
+            self._settled = -1
+            self._tell_set_aside(kept)
+            self._beside(self._read_up())
+
+    def _tell_set_aside(self, kept: Path) -> None:
+        sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
+        self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
 
     def _note_settled(self) -> None:
         """What was not done the last time is done with the next."""
@@ -226,6 +255,10 @@ class Mailroom:
         if len(self._courtesies) >= MOST_COURTESIES:
             work.close()
             return
+        self._beside(work)
+
+    def _beside(self, work: Awaitable[None]) -> None:
+        """Do it beside what goes on; what does not work is no harm."""
 
         async def try_it() -> None:
             with suppress(WasessError):

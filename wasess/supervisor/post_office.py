@@ -83,7 +83,7 @@ class PostOffice:
         return [
             position
             for position in positions
-            if await self._with_mail(session, lambda mailbox, position=position: mailbox.inbox.drop(position, now))  # type: ignore[misc]  # as above
+            if await self._with_mail(session, lambda mailbox, position=position: by_hand.drop(mailbox, position, now))  # type: ignore[misc]  # as above
         ]
 
     def _worth_waiting(self, user: str, deadline: float) -> bool:

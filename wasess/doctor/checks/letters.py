@@ -8,13 +8,14 @@ from collections import Counter
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
+from wasess.core.reasons import MESSAGES_DAMAGED
 from wasess.core.redact import redact
 from wasess.doctor.findings import Finding, Part, command, ok
 from wasess.doctor.times import span
 from wasess.errors import Locked, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
-from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, open_whole
+from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, kept_mail, open_whole
 from wasess.store.outbox import Outbox
 from wasess.words import _, mark, plural
 
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from wasess.store.spool import Place
 
 MOST_SHOWN = 3  # senders in a sentence
+MOST_NAMED = 20  # positions in a command
+SWEPT_WITHIN = 1.0
 
 CAUSES = {
     Cause.UNDECRYPTABLE: mark("could not be decrypted, and was asked for again"),
     Cause.OLD_COUNTER: mark("died with a process"),
+    Cause.ENTRY_DAMAGED: mark("its entry in the ledger is damaged"),
     Cause.NO_EVENT: mark("was not handed over by the library"),
 }
 
@@ -44,22 +48,23 @@ def check(session: Session, *, managed: bool = False) -> Part:
         pass
     except (StoreError, Locked) as error:
         trouble = Finding("MAIL_UNREADABLE", "warning", str(error), command("ls", "-l", session.folder), user)
+    aside = _set_aside(session)
     if read is None:
-        return Part({"mail": None}, (trouble,) if trouble else ())
-    facts, gaps = read
+        return Part({"mail": None}, (*((trouble,) if trouble else ()), *aside))
+    facts, gaps, damaged = read
     facts["gaps"] = [{"sender": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in gaps]
-    found = (_dead(facts, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
-    return Part({"mail": facts}, tuple(filter(None, found)))
+    found = (*damaged, _dead(facts, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
+    return Part({"mail": facts}, (*aside, *filter(None, found)))
 
 
-def _read(session: Session) -> tuple[dict[str, Any], list[Gap]] | None:
+def _read(session: Session) -> tuple[dict[str, Any], list[Gap], tuple[Finding, ...]] | None:
     """None when there is no mail, or somebody is just making it."""
     if is_emptied(session.folder):
         raise MailDamaged(MAIL_NAME)
     if not os.path.lexists(session.folder / MAIL_NAME):
         return None
     with closing(_looked_at(session)) as mail:
-        return (_facts(mail), Gaps(mail).entries()) if mail.version else None
+        return (_facts(mail), Gaps(mail).entries(), _rows_damaged(mail, session.user)) if mail.version else None
 
 
 def place_of(session: Session) -> Place | None:
@@ -88,6 +93,43 @@ def _facts(mail: MailFile) -> dict[str, Any]:
         "failed": replies.get("failed", 0),
         "unknown": replies.get("unknown", 0),
     }
+
+
+def _rows_damaged(mail: MailFile, user: str) -> tuple[Finding, ...]:
+    """Rows that SQLite calls whole, and that are not what was stored: those that are known, and those that a look at each of them finds now."""
+    inbox, outbox = Inbox(mail), Outbox(mail)
+    messages = sorted({*inbox.damaged_positions(), *inbox.sweep(SWEPT_WITHIN)})
+    replies = sorted({*outbox.damaged(), *outbox.sweep(SWEPT_WITHIN)})
+    found = []
+    if messages:
+        numbers = [str(seq) for seq in messages[:MOST_NAMED]]
+        many = plural("message {shown} is damaged", "{count} messages are damaged ({shown})", len(messages))
+        sentence = _("{many}, and the bot does not get them; ask who wrote then to send it again, and drop them").format(
+            many=many.format(count=len(messages), shown=", ".join(numbers) + (" …" if len(messages) > MOST_NAMED else ""))
+        )
+        found.append(Finding(MESSAGES_DAMAGED.code, "error", sentence, command("wasess", "inbox", "drop", user, *numbers), user))
+    if replies:
+        shown = ", ".join(str(seq) for seq in replies[:MOST_NAMED]) + (" …" if len(replies) > MOST_NAMED else "")
+        many = plural("reply {shown} is damaged", "{count} replies are damaged ({shown})", len(replies))
+        sentence = _("{many}, and not sent any more; write by hand to whom it concerns").format(
+            many=many.format(count=len(replies), shown=shown)
+        )
+        found.append(Finding("REPLIES_DAMAGED", "warning", sentence, f"wasess send {user} --help", user))
+    return tuple(found)
+
+
+def _set_aside(session: Session) -> tuple[Finding, ...]:
+    """Damaged files that were set aside, and are still there."""
+    try:
+        kept = kept_mail(session.folder)
+    except OSError:  # said where files are judged
+        return ()
+    if not kept:
+        return ()
+    sentence = _(
+        "{name} was damaged, and set aside in {folder}: what waited in it may not have reached the bot; ask who wrote then, and remove it when it is not needed any more"
+    ).format(name=MAIL_NAME, folder=kept[-1])
+    return (Finding("MAIL_SET_ASIDE", "warning", sentence, command("rm", "-r", *kept), session.user),)
 
 
 def _damaged(user: str, *, managed: bool) -> Finding:
