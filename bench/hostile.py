@@ -1,17 +1,19 @@
 """One contact attacks a session for minutes (`bench.attack`), beside four busy sessions of the same manager: who is harmed, and by how much.
 
-First the same traffic runs without the attack, for a third of the time: what a message takes to the bot then is what the neighbours' p99 under attack
-is compared with. Whether the attacked session is online is the stand-in's word. Everybody's real messages must be answered in the end.
+The same traffic runs without the attack before it and after it, for a fifth of the time each: what a message takes to the bot then is what the
+neighbours' p99 under attack is compared with. The stand-in's own work for the attack is measured, too, as it takes place on this machine.
+Whether the attacked session is online is the stand-in's word. In the end all real messages must be answered, and nothing be said in others' names.
 """
 
 from __future__ import annotations
 
 import secrets
 import shutil
+import sqlite3
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +24,9 @@ from bench.latency import percentile
 from bench.losses_scene import wait_or_pass
 from bench.mail import NOTEBOOK
 from bench.manager import Manager
-from bench.process import status
+from bench.process import cpu_seconds, status
 from bench.stage import linked_sessions, wait_until
+from wasess.store.mail import MAIL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 SESSIONS = 5
 FRIENDS_RATE, NEIGHBOURS_RATE = 1.0, 2.0  # messages a second to each session
-QUIET_SHARE = 1 / 3
+QUIET_SHARE = 1 / 5
 LEAST_ONLINE = 99  # percent
 MOST_SLOWER = 1.10
 MOST_THREADS = 64
@@ -77,13 +80,17 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A time of traffic: when it was (Unix time), what the stand-in says of it (`bench.attack.Attacks`), and when the bot was called for each text."""
+    """A time of traffic: when it was (Unix time), what the stand-in says of it (`bench.attack.Attacks`), and when the bot was called for each text.
+
+    ``stand_in_used``: percent of a core.
+    """
 
     began: float
     ended: float
     told: dict[str, Any]
     called: dict[str, float]
     watched: Watched
+    stand_in_used: float
 
     def took(self, whose: str) -> list[float]:
         """Milliseconds from the stand-in to the bot."""
@@ -123,14 +130,17 @@ def _measure(plan: Plan, stage: Stage, manager: Manager) -> list[Figure]:
     user = stage.users[0]
     manager.all_online_after()
     _greet(stage, manager)
-    quiet = _phase(replace(plan, stanzas=0, seconds=plan.seconds * QUIET_SHARE), stage, manager)
+    quiet = replace(plan, stanzas=0, seconds=plan.seconds * QUIET_SHARE)
+    before = _phase(quiet, stage, manager)
     siege = _phase(plan, stage, manager)
     tell("sent: " + ", ".join(f"{count} {kind}" for kind, count in sorted(siege.told["sent"].items())) + f", load now {circumstances()}")
     open_ = {whose: _unanswered(stage, contact, siege.told[whose]) for whose, contact in (("friend", FRIEND), ("neighbour", NEIGHBOUR))}
     told = manager.said({user}, siege.began)
     reasons = sorted({str(event["reason"]) for event in told if event.get("reason")})
     tell(f"{len(told)} events of the attacked session: {', '.join(reasons)}")
-    before, after = (percentile(phase.took("neighbour"), 99) for phase in (quiet, siege))
+    after = _phase(quiet, stage, manager)
+    in_peace, attacked = percentile(before.took("neighbour") + after.took("neighbour"), 99), percentile(siege.took("neighbour"), 99)
+    his, in_others_names = _gaps(stage, user)
     rows: list[tuple[str, float, str, float | None, float | None]] = [
         ("stanzas", sum(siege.told["sent"].values()), "", None, plan.stanzas),
         ("attacked session online", online(stage.truth().history, user, siege.began, siege.ended), "%", None, LEAST_ONLINE),
@@ -141,10 +151,20 @@ def _measure(plan: Plan, stage: Stage, manager: Manager) -> list[Figure]:
         ("attacked session, real messages without an answer", len(open_["friend"]), "", 0, None),
         ("others, messages", len(siege.told["neighbour"]), "", None, None),
         ("others, messages without an answer", len(open_["neighbour"]), "", 0, None),
-        ("others to the bot, p99 without the attack", before, "ms", None, None),
-        ("others to the bot, p99 under attack", after, "ms", None, None),
-        ("others to the bot, p99 under attack by p99 without", after / before, "", MOST_SLOWER, None),
-        ("the stand-in wrote too late by, p99", percentile(siege.told["late"], 99) * 1000, "ms", None, None),
+        ("others to the bot, p99 without the attack", in_peace, "ms", None, None),
+        ("others to the bot, p99 under attack", attacked, "ms", None, None),
+        ("others to the bot, p99 under attack by p99 without", attacked / in_peace, "", MOST_SLOWER, None),
+        ("gaps in the attacker's name", his, "", None, None),
+        ("gaps in somebody else's name", in_others_names, "", 0, None),
+        ("lines of serve's log", len(manager.files[1].read_text().splitlines()), "", None, None),
+        *(
+            (f"{what} {when}", value, unit, None, None)
+            for when, phase in (("before", before), ("under attack", siege), ("after", after))
+            for what, value, unit in (
+                ("core used by the stand-in", phase.stand_in_used, "%"),
+                ("the stand-in wrote too late by, p99", percentile(phase.told["late"], 99) * 1000, "ms"),
+            )
+        ),
     ]
     if came := siege.took("friend"):
         rows.append(("attacked session to the bot, p99", percentile(came, 99), "ms", None, None))
@@ -164,7 +184,7 @@ def _greet(stage: Stage, manager: Manager) -> None:
 def _phase(plan: Plan, stage: Stage, manager: Manager) -> Phase:
     user, *others = stage.users
     tell(f"{plan.stanzas} hostile stanzas in {plan.seconds:g} s, load {circumstances()}")
-    watched, began = Watched(), time.time()
+    watched, began, used = Watched(), time.time(), cpu_seconds(stage.stand_in)
     rates = [FRIENDS_RATE, NEIGHBOURS_RATE]
     with ThreadPoolExecutor(1) as beside:
         order = {"user": user, "others": others, "seconds": plan.seconds, "rates": rates, "stanzas": plan.stanzas, "seed": plan.seed}
@@ -175,8 +195,19 @@ def _phase(plan: Plan, stage: Stage, manager: Manager) -> Phase:
             time.sleep(LOOKS_EVERY)
         told: dict[str, Any] = telling.result()
     ended, wanted = time.time(), {*told["friend"], *told["neighbour"]}
+    share = (cpu_seconds(stage.stand_in) - used) / (ended - began) * 100
     wait_or_pass(lambda: wanted <= _called(manager).keys(), WITHIN)
-    return Phase(began, ended, told, _called(manager), watched)
+    return Phase(began, ended, told, _called(manager), watched, share)
+
+
+def _gaps(stage: Stage, user: str) -> tuple[int, int]:
+    """How many messages the gap ledger misses in the attacker's name, and in the names of others, who have lost none."""
+    [attacker] = [account for account in stage.ask("state")["accounts"] if account["name"] == MALLORY]
+    path = stage.home.session(user).folder / MAIL_NAME
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        gaps = connection.execute("SELECT sender, count FROM gaps").fetchall()
+    his = sum(count for sender, count in gaps if sender.partition("@")[0].partition(":")[0] in {attacker["number"], attacker["lid"]})
+    return his, sum(count for _, count in gaps) - his
 
 
 def _called(manager: Manager) -> dict[str, float]:
