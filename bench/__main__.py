@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: hostile, losses, soak and untouched.
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: damage, hostile, losses, soak and untouched.
 
 The exit code is 1 when a figure is beyond its limit or could not be measured.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, fleet, hostile, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
+from bench import blackhole, damage, fleet, hostile, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -61,6 +61,7 @@ def _soak(wanted: argparse.Namespace) -> list[Figure]:
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "damage": lambda wanted: damage.measure(damage.Plan(wanted.each, wanted.file, wanted.state, wanted.seed)),
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "hostile": lambda wanted: hostile.measure(hostile.Plan(wanted.stanzas, wanted.minutes * 60, wanted.seed)),
     "help": lambda wanted: help_time.measure(wanted.runs),
@@ -97,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
             "one contact attacks a session, beside busy ones (only on demand)",
             {"stanzas": 20000, "minutes": 10.0, "seed": 0},
         ),
+        "damage": (
+            "no damaged file costs a message or a session silently (only on demand)",
+            {"each": 500, "file": "", "state": "", "seed": 0},
+        ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
         "supervisor": ("memory and CPU of the manager with idle sessions", {"sessions": 20, "seconds": 5.0}),
@@ -113,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 HELP = {
+    "each": "how many cases of each file, while it is stopped and while it is served",
+    "file": "which of a session's files; empty: all",
+    "state": "stopped or serving; empty: both",
     "kind": f"what happens: {KINDS}",
     "away": "for so many seconds the server refuses everybody",
     "contacts": "how many write; 0: one, then twenty",

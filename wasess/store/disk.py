@@ -13,6 +13,8 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from wasess.store.guard import beginning, size_of
+from wasess.store.names import JOURNALS
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -75,6 +77,19 @@ def changed(before: Identity, path: Path) -> str:
         return "" if str(path) in _at_work else _look(before, path)
 
 
+def cut_off(path: Path) -> bool:
+    """Whether a database at rest is shorter than its header says: SQLite reads what is missing of its last page as zeroes, and calls it whole."""
+    try:
+        with _mutex:
+            if str(path) in _at_work:
+                return False
+            header, size = beginning(path, HEADER_SIZE), path.stat().st_size
+    except OSError:
+        return False
+    at_rest = not any(size_of(path.with_name(path.name + suffix)) for suffix in JOURNALS)
+    return at_rest and len(header) == HEADER_SIZE and header[24:28] == header[92:96] and size < _length(header)
+
+
 def _look(before: Identity, path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -113,6 +128,10 @@ def _too_short(descriptor: int, header: bytes) -> bool:
         return True
     in_wal_mode = 2 in header[18:20]
     length_is_valid = header[24:28] == header[92:96]
-    page = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    return length_is_valid and not in_wal_mode and size < pages * (LARGEST_PAGE if page == 1 else page)
+    return length_is_valid and not in_wal_mode and size < _length(header)
+
+
+def _length(header: bytes) -> int:
+    """The bytes that a database has by its header."""
+    page, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")
+    return pages * (LARGEST_PAGE if page == 1 else page)

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from wasess.store.disk import sqlite_at_work
+from wasess.store.disk import cut_off, sqlite_at_work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,4 +37,5 @@ def faults(path: Path) -> list[str]:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return [str(error)]
         raise Unchecked(str(error)) from error
-    return [line for (text,) in rows for line in str(text).splitlines() if text != "ok"][: MOST_FAULTS + 1]
+    found = [line for (text,) in rows for line in str(text).splitlines() if text != "ok"][: MOST_FAULTS + 1]
+    return found or (["it is shorter than its header says"] if cut_off(path) else [])
