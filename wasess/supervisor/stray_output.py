@@ -1,7 +1,8 @@
 """Hears what is written to a descriptor past us: a bot's stderr, a print, Python's last words. Each line comes to one place.
 
 A bot may quote its messages, so its lines are as little to be trusted as a stranger's. The descriptor itself is replaced, for children
-inherit it: nothing can be written that does not come by here. Who writes more than is taken waits, as for any pipe.
+inherit it: nothing can be written that does not come by here. Who writes more than is taken waits, as for any pipe: a bot that prints
+without end must not take the processor from the event loop.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 LONGEST = 64 * 1024  # bytes; what is more than this of one line is left out
 READ_WITHIN = 1.0  # at the end
+SHARE = 0.2  # of the processor, at most
 
 
 @contextmanager
@@ -45,6 +48,7 @@ def _listen(readable: int, over: int, hear: Callable[[str], None]) -> None:
     """Until nobody can write any more, or it is over and all is read."""
     rest, too_long = b"", False
     while True:
+        began = time.thread_time()
         ready, _, _ = select.select([readable, over], [], [])
         if readable not in ready:
             break
@@ -60,6 +64,7 @@ def _listen(readable: int, over: int, hear: Callable[[str], None]) -> None:
             if not too_long:
                 hear(_text(rest))
             rest, too_long = b"", True
+        time.sleep((time.thread_time() - began) * (1 / SHARE - 1))
     if rest and not too_long:
         hear(_text(rest))
 
