@@ -19,8 +19,10 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name need not be text, and is said nevertheless; a closed stream is None
             stream.reconfigure(errors="backslashreplace")
-    from wasess.cli.app import run  # noqa: PLC0415 - the umask comes before anything that could open a file
+    from wasess.cli import uncaught  # noqa: PLC0415 - the umask comes before anything that could open a file
+    from wasess.cli.app import run  # noqa: PLC0415 - as above
 
+    uncaught.install()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -18,17 +19,20 @@ from wasess.link.host import WorkerHost
 from wasess.link.translate import translate
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
+from wasess.supervisor.limited import LimitedReporter
 from wasess.supervisor.log_file import LogFile
+from wasess.supervisor.log_handler import logging_to
 from wasess.supervisor.mailroom import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
 from wasess.supervisor.report import BotCondition, EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.stray_output import overheard
 from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
     from typing import TextIO
@@ -70,8 +74,8 @@ def realm(contract_file: Path | None) -> Realm:
     return Realm(Contract.load(contract_file) if contract_file else None)
 
 
-def manager(settings: Settings, bot: AnyBot | None, people: TextIO, programs: TextIO, log: Reporter | None = None) -> Supervisor:
-    """The manager of a home. ``people`` gets lines, ``programs`` the events if they are wanted, ``log`` all. Make it inside the event loop.
+def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: TextIO) -> Supervisor:
+    """The manager of a home. ``log`` (see `telling`) gets all, ``programs`` the events if they are wanted. Make it inside the event loop.
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
     """
@@ -81,7 +85,7 @@ def manager(settings: Settings, bot: AnyBot | None, people: TextIO, programs: Te
     _require_sessions(home, settings.only)
     events = EventReporter(programs) if settings.events else None
     condition = BotCondition()
-    reporter = Reporters(*filter(None, (_teller(settings, people), events, log, condition)))
+    reporter = Reporters(*filter(None, (log, events, condition)))
     return Supervisor(
         home,
         where.host(settings.worker_files, durable=settings.durability == "power"),
@@ -175,10 +179,28 @@ def _require_sessions(home: Home, users: tuple[str, ...]) -> None:
             raise NotLinked(_("there is no session {user} in {home}").format(user=user, home=home.path), hint=f"wasess connect {user}")
 
 
-def log_file(settings: Settings, people: TextIO) -> LogFile:
-    """The log of a home's manager, for `manager`. ``people`` are told when it can't be written."""
-    return LogFile(settings.home.absolute(), _teller(settings, people).report)
+@contextmanager
+def telling(settings: Settings, people: int | None) -> Iterator[Reporter]:
+    """What is told of a home's manager inside the ``with`` block, for `manager`: lines for ``people`` (stderr's descriptor), and the log file.
+
+    All loggers, uncaught errors and what else is written to stderr, by bots too, go the same way: a line of theirs is as harmless as ours.
+    """
+    with ExitStack() as stack:
+        told: Reporter = Reporters()
+        if people is not None:
+            stream = os.fdopen(os.dup(people), "w", encoding="utf-8", errors="backslashreplace")
+            told = _teller(settings, stack.enter_context(stream))
+            stack.enter_context(overheard(people, _output_teller(told)))
+        log = stack.enter_context(LogFile(settings.home.absolute(), told.report))
+        reporter = stack.enter_context(LimitedReporter(Reporters(told, log)))
+        stack.enter_context(logging_to(reporter))
+        yield reporter
 
 
 def _teller(settings: Settings, people: TextIO) -> Reporter:
     return JsonReporter(people) if settings.log_format == "json" else TextReporter(people)
+
+
+def _output_teller(people: Reporter) -> Callable[[str], None]:
+    """Not into the log file: a bot may print its messages."""
+    return lambda line: people.report(Notice(time.time(), "output", line))

@@ -140,7 +140,7 @@ def test_everything_about_a_message_is_shown(home: Home, inbox: Said):
         "place: 1.5, 2.5 here",
         "contacts: Erin",
         "options: now, later",
-        "\nlook\nat \\x1b[31mthis\n",
+        "\n  look\n  at \\x1b[31mthis\n",
     ):
         assert part in out
     found = documented("inbox-show", inbox("show", "alice", "1", "--json")[1])

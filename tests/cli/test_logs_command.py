@@ -95,7 +95,7 @@ def test_no_home_yet(capsys, tmp_path):
 def test_no_line_can_steer_a_terminal(capsys, home):
     tell(home, Notice(NOW, "x", "alice: \x1b[2J\nroot: all is well \u202e"))
     (line,) = logs(capsys)
-    assert line == "2023-11-14 23:13:20  alice: \ufffd[2J\ufffdroot: all is well \ufffd"
+    assert line == r"2023-11-14 23:13:20  alice: \x1b[2J\nroot: all is well \u202e"
 
 
 def test_no_json_can_steer_a_terminal(capsys, home):

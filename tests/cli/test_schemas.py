@@ -76,7 +76,10 @@ def test_what_is_measured_of_a_home_and_a_session_is_in_the_schema_of_diagnose()
 
 def test_the_lines_of_the_log_have_the_fields_of_a_notice():
     fields = set(fields_of(Notice(0.0, "state", "line")))
-    assert set(schemas()["log-entry"]["properties"]) == fields
+    traced = set(fields_of(Notice(0.0, "log", "line", traceback=("ValueError: x",))))
+    assert set(schemas()["log-entry"]["properties"]) == traced
+    assert traced - fields == {"traceback"}
+    assert set(schemas()["log-entry"]["required"]) == fields
     assert set(schemas()["event"]["properties"]) == fields - {"line"}
 
 

@@ -136,7 +136,7 @@ NONSENSE = [
     (post("/v1/sessions/alice/inbox/drop", b'{"positions": [1.5]}'), 400),
     (get("/v1/sessions/alice/letters/0"), 400),
     (get("/v1/sessions/alice/letters/9223372036854775808"), 400),
-    (get("/v1/sessions/alice/letters/x"), 404),
+    (get("/v1/sessions/alice/letters/x"), 400),
     (get("/v1/sessions/alice/letters/1?wait=read"), 400),
     (get("/v1/sessions/alice/letters/1?timeout=nan"), 400),
     (get("/v1/sessions/alice/letters/1?timeout=1e9"), 400),

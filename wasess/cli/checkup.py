@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wasess.core import health, reasons
+from wasess.core.escaping import harmless
 from wasess.core.states import State
 from wasess.core.verdict import Sight, judge
 from wasess.doctor.census import census, manager_of
@@ -117,8 +118,8 @@ def examined(home: Home, users: Collection[str], limits: Limits) -> Checkup:
 
 
 def one_line(text: str) -> str:
-    """What others wrote, fit for one line on a terminal: no control characters, not too long."""
-    plain = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    """What others wrote, fit for one line on a terminal: harmless, and not too long."""
+    plain = harmless(" ".join(text.split()))
     if len(plain) <= LONGEST_DETAIL:
         return plain
     part = plain[: LONGEST_DETAIL - 2]

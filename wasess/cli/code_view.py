@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasess.cli.pairing import CODES
 from wasess.cli.qr import Matrix, fit, framed, half_blocks, smallest_size
+from wasess.core.escaping import harmless
 from wasess.words import _, mark
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def status(view: View, now: float, columns: int) -> str:
         said = _("{user}: code {number} of {codes}, a new one in {left} s. Ctrl+C stops.")
     else:
         said = _("{user}: code {number} of {codes}, the last one, {left} s left. Ctrl+C stops.")
-    also = " " + _("Also in {png}.").format(png=view.png) if view.png else ""
+    also = " " + _("Also in {png}.").format(png=harmless(str(view.png))) if view.png else ""
     return (said.format(user=view.user, number=view.number, codes=CODES, left=left) + also)[: columns - 1]
 
 
@@ -72,7 +73,7 @@ def plain(view: View) -> list[str]:
         return [_(WHERE_TO_TYPE), "", f"    {view.text}", ""]
     if view.png:
         text = _("{user}: code {number} of {codes} is in {png}. {where}")
-        return [text.format(user=view.user, number=view.number, codes=CODES, png=view.png, where=_(WHERE_TO_SCAN))]
+        return [text.format(user=view.user, number=view.number, codes=CODES, png=harmless(str(view.png)), where=_(WHERE_TO_SCAN))]
     below = _("{user}: code {number} of {codes}").format(user=view.user, number=view.number, codes=CODES)
     return [_(WHERE_TO_SCAN), _(DARK_ONLY), *half_blocks(framed(view.code), colour=False), below]
 
@@ -84,7 +85,7 @@ def _too_small(view: Picture, rows: int, columns: int) -> list[str]:
         needed_rows=needed_rows, needed_columns=needed_columns, rows=rows, columns=columns
     )
     if view.png:
-        return [small, _("It is in {png}.").format(png=view.png), _(WHERE_TO_SCAN)]
+        return [small, _("It is in {png}.").format(png=harmless(str(view.png))), _(WHERE_TO_SCAN)]
     return [
         small,
         _("Enlarge the window or zoom out (Ctrl and -): the code appears by itself."),

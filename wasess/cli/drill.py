@@ -14,6 +14,7 @@ import typer
 from wasess.cli.options import JsonOption  # noqa: TC001 - typer reads the annotations when it runs
 from wasess.cli.render import colourful, emit
 from wasess.cli.result import Result
+from wasess.core.escaping import harmless
 from wasess.delivery.function import validate_bot
 from wasess.errors import Interrupted, UsageError
 from wasess.words import _
@@ -116,6 +117,7 @@ def _result(seed: int, verdicts: list[Verdict]) -> Result:
 
 def _tell(line: str) -> None:
     """Progress, on stderr."""
+    line = harmless(line)
     if colourful(sys.stderr):
         line = line.replace("ok    ", "\x1b[32mok\x1b[0m    ", 1) if line.startswith("ok ") else line
         line = line.replace("FAILED", "\x1b[31mFAILED\x1b[0m", 1) if line.startswith("FAILED") else line

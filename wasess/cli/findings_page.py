@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wasess.cli.layout import wrapped
-from wasess.cli.render import harmless
+from wasess.core.escaping import harmless
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:

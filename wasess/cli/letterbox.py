@@ -48,11 +48,12 @@ def document_of(user: str, item: Item) -> dict[str, Any]:
 
 def sender_of(message: Message) -> str:
     """Who has written it, and in which group."""
-    who = _("ourselves") if message.from_me else f"{message.push_name} <{message.sender}>".lstrip()
+    name = " ".join(message.push_name.split())  # two blanks are between the fields of `tail`
+    who = _("ourselves") if message.from_me else f"{name} <{message.sender}>".lstrip()
     return who if message.chat == message.sender else _("{who} in {chat}").format(who=who, chat=message.chat)
 
 
 def content_of(message: Message) -> str:
-    """What is in it, in one line: the text, and the path of its file."""
+    """What is in it: the path of its file, and the text."""
     file = (message.media.path or message.media.name) if message.media else ""
-    return " ".join(filter(None, (f"[{file}]" if file else "", message.text))).replace("\n", "\\n")
+    return " ".join(filter(None, (f"[{file}]" if file else "", message.text)))

@@ -14,6 +14,7 @@ import typer
 from wasess.cli.durations import METAVAR, seconds
 from wasess.cli.options import HOME, HomeOption, complete_user
 from wasess.cli.render import in_json, mention
+from wasess.core.escaping import one_line
 from wasess.store.manager_log import LogReader, log_path
 from wasess.store.sessions import Home
 from wasess.words import _
@@ -97,8 +98,9 @@ def _show(entries: Iterable[Entry], shape: Callable[[Entry], str]) -> None:
 
 def _as_text(entry: Entry) -> str:
     at = datetime.fromtimestamp(_moment(entry)).astimezone()
-    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(entry["line"]))
-    return f"{at:%Y-%m-%d %H:%M:%S}  {line}"
+    traceback = entry.get("traceback")
+    below = traceback if isinstance(traceback, list) else []
+    return "\n  ".join((f"{at:%Y-%m-%d %H:%M:%S}  {one_line(str(entry['line']))}", *(one_line(str(line)) for line in below)))
 
 
 def _moment(entry: Entry) -> float:

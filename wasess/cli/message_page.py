@@ -1,10 +1,11 @@
-"""Everything about one message, for people."""
+"""Everything about one message, for people: a line a field, then the text, indented. No field and no text can look like another field."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from wasess.cli.letterbox import sender_of
+from wasess.core.escaping import harmless
 from wasess.doctor.times import moment, size, span
 from wasess.words import _
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:
     from wasess.store.inbox import Item
 
 
+INDENT = "  "
+
+
 def page_of(user: str, item: Item, now: float) -> tuple[str, ...]:
-    """The lines; the text comes last, as it is."""
+    """The lines; the text comes last, and it alone may have line breaks."""
     head = _("message {position} of {user}: {state}").format(position=item.seq, user=user, state=item.state)
     ago = _("{ago} ago").format(ago=span(now - item.received_at))
     fields = [(_("received"), f"{moment(item.received_at)} ({ago})")]
@@ -29,11 +33,12 @@ def page_of(user: str, item: Item, now: float) -> tuple[str, ...]:
     if item.message is None:
         gone = _("it is damaged, and can't be shown") if item.damage else _("its text was deleted: its time was over")
         return (head, *_lines(fields), gone)
-    return (head, *_lines([*fields, *_fields(item.message)]), *item.message.text.split("\n"))
+    text = (f"{INDENT}{harmless(line)}" for line in item.message.text.split("\n")) if item.message.text else ()
+    return (head, *_lines([*fields, *_fields(item.message)]), *text)
 
 
 def _lines(fields: list[tuple[str, str]]) -> Iterator[str]:
-    return (f"{name}: {value}" for name, value in fields if value)
+    return (f"{name}: {harmless(value)}" for name, value in fields if value)
 
 
 def _fields(message: Message) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from wasess.cli.layout import laid_out, wrapped
 from wasess.cli.result import failure_envelope, success_envelope
+from wasess.core.escaping import harmless
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def shown(result: Result) -> Iterator[str]:
     width = window_width(sys.stdout)
     for line in map(harmless, result.lines):
         yield from wrapped(line, width, rest="  ") if width else [line]
-    cells = [tuple(harmless(cell).replace("\n", "\\n") for cell in row) for row in result.table[1:]]
+    cells = [tuple(map(harmless, row)) for row in result.table[1:]]
     if not width:
         yield from map("\t".join, cells)
     elif result.table:
@@ -72,15 +73,10 @@ def complain(failure: Failure, *, as_json: bool) -> int:
         return failure.exit_code
     word = _("error:")
     label = f"\x1b[31m{word}\x1b[0m" if colourful(sys.stderr) else word
-    first, *others = fitted(f"{word} {harmless(failure.message)}", sys.stderr)
+    first, *others = fitted(f"{word} {failure.message}", sys.stderr)
     sys.stderr.writelines(f"{line}\n" for line in (first.replace(word, label, 1), *others))
     _suggest(failure.hint)
     return failure.exit_code
-
-
-def harmless(text: str) -> str:
-    """The text without what could steer a terminal: it may quote what somebody typed, or a file's name."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def window_width(stream: TextIO) -> int:
@@ -94,9 +90,10 @@ def columns_of(terminal: int) -> int:
 
 
 def fitted(text: str, stream: TextIO) -> list[str]:
-    """The lines of a text; a terminal gets them broken between words."""
+    """The lines of a sentence, made harmless: it may quote what somebody typed, or a file's name. A terminal gets it broken between words."""
     width = window_width(stream)
-    return [part for line in text.split("\n") for part in (wrapped(line, width, rest="  ") if width else [line])]
+    line = harmless(text)
+    return wrapped(line, width, rest="  ") if width else [line]
 
 
 def _suggest(hint: str) -> None:
@@ -105,10 +102,10 @@ def _suggest(hint: str) -> None:
         _print(_("  next: {hint}").format(hint=hint), sys.stderr)
 
 
-def in_json(value: object) -> str:
-    """One line of JSON; readable, but without what could steer a terminal."""
-    text = json.dumps(value, ensure_ascii=False)
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+def in_json(value: object, indent: int | None = None) -> str:
+    """JSON, in one line without ``indent``; readable, but without what could steer a terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _document(envelope: Mapping[str, object]) -> None:
@@ -117,5 +114,5 @@ def _document(envelope: Mapping[str, object]) -> None:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    stream.writelines(f"{line}\n" for line in fitted(harmless(text), stream))
+    stream.writelines(f"{line}\n" for line in fitted(text, stream))
     stream.flush()

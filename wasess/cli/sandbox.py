@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from wasess.cli.options import JsonOption, UserArgument, in_range
-from wasess.cli.render import emit
+from wasess.cli.render import emit, in_json
 from wasess.cli.result import Result
 from wasess.errors import SandboxError, UsageError
 from wasess.link.contract import Contract
@@ -177,7 +177,7 @@ def state(*, sandbox: ContractOption = DEFAULT_CONTRACT, json: JsonOption = Fals
     """Show what the stand-in knows and has seen."""
     facts = _ask(Contract.load(sandbox), "state")
     data = facts if isinstance(facts, dict) else {"facts": facts}
-    return emit(Result(data, text=(json_format.dumps(facts, indent=1, ensure_ascii=False),)), as_json=json)
+    return emit(Result(data, text=(in_json(facts, indent=1),)), as_json=json)
 
 
 def _simple(verb: str, user: str, contract_file: Path, sentence: str, *, as_json: bool) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from wasess.cli import code_view
 from wasess.cli.layout import wrapped
 from wasess.cli.render import can_redraw, colourful, columns_of
+from wasess.core.escaping import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ class TerminalScreen:
     def say(self, sentence: str) -> None:
         """Print a line on the normal screen."""
         self.close()
-        self._write("".join(f"{line}\r\n" for line in wrapped(sentence, columns_of(self._descriptor), rest="  ")))
+        self._write("".join(f"{line}\r\n" for line in wrapped(harmless(sentence), columns_of(self._descriptor), rest="  ")))
 
     def close(self) -> None:
         """Erase the code and give the normal screen back."""
@@ -118,5 +119,5 @@ class PlainScreen:
         """Nothing can be taken back here."""
 
     def _print(self, lines: list[str]) -> None:
-        self._stream.writelines(f"{line}\n" for line in lines)
+        self._stream.writelines(f"{harmless(line)}\n" for line in lines)
         self._stream.flush()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
+from functools import wraps
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wasess.assembly import log_file, manager
+from wasess.assembly import manager, telling
 from wasess.cli.bots import chosen_bot
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
 from wasess.cli.render import emit
-from wasess.cli.result import Result
+from wasess.cli.result import Result, failure_of
 from wasess.errors import UsageError
 from wasess.settings import (
     DEFAULT_DIALS_PER_SECOND,
@@ -26,9 +29,12 @@ from wasess.settings import (
     Settings,
 )
 from wasess.supervisor.heap import keep_heap_whole
+from wasess.supervisor.report import JsonReporter, Notice
 from wasess.words import _
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wasess.assembly import AnyBot
     from wasess.settings import Durability, LogFormat, Presence
     from wasess.supervisor.report import Reporter
@@ -40,7 +46,28 @@ LOG_FORMATS: dict[str, LogFormat] = {"text": "text", "json": "json"}
 app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 
+def failing_in_its_format(command: Callable[..., int]) -> Callable[..., int]:
+    """With ``--log-format json`` the failure that ends the command is a line of JSON on stderr, too."""
+
+    @wraps(command)
+    def run(**options: Any) -> int:
+        try:
+            return command(**options)
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            if options["log_format"] != "json" or options["json"] or os.environ.get("WASESS_DEBUG"):
+                raise
+            failure = failure_of(error)
+            notice = Notice(time.time(), "manager_failed", failure.message, code=failure.code, action=failure.hint, level="error")
+            JsonReporter(sys.stderr).report(notice)
+            return failure.exit_code
+
+    return run
+
+
 @app.command()
+@failing_in_its_format
 def serve(
     *,
     bot: Annotated[
@@ -219,7 +246,7 @@ def serve(
         reload=reload,
     )
     keep_heap_whole()
-    with log_file(settings, sys.stderr) as log:
+    with telling(settings, sys.stderr.fileno() if sys.stderr else None) as log:
         code = asyncio.run(_serve(settings, spec, log))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
 
@@ -243,4 +270,4 @@ def _durability(text: str) -> Durability:
 
 
 async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter) -> int:
-    return await manager(settings, bot, sys.stderr, sys.stdout, log).run()
+    return await manager(settings, bot, log, sys.stdout).run()

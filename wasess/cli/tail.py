@@ -19,7 +19,8 @@ from wasess.cli.durations import UNITS, seconds
 from wasess.cli.errand import existing
 from wasess.cli.letterbox import LARGEST_POSITION, content_of, document_of, sender_of
 from wasess.cli.options import HOME, HomeOption, complete_user
-from wasess.cli.render import harmless, in_json, mention
+from wasess.cli.render import in_json, mention
+from wasess.core.escaping import harmless
 from wasess.doctor.times import moment
 from wasess.errors import Locked, UsageError
 from wasess.store.sessions import Home
@@ -222,4 +223,4 @@ def _as_text(user: str, item: Item) -> str:
     if message is None:
         raise RuntimeError("a message without content is never shown")
     parts = (moment(item.received_at), user, str(item.seq), sender_of(message), message.kind, content_of(message))
-    return harmless("  ".join(filter(None, parts))).replace("\n", "\\n")
+    return harmless("  ".join(filter(None, parts)))

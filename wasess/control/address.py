@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 SOCKET_NAME = ".control.sock"
 SOCKET_MODE = 0o600
+BACKLOG = 1024  # a connection beyond these is refused at once
+TRIES_EVERY = 0.01
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -39,7 +42,7 @@ def listening(home: Path) -> socket.socket:
         try:
             listener.bind(address)
             (home / SOCKET_NAME).chmod(SOCKET_MODE)
-            listener.listen(64)
+            listener.listen(BACKLOG)
             listener.setblocking(False)  # noqa: FBT003 - the standard library's own
         except OSError:
             listener.close()
@@ -49,15 +52,23 @@ def listening(home: Path) -> socket.socket:
 
 def connected(home: Path, timeout: float) -> socket.socket:
     """Return a connection to the manager of a home. Raises OSError: nobody listens, or not within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
     with short_address(home) as address:
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         channel.settimeout(timeout)
-        try:
-            channel.connect(address)
-        except OSError:
-            channel.close()
-            raise
-    return channel
+        while True:
+            try:
+                channel.connect(address)
+            except BlockingIOError:  # too many others are waiting to be let in
+                if time.monotonic() < deadline:
+                    time.sleep(TRIES_EVERY)
+                    continue
+                channel.close()
+                raise
+            except OSError:
+                channel.close()
+                raise
+            return channel
 
 
 def peer_uid(channel: socket.socket) -> int:

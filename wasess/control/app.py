@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from wasess.control import post
 from wasess.control.client import Report
-from wasess.control.exchange import Nothing, body, document, guarded
-from wasess.errors import UsageError
+from wasess.control.exchange import Nothing, body, document, guarded, unknown
+from wasess.errors import Locked, UsageError
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from wasess.control.door import Manager
+    from wasess.core.live import Outcome
 
 LONGEST_WAIT = 3600.0
+MOST_RECONNECTS = 8  # at once: each has a connection for as long as it takes
 
 
 class Repair(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,12 +68,13 @@ def application(manager: Manager) -> Starlette:
         *post.routes(manager),
         Route("/v1/sessions/{user}/{verb}", guarded(api.command), methods=["POST"]),
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=routes, exception_handlers={HTTPException: unknown})
 
 
 class _Api:
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
+        self._reconnects = 0
 
     async def sessions(self, _request: Request) -> Response:
         return document(Report(self._manager.info(), self._manager.lives()))
@@ -80,7 +84,9 @@ class _Api:
         wanted = await body(request, Repair)
         if not 0 < wanted.timeout <= LONGEST_WAIT:
             raise UsageError(_("a timeout is a number of seconds up to {most:.0f}").format(most=LONGEST_WAIT))
-        outcomes = aiter(self._manager.reconnect(wanted.users, wanted.timeout))
+        if self._reconnects >= MOST_RECONNECTS:
+            raise Locked(_("the manager reconnects for others already"), hint=_("try again"))
+        outcomes = aiter(self._reconnected(wanted))
         first = await anext(outcomes, None)
 
         async def lines() -> AsyncIterator[bytes]:
@@ -90,6 +96,14 @@ class _Api:
                     yield msgspec.json.encode(outcome) + b"\n"
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    async def _reconnected(self, wanted: Repair) -> AsyncIterator[Outcome]:
+        self._reconnects += 1
+        try:
+            async for outcome in self._manager.reconnect(wanted.users, wanted.timeout):
+                yield outcome
+        finally:
+            self._reconnects -= 1
 
     async def command(self, request: Request) -> Response:
         user, verb = request.path_params["user"], request.path_params["verb"]

@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from wasess.errors import BadUserId, Locked, NotLinked, UsageError, WasessError
@@ -42,6 +44,8 @@ def guarded(handler: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await handler(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody gets it
         except WasessError as error:
             status = 413 if isinstance(error, TooLong) else STATUS.get(type(error), 500 if error.exit_code == 1 else 409)
             return _failure(status, error.code, str(error), error.hint, retryable=error.retryable)
@@ -61,7 +65,7 @@ async def body(request: Request, shape: type[Shape], longest: int = LONGEST_BODY
             raise TooLong(_("a request has at most {most} bytes").format(most=longest))
     try:
         return msgspec.json.decode(bytes(content) or b"{}", type=shape)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise UsageError(_("the request can't be understood: {error}").format(error=error)) from error
 
 
@@ -70,6 +74,16 @@ def document(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
+async def unknown(_request: Request, error: Exception) -> Response:
+    """Answer a request for what there is not: an address, or a method of one."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return _failure(status, UsageError.code, _("the manager knows no such address or method"), "")
+
+
+def failure_document(code: str, message: str, hint: str = "", *, retryable: bool = False) -> bytes:
+    """What is said of a request that failed."""
+    return msgspec.json.encode({"ok": False, "error": {"code": code, "message": message, "retryable": retryable, "hint": hint}})
+
+
 def _failure(status: int, code: str, message: str, hint: str, *, retryable: bool = False) -> Response:
-    error = {"code": code, "message": message, "retryable": retryable, "hint": hint}
-    return document({"ok": False, "error": error}, status)
+    return Response(failure_document(code, message, hint, retryable=retryable), status, media_type="application/json")

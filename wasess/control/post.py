@@ -49,7 +49,7 @@ def routes(manager: Manager) -> list[Route]:
     api = _PostApi(manager)
     return [
         Route("/v1/sessions/{user}/send", guarded(api.send), methods=["POST"]),
-        Route("/v1/sessions/{user}/letters/{position:int}", guarded(api.letter), methods=["GET"]),
+        Route("/v1/sessions/{user}/letters/{position}", guarded(api.letter), methods=["GET"]),
         Route("/v1/sessions/{user}/inbox/{verb}", guarded(api.inbox), methods=["POST"]),
     ]
 
@@ -64,7 +64,7 @@ class _PostApi:
 
     async def letter(self, request: Request) -> Response:
         user, wish = request.path_params["user"], request.query_params
-        wait, timeout, position = wish.get("wait", "queued"), _seconds(wish.get("timeout", "0")), request.path_params["position"]
+        wait, timeout, position = wish.get("wait", "queued"), _seconds(wish.get("timeout", "0")), _position(request.path_params["position"])
         if wait not in WAITS or not 0 <= timeout <= LONGEST_WAIT or not 1 <= position <= LARGEST_POSITION:
             raise UsageError(_("the request can't be understood: {error}").format(error=ascii(str(request.url.query))))
         return document({"ok": True, "letter": await self._manager.post_office.letter(user, position, wait, timeout)})
@@ -77,6 +77,13 @@ class _PostApi:
             raise UsageError(_("the manager knows no command {verb}").format(verb=ascii(verb)))
         changed = await verbs[verb](user, (await body(request, Positions)).positions)
         return document({"ok": True, "user": user, "changed": changed})
+
+
+def _position(text: str) -> int:
+    """Raises `UsageError`. Not as the route's own converter: Python refuses to read a number of thousands of digits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_POSITION))):
+        raise UsageError(_("the request can't be understood: {error}").format(error=ascii(text[:40])))
+    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -6,15 +6,14 @@ Nothing here may harm a session: a socket that can't be had is told and done wit
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from wasess.control.address import SOCKET_NAME, listening, peer_uid
+from wasess.control.address import SOCKET_NAME, listening
 from wasess.control.app import application
+from wasess.control.protocol import MOST_AT_ALL, MOST_AT_ONCE, ControlProtocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from wasess.control.door import Manager
 
 LONGEST_HEAD = 16 * 1024
-MOST_AT_ONCE = 64
-IDLE = 5  # seconds a connection may stay open without a request
+NEVER = 10**6  # seconds: `control.protocol` has the deadlines
 ENDS_WITHIN = 1
 
 
@@ -56,7 +54,7 @@ async def serving(home: Path, manager: Manager, complain: Callable[[str], None])
 def _config(manager: Manager) -> uvicorn.Config:
     return uvicorn.Config(
         application(manager),
-        http=_OwnersOnly,
+        http=ControlProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -64,20 +62,10 @@ def _config(manager: Manager) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         h11_max_incomplete_event_size=LONGEST_HEAD,
-        limit_concurrency=MOST_AT_ONCE,
-        timeout_keep_alive=IDLE,
+        limit_concurrency=MOST_AT_ALL + MOST_AT_ONCE,
+        timeout_keep_alive=NEVER,
         timeout_graceful_shutdown=ENDS_WITHIN,
     )
-
-
-class _OwnersOnly(H11Protocol):
-    """Hangs up on every other user's process before it has said a word: the folder's mode keeps them out, and this does too."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn itself overrides it
-        """See `asyncio.Protocol`."""
-        super().connection_made(transport)
-        if peer_uid(transport.get_extra_info("socket")) not in {os.geteuid(), 0}:
-            transport.abort()
 
 
 class _Server(uvicorn.Server):

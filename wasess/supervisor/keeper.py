@@ -266,7 +266,8 @@ class Keeper:
 
     async def _hear_log(self, line: str) -> None:
         level, _blank, text = line.partition(" ")
-        logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text)
+        same = {"session": self.user, "kind": " ".join(text.split()[:3])}  # the library's own words come first
+        logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text, extra=same)
         hint = self._tools.hint(line)
         if isinstance(hint, events.DatabaseBusy):
             self._teller.trouble("DATABASE_BUSY", _("another program keeps its database (device.db) locked; messages wait"), sparing=True)

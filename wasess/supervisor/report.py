@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from wasess.core.escaping import cut, one_line
 from wasess.core.reasons import DETAILS
 from wasess.words import _, again
 
@@ -19,13 +21,18 @@ if TYPE_CHECKING:
     from wasess.delivery.bot import Trouble
 
 
+OTHERS = "| "
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One thing that happened. Times are Unix seconds.
 
     ``event`` is a stable word: ``manager_starting``, ``sessions_found``, ``restoring``, ``restored``, ``reconnect_on``, ``manager_ready``,
     ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``paused``, ``renamed``, ``removed``,
-    ``log_gap`` (in the log file alone), ``manager_stopping``, ``manager_stopped``. ``line`` is the sentence for people, empty when another notice says it better.
+    ``log_gap`` (in the log file alone), ``log`` (a record of a logger: the library's lines, asyncio's, bugs with their ``traceback``),
+    ``output`` (a line that a bot wrote to stderr; never in the log file), ``manager_failed``, ``manager_stopping``, ``manager_stopped``.
+    ``line`` is the sentence for people, empty when another notice says it better. ``kind``: what is limited together, for `limited`.
     """
 
     at: float
@@ -39,6 +46,8 @@ class Notice:
     level: Level = "info"
     attempt: int = 0
     next_retry_at: float | None = None
+    traceback: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Reporter(Protocol):
@@ -49,7 +58,10 @@ class Reporter(Protocol):
 
 
 class TextReporter:
-    """One line a notice; what merely repeats is left out."""
+    """One harmless line a notice, and below it those of a traceback; what merely repeats is left out.
+
+    What a bot writes is marked (`OTHERS`): it may be a message's text, and must not look like a line of ours.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._write = _Writer(stream)
@@ -57,7 +69,8 @@ class TextReporter:
     def report(self, notice: Notice) -> None:
         """See `Reporter`."""
         if notice.line and notice.level != "debug":
-            self._write(notice.line)
+            line = OTHERS + notice.line if notice.event == "output" else notice.line
+            self._write("\n  ".join(map(one_line, (line, *notice.traceback))))
 
 
 class JsonReporter:
@@ -82,24 +95,29 @@ class EventReporter:
         """See `Reporter`."""
         fields = fields_of(notice)
         del fields["line"]
+        fields.pop("traceback", None)
         self._write(json.dumps(fields))
 
 
 def fields_of(notice: Notice) -> dict[str, Any]:
-    """A notice as JSON: ts, event, session, state, code, reason, action, level, attempt, next_retry_at, line. Times are ISO 8601, UTC."""
+    """A notice as JSON: ts, event, session, state, code, reason, action, level, attempt, next_retry_at, line. Times are ISO 8601, UTC.
+
+    No text is longer than `core.escaping.LONGEST_LINE`; ``traceback`` (lines) is there only when there is one.
+    """
+    traceback = {"traceback": list(map(cut, notice.traceback))} if notice.traceback else {}
     return {
         "ts": _iso(notice.at),
         "event": notice.event,
         "session": notice.session,
         "state": notice.state,
         "code": notice.code,
-        "reason": notice.reason or notice.line,
-        "action": notice.action,
+        "reason": cut(notice.reason or notice.line),
+        "action": cut(notice.action),
         "level": notice.level,
         "attempt": notice.attempt,
         "next_retry_at": None if notice.next_retry_at is None else _iso(notice.next_retry_at),
-        "line": notice.line,
-    }
+        "line": cut(notice.line),
+    } | traceback
 
 
 class Reporters:
@@ -171,19 +189,21 @@ def trouble_teller(reporter: Reporter, now: Callable[[], float] = time.time) -> 
 
 
 class _Writer:
-    """Writes lines until the reader has gone: the sessions matter more than who listens."""
+    """Writes lines, from any thread, until the reader has gone: the sessions matter more than who listens."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream
+        self._writing = threading.Lock()
 
     def __call__(self, line: str) -> None:
-        if self._stream is None:
-            return
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._stream = None
+        with self._writing:
+            if self._stream is None:
+                return
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                self._stream = None
 
 
 def _iso(moment: float) -> str:
