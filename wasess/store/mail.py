@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
+from wasess.store.media import delete_media, media_files
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
 from wasess.store.spool import POSITION_NAME, Place, release
 from wasess.words import _
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
-MEDIA_NAME = "media"
-"""The folder of the files that came with messages; each is called by the position of its message, and an ending."""
 VERSION = 1
 BUSY_TIMEOUT = 5.0
 LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
@@ -256,21 +255,16 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
         if done and row:
             release(folder, Place(*row))
         if forgot:
-            _delete_files(folder / MEDIA_NAME, mail)
+            _delete_files(folder, mail)
             done = mail.wipe() and done
         return done
     return False
 
 
-def _delete_files(media: Path, mail: MailFile) -> None:
+def _delete_files(folder: Path, mail: MailFile) -> None:
     """Delete the files whose messages have lost their texts; also those that a crash, or a file that was set aside, has left behind."""
-    if not media.is_dir() or media.is_symlink():
-        return
-    for path in media.iterdir():
-        position = path.name.partition(".")[0]
-        if position.isdecimal() and not mail.rows("SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL", (int(position),)):
-            with suppress(OSError):
-                path.unlink()
+    held = "SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL"
+    delete_media(folder, [found.name for found in media_files(folder) if not mail.rows(held, (found.position,))])
 
 
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:

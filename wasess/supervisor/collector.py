@@ -1,11 +1,12 @@
 """Fetches the files and votes of messages that no bot is asked about because there is none: for who reads along (`wasess tail`), and for a later bot.
 
-WhatsApp does not keep them for ever. One after the other, in the order in which the messages came.
+WhatsApp does not keep them for ever. One after the other, in the order in which the messages came; what must wait comes when its time has come.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wasess.delivery.rules import for_bots
@@ -21,11 +22,12 @@ STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
 
 
 class Collector:
-    """Of one session. Needs a running event loop. ``fetch`` gets what is missing of a message, and never raises."""
+    """Of one session. Needs a running event loop. ``fetch`` gets what is missing of a message, and never raises; ``hold``: for how long that must wait."""
 
-    def __init__(self, inbox: Inbox, fetch: Callable[[Item], Awaitable[Message]]) -> None:
+    def __init__(self, inbox: Inbox, fetch: Callable[[Item], Awaitable[Message]], hold: Callable[[Item], float]) -> None:
         self._inbox = inbox
         self._fetch = fetch
+        self._hold = hold
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._work())
 
@@ -42,12 +44,20 @@ class Collector:
         done = 0
         while True:
             self._wake.clear()
+            pause: float | None = None
             try:
-                while (item := self._inbox.next_unfetched(done)) is not None:
+                behind = done
+                while (item := self._inbox.next_unfetched(behind)) is not None:
+                    behind = item.seq
                     if for_bots(item.message):
+                        if held := self._hold(item):
+                            pause = min(pause or held, held)
+                            continue
                         self._inbox.prepared(item.seq, await self._fetch(item))
-                    done = item.seq
+                    if pause is None:
+                        done = item.seq
             except WasessError:  # whoever takes messages in tells what is wrong with the disk
                 await asyncio.sleep(STORE_PAUSE)
             else:
-                await self._wake.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
