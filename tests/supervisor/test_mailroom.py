@@ -187,6 +187,37 @@ async def test_a_chat_waits_no_longer_than_a_minute_for_them(home: Home, told: T
         assert "its sender's last file" in bot.asked[0].media.problem
 
 
+async def test_files_that_nobody_takes_fill_the_quota_and_that_is_a_problem(home: Home, told: Told):
+    stuck, bot = asyncio.Event(), Bot()
+    ask = bot.ask
+
+    async def waits(message: Message) -> Outcome:
+        if message.chat == "1@lid":
+            await stuck.wait()
+        return await ask(message)
+
+    bot.ask = waits  # type: ignore[method-assign]  # this one bot has a mind of its own
+    office = Office(home, told, bot, media_quota=10)
+    async with office.running():
+        await office.online()
+        office.arrive("A", chat="1@lid", **PICTURE)
+        await until(lambda: office.link.fetched == ["1.png"])
+        office.arrive("B", chat="2@lid", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].id, bot.asked[0].media.path) == ("B", "")
+        assert bot.asked[0].media.problem == "the files that wait fill the quota of 0 MiB (--media-quota)"
+        assert (office.keeper.mail.problem, told.codes().count("MEDIA_FULL")) == ("MEDIA_FULL", 1)
+        stuck.set()
+        await until(lambda: not office.keeper.mail.waiting)
+        assert office.keeper.mail.problem == ""
+        office.arrive("C", chat="2@lid", **PICTURE)
+        await until(lambda: len(bot.asked) == 3)
+        assert bot.asked[2].media
+        assert bot.asked[2].media.path
+        assert [path.name for path in (office.session.folder / "media").iterdir()] == ["3.png"]
+
+
 async def test_without_a_bot_who_was_caught_holds_nobody_up_either(home: Home, told: Told):
     office = Office(home, told, None)
     async with office.running():

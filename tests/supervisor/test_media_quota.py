@@ -110,6 +110,14 @@ async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(folder: P
     assert rig.there() == ["1.png", "2.png"]
 
 
+async def test_a_file_larger_than_all_of_it_is_nobody_elses_trouble(folder: Path):
+    rig = Rig(folder, 3)
+    rig.arrive("unasked")
+    with pytest.raises(NoRoom, match="larger than the quota of 3 MiB"):
+        await rig.quota.reserve(99, 3 * MIB + 1)
+    assert (rig.there(), rig.told, rig.quota.full) == (["1.png"], [], False)
+
+
 async def test_files_that_come_at_once_are_counted_before_they_are_there(folder: Path):
     rig = Rig(folder, 3)
     await asyncio.gather(*(rig.quota.reserve(number, MIB) for number in (97, 98, 99)))

@@ -42,6 +42,7 @@ MOST_FILES = 32
 MOST_CPU = 60
 # The host's own deadline comes first; this is for a host that stands still.
 ALARM_AFTER = 5
+LONGEST_DETAIL = 200
 # As a browser says it (whatsmeow download.go).
 HEADERS = {"Origin": "https://web.whatsapp.com", "Referer": "https://web.whatsapp.com/", "Accept-Encoding": "identity"}
 # The server is too busy, or did not understand us in time. Anything else but 200 is its last word.
@@ -119,7 +120,12 @@ def _answer(order: Order) -> dict[str, Any]:
     except _Unwritten as error:
         return {"fault": "disk", "detail": str(error)}
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return {"fault": "network", "detail": str(error)[:200] or type(error).__name__}
+        return {"fault": "network", "detail": _plain(str(error)) or type(error).__name__}
+
+
+def _plain(words: str) -> str:
+    """What a server or a proxy may have said, harmless for a terminal and a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in words[:LONGEST_DETAIL])
 
 
 class _Unwritten(Exception):

@@ -47,6 +47,8 @@ class MediaQuota:
         """Make room for the file of a message; give it back with `release`. Raises `NoRoom`, OSError, `errors.StoreError`."""
         if not self._most:
             return
+        if size > self._most:
+            raise NoRoom(_("larger than the quota of {most} MiB (--media-quota)").format(most=self._most // MEBIBYTE))
         async with self._making_room:
             if self._used is None or self._total(size) > self._most:
                 await self._look(size)
