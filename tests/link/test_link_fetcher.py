@@ -15,7 +15,7 @@ import pytest
 
 from wasess.errors import FileUnavailable, NetworkDown, WorkerFailed
 from wasess.link import fetcher
-from wasess.link.fetch_process import socks
+from wasess.link.fetch_process import socks, tunnel
 from wasess.link.fetcher import HOST, Fetcher, environment_proxy
 from wasess.link.requests import WantedFile
 
@@ -124,6 +124,24 @@ def test_a_socks_proxy_that_refuses_says_why(answers, words):
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(ConnectionError, match=words):
             socks(ours, HOST, "", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 407 \x1b[31mProxy\r\n\r\n", "answered 407$"),
+        (b"garbage\r\n\r\n", "answered"),
+        (b"HTTP/1.1 200", "hung up"),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 20_000, "hung up"),
+    ],
+)
+def test_a_proxy_that_refuses_says_why(answer, words):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionError, match=words):
+            tunnel(ours, HOST, "", "")
 
 
 @pytest.mark.parametrize(

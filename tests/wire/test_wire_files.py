@@ -13,7 +13,7 @@ import pytest
 
 from wasess.core import events
 from wasess.drill.process import family
-from wasess.errors import FileForged, FileUnavailable, NetworkDown, WasessError, WorkerFailed
+from wasess.errors import FileForged, FileUnavailable, NetworkDown, WorkerFailed
 from wasess.link import fetcher
 from wasess.link.attachment import MAX_FILE
 from wasess.sandbox import content
@@ -197,12 +197,12 @@ async def test_who_gives_up_leaves_no_process_and_no_file(alice: Companion, box:
 
 
 async def test_the_end_of_the_host_ends_what_is_fetched(alice: Companion, box: Sandbox) -> None:
-    (raw,) = await post(alice, box, content.forged_file("image", DATA, behind=HANGING))
-    under_way = asyncio.create_task(fetch(alice, raw))
-    await until(fetching)
+    raws = await post(alice, box, *(content.forged_file("image", DATA, behind=HANGING) for _ in range(3)))
+    under_way = [asyncio.create_task(fetch(alice, raw)) for raw in raws]
+    await until(lambda: len(fetching()) == 2)  # the third waits for its turn
     await alice._host.close()
-    with pytest.raises(WasessError):
-        await under_way
+    ends = await asyncio.gather(*under_way, return_exceptions=True)
+    assert [type(end) for end in ends] == [WorkerFailed] * 3
     assert (fetching(), left_over(alice)) == ([], [])
 
 

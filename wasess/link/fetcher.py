@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from wasess.link.requests import WantedFile
 
 HOST = "mmg.whatsapp.net"
-# For all sessions. A process needs 12 MiB of its own, and 20 that it shares with its like.
+# For all sessions. A process needs 12 MiB of its own, and 18 that it shares with its like.
 MAX_PROCESSES = 4
 # What nobody needs longer for: connecting, then 2 Mbit/s.
 CONNECTS_WITHIN = 30.0
@@ -47,6 +47,7 @@ BOOTSTRAP = "import sys; sys.path.extend(sys.argv[1:]); from wasess.link.fetch_p
 KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 KEPT_OUTSIDE_A_SANDBOX = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
+ENDED = mark("The session ended before it could answer.")
 NOT_FETCHED = mark("The file was not fetched: {detail}.")
 
 
@@ -57,12 +58,15 @@ class Fetcher:
         self._contract = contract
         self._pool = ThreadPoolExecutor(MAX_PROCESSES, "fetcher")
         self._jobs: set[_Job] = set()
+        self._closed = False
 
     async def fetch(self, user: str, folder: Path, wanted: WantedFile, path: Path) -> int:
         """Write a file below the session's folder, all of it or nothing; return its size.
 
         Raises `errors.FileForged`, `errors.FileUnavailable`: for good; `errors.NetworkDown`, `errors.StoreError`, `errors.WorkerFailed`: for now.
         """
+        if self._closed:
+            raise WorkerFailed(_(ENDED))
         job = _Job(self._order(user, wanted), _environment(os.environ, self._contract), folder, path)
         self._jobs.add(job)
         future = self._pool.submit(job.run)
@@ -73,17 +77,16 @@ class Fetcher:
             if not future.cancel():
                 job.stop()
                 await asyncio.wait({work})  # milliseconds; whoever stops a session may want to move its folder next
-                if not work.cancelled():
-                    work.exception()
             raise
         finally:
             self._jobs.discard(job)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End what is under way, and what waits for its turn."""
+        self._closed = True
         for job in tuple(self._jobs):
             job.stop()
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._pool.shutdown)
 
     def _order(self, user: str, wanted: WantedFile) -> dict[str, Any]:
         proxy = self._contract.proxy_for(user) if self._contract else environment_proxy(os.environ)
@@ -154,7 +157,7 @@ class _Job:
     def _start(self, descriptor: int) -> subprocess.Popen[bytes]:
         with self._starting:
             if self._stopped:
-                raise WorkerFailed(_("The session ended before it could answer."))
+                raise WorkerFailed(_(ENDED))
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", BOOTSTRAP, *filter(os.path.isabs, sys.path)],
