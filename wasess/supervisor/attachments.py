@@ -4,7 +4,7 @@ Files go to ``media/`` in the session's folder, under a name of ours. What can't
 and it is not asked for again. A network that fails is tried a few times; what is not what its sender says is not.
 
 After such a file its sender's further files wait (`core.penalties`), and with them what stands behind them in their chat, but nothing for longer than
-`HELD` after its arrival: then the bot gets these messages without their files.
+`HELD` after its arrival: where that is not enough, the bot gets these messages at once, without their files.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Attachments:
         return self._quota.full and self._mailbox.inbox.waiting > 0
 
     def hold(self, item: Item) -> float:
-        """The seconds for which a message's file is not to be fetched yet, because of its sender."""
+        """The seconds for which a message's file is not to be fetched yet, because of its sender; 0, too, when waiting would not help."""
         message = item.message
         if message is None or message.media is None:
             return 0.0
         left = self._penalties.left(message.sender, self._clock.steady())
-        return max(0.0, min(left, HELD, item.received_at + HELD - self._clock.now()))
+        return left if left <= min(HELD, item.received_at + HELD - self._clock.now()) else 0.0
 
     async def fetch(self, item: Item) -> Message:
         """The message with what was missing, or with the reason why that is not there. Never raises for what WhatsApp or the disk does."""
