@@ -155,6 +155,7 @@ def _pace(settings: Settings) -> Pace:
             keep_texts=settings.keep_messages * DAY,
             send_rate=settings.send_rate,
             largest_file=settings.media_limit * MEBIBYTE,
+            media_quota=settings.media_quota * MEBIBYTE,
             read_receipts=settings.read_receipts,
             typing=settings.typing,
         ),

@@ -24,6 +24,8 @@
     ├── SandboxError          1    a stand-in's contract is wrong, or it does not answer
     ├── WorkerFailed          1    the child process could not do its work
     │   └── SendRefused       1    WhatsApp does not take a message, or nobody could read it
+    ├── FileUnavailable       1    the file of a message can't be had, now or later
+    │   └── FileForged        1    ... because it is not what its sender says
     ├── UnsupportedPlatform   1
     └── Interrupted         130
 
@@ -187,6 +189,18 @@ class SendRefused(WorkerFailed):
     """A message reached nobody, and that is certain."""
 
     code = "SEND_REFUSED"
+
+
+class FileUnavailable(WasessError):
+    """The file of a message is not to be had; another try would not change that."""
+
+    code = "FILE_UNAVAILABLE"
+
+
+class FileForged(FileUnavailable):
+    """... because its sender says something else of it than what is there."""
+
+    code = "FILE_FORGED"
 
 
 class UnsupportedPlatform(WasessError):

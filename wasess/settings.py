@@ -14,6 +14,7 @@ DEFAULT_WORKER_FILES = 256
 DEFAULT_DISK_RESERVE = 32
 DEFAULT_KEEP_MESSAGES = 30.0
 DEFAULT_MEDIA_LIMIT = 64
+DEFAULT_MEDIA_QUOTA = 1024
 
 Presence = Literal["normal", "quiet"]
 LogFormat = Literal["text", "json"]
@@ -30,7 +31,8 @@ class Settings:
 
     ``durability``: what an acknowledged message survives, the end of any process (``fast``) or a power cut, too (``power``).
     ``max_age`` in hours: how old a message may be that is still answered, 0 for any. ``keep_messages`` in days: how long the texts of
-    those that are done with are kept. ``media_limit`` in MiB: larger files are not fetched. ``send_rate``: messages a minute, 0 for any
+    those that are done with are kept. ``media_limit`` in MiB: larger files are not fetched; ``media_quota`` in MiB: of a session's files
+    together, 0 for any number. ``send_rate``: messages a minute, 0 for any
     number. ``rules``: see `delivery.rules.read_rule`. ``bot_deadline`` in seconds for one message, None for what is usual for the kind of bot; ``bot_memory`` in MiB, 0 for any.
     ``reload``: follow changes of the bot's file.
     """
@@ -50,6 +52,7 @@ class Settings:
     max_age: float = 0.0
     keep_messages: float = DEFAULT_KEEP_MESSAGES
     media_limit: int = DEFAULT_MEDIA_LIMIT
+    media_quota: int = DEFAULT_MEDIA_QUOTA
     send_rate: float = 0.0
     rules: tuple[str, ...] = ()
     read_receipts: bool = False

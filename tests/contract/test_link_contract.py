@@ -13,7 +13,7 @@ import pytest
 from message_events import message
 
 from wasess.core.message import Location, Message, Poll, Reply
-from wasess.errors import UsageError, WorkerFailed
+from wasess.errors import FileUnavailable, UsageError, WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSpec, Vitals
@@ -27,6 +27,16 @@ from wasess.store.spool import SpoolReader
 NUMBER = "4915748178650"
 ADDRESS = f"{NUMBER}@s.whatsapp.net"
 CONTENT = b"a picture" * 1000
+MOST = 2**20
+SHA = hashlib.sha256(CONTENT).digest()
+PICTURE = {
+    "mimetype": "image/png",
+    "directPath": "/1",
+    "fileLength": len(CONTENT),
+    "mediaKey": bytes(32),
+    "fileSHA256": SHA,
+    "fileEncSHA256": SHA,
+}
 CHOSEN = (hashlib.sha256(b"now").hexdigest(),)
 
 
@@ -52,7 +62,7 @@ class Scripted:
         update = {"pollCreationMessageKey": {"ID": "3EB0AA"}, "vote": {"encPayload": b"x" * 40, "encIV": b"i" * 12}}
         return message(
             {
-                "picture": e2e().Message(imageMessage={"mimetype": "image/png", "directPath": "/1", "fileLength": len(CONTENT)}),
+                "picture": e2e().Message(imageMessage=PICTURE),
                 "text": e2e().Message(conversation="hello"),
                 "vote": e2e().Message(pollUpdateMessage=update),
             }[what]
@@ -244,15 +254,17 @@ async def test_a_file_is_written_into_the_sessions_folder_and_nowhere_else(world
     await _until_connected(world, link, "alice")
     raw = await world.received("alice", "picture")
     folder = world.home.session("alice").folder
-    await link.download(raw, folder / "picture")
+    assert await link.download(raw, folder / "picture", MOST) == len(CONTENT)
     assert (folder / "picture").read_bytes() == CONTENT
     with pytest.raises(UsageError, match="not in the session"):
-        await link.download(raw, tmp_path / "picture")
+        await link.download(raw, tmp_path / "picture", MOST)
+    with pytest.raises(FileUnavailable, match="9000 bytes; 8999 are allowed"):
+        await link.download(raw, folder / "picture", len(CONTENT) - 1)
     with pytest.raises(UsageError, match="no file"):
-        await link.download(await world.received("alice", "text"), folder / "text")
+        await link.download(await world.received("alice", "text"), folder / "text", MOST)
     await link.stop()
     with pytest.raises(WorkerFailed):
-        await link.download(raw, folder / "late")
+        await link.download(raw, folder / "late", MOST)
 
 
 async def test_a_vote_is_read(world):

@@ -65,13 +65,14 @@ class MailDesk:
         self.troubles: list[Trouble] = []
         self.queued: list[str] = []
         self.fetched: list[str] = []
+        self.held: dict[str, float] = {}  # until when, by message id
         self.attended: list[tuple[str, bool]] = []
         self.mailbox, _ = Mailbox.open(user, folder, durable=False)
         self.dispatcher = Dispatcher(bot, self.troubles.append, self.clock, dice=lambda: 0.5, max_age=max_age)
         self._spooled = 0
 
     def open(self) -> None:
-        self.dispatcher.open(Desk(self.mailbox, self._fetch, self.queued.append, self._attend))
+        self.dispatcher.open(Desk(self.mailbox, self._fetch, self._hold, self.queued.append, self._attend))
 
     def arrive(self, chat: str, *texts: str, state: State = "waiting", **fields: Any) -> None:
         messages = [
@@ -105,6 +106,10 @@ class MailDesk:
 
     def _attend(self, message: Message, *, begins: bool) -> None:
         self.attended.append((message.id, begins))
+
+    def _hold(self, item: Item) -> float:
+        assert item.message is not None
+        return max(0.0, self.held.get(item.message.id, 0.0) - self.clock.now())
 
     async def _fetch(self, item: Item) -> Message:
         assert item.message is not None

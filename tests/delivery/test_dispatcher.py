@@ -7,12 +7,14 @@ from mail_desk import MailDesk, ScriptedBot, mail_desk
 
 from wasess.core.message import Media, Message, Reply
 from wasess.delivery.bot import Outcome, Verdict
-from wasess.delivery.dispatcher import Desk
+from wasess.delivery.dispatcher import FETCHED_AT_ONCE, Desk
 from wasess.delivery.function import FunctionBot, validate_bot
 from wasess.delivery.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wasess.store.inbox import Item
 
 RAISED = Outcome(Verdict.RAISED, detail="ValueError at bot.py:1")
 AWAY = Outcome(Verdict.AWAY, detail="connection refused")
@@ -223,6 +225,45 @@ async def test_a_file_is_fetched_before_the_bot_is_asked(tmp_path: Path):
         assert desk.replies == [("a", "image")]
 
 
+async def test_a_file_that_must_wait_keeps_its_chat_in_order_and_holds_no_other_up(tmp_path: Path):
+    async with mail_desk(tmp_path, lambda message: message.id) as desk:
+        desk.held["a/picture"] = desk.clock.now() + 60
+        desk.arrive("a", "picture", kind="image", media=Media("image/png", 3))
+        desk.arrive("a", "text")
+        for number in range(FETCHED_AT_ONCE + 1):
+            desk.arrive(f"b{number}", "picture", kind="image", media=Media("image/png", 3))
+        await desk.until(lambda: len(desk.replies) == FETCHED_AT_ONCE + 1)
+        assert "a/picture" not in desk.fetched
+        desk.clock.advance(59)
+        assert "a" not in {chat for chat, _ in desk.replies}
+        desk.clock.advance(2)
+        await desk.done()
+        assert desk.replies[-2:] == [("a", "a/picture"), ("a", "a/text")]
+
+
+async def test_the_files_that_one_session_waits_for_hold_no_other_up(tmp_path: Path):
+    never = asyncio.Event()
+
+    async def stuck(item: Item) -> Message:
+        await never.wait()
+        raise AssertionError(item)
+
+    async with mail_desk(tmp_path / "alice", lambda message: message.id) as desk:
+        (tmp_path / "bob").mkdir()
+        bob, _ = Mailbox.open("bob", tmp_path / "bob", durable=False)
+        desk.dispatcher.open(Desk(bob, stuck, desk._hold, desk.queued.append, desk._attend))
+        alice, desk.mailbox, desk.user = desk.mailbox, bob, "bob"
+        for number in range(FETCHED_AT_ONCE + 1):
+            desk.arrive(f"b{number}", "picture", kind="image", media=Media("image/png", 3))
+        await desk.until(lambda: desk.dispatcher._turns.busy > FETCHED_AT_ONCE)
+        desk.mailbox, desk.user = alice, "alice"
+        desk.arrive("a", "picture", kind="image", media=Media("image/png", 3))
+        await desk.done()
+        assert desk.replies == [("a", "a/picture")]
+        await desk.dispatcher.close("bob")
+        bob.close()
+
+
 async def test_what_is_too_old_is_not_worth_an_answer(tmp_path: Path):
     async with mail_desk(tmp_path, lambda message: message.text, max_age=HOUR) as desk:
         desk.arrive("a", *map(str, range(300)), timestamp=desk.clock.now() - 2 * HOUR)
@@ -281,7 +322,7 @@ async def test_closing_a_session_leaves_the_others(tmp_path: Path):
     async with mail_desk(tmp_path / "alice", stuck) as desk:
         (tmp_path / "bob").mkdir()
         bob, _ = Mailbox.open("bob", tmp_path / "bob", durable=False)
-        desk.dispatcher.open(Desk(bob, desk._fetch, desk.queued.append, desk._attend))
+        desk.dispatcher.open(Desk(bob, desk._fetch, desk._hold, desk.queued.append, desk._attend))
         desk.arrive("a", "hello")
         await desk.until(lambda: desk.dispatcher._turns.busy)
         await desk.dispatcher.close("alice")

@@ -1,91 +1,15 @@
-"""What the worker does with files, and how many errands it runs at once. With the real library: tests/wire/test_wire_content.py."""
+"""How many errands the worker runs at once, and what it refuses. With the real library: tests/wire/test_wire_content.py."""
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from wasess.link.calls import Call, Word
-from wasess.link.errands import MAX_FILES, MAX_PROBES, Errands, Refused, Room, file_in, keep
-from wasess.link.protobuf import neonize
+from wasess.link.errands import MAX_FILES, MAX_PROBES, Errands, Room
 from wasess.link.pulse import Pulse
 from wasess.link.receipts import Receipts
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    (tmp_path / "session" / "media").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path / "session")
-    return tmp_path / "session"
-
-
-@given(st.binary(min_size=1, max_size=300_000))
-def test_a_file_is_found_in_the_librarys_answer(content):
-    answer = neonize().DownloadReturnFunction(Binary=content).SerializeToString()
-    assert file_in(memoryview(answer)) == content
-
-
-@pytest.mark.parametrize(
-    "answer", [b"", b"\x0a", b"\x0a\x00", b"\x0a\x05abc", b"\x0a\xff\xff", b"\x18\x01", b"\x0a\xff\xff\xff\xff\xff\xff"]
-)
-def test_an_answer_without_a_file_is_refused(answer):
-    with pytest.raises(Refused):
-        file_in(memoryview(answer))
-
-
-def test_the_librarys_own_words_are_kept():
-    answer = neonize().DownloadReturnFunction(Error="file not found on server").SerializeToString()
-    with pytest.raises(Refused, match="not found on server"):
-        file_in(memoryview(answer))
-
-
-def test_a_file_is_kept_for_its_owner_alone(folder):
-    keep("media/1.png", memoryview(b"content"))
-    keep("top", memoryview(b"content"))
-    assert (folder / "media" / "1.png").read_bytes() == (folder / "top").read_bytes() == b"content"
-    assert stat.S_IMODE((folder / "media" / "1.png").stat().st_mode) == 0o600
-    assert [path.name for path in (folder / "media").iterdir()] == ["1.png"]
-
-
-def test_one_that_is_there_already_or_half_of_it_is_replaced(folder):
-    (folder / "media" / "1.png").write_bytes(b"old")
-    (folder / "media" / "1.png.part").write_bytes(b"ol")
-    keep("media/1.png", memoryview(b"new"))
-    assert [(path.name, path.read_bytes()) for path in (folder / "media").iterdir()] == [("1.png", b"new")]
-
-
-def test_no_link_leads_out_of_the_folder(folder, tmp_path):
-    (tmp_path / "target").write_bytes(b"safe")
-    (folder / "elsewhere").symlink_to(tmp_path)
-    (folder / "media" / "link").symlink_to(tmp_path / "target")
-    (folder / "media" / "link.part").symlink_to(tmp_path / "target")
-    keep("media/link", memoryview(b"new"))
-    assert (tmp_path / "target").read_bytes() == b"safe"
-    assert not (folder / "media" / "link").is_symlink()
-    with pytest.raises(OSError, match="elsewhere"):
-        keep("elsewhere/file", memoryview(b"new"))
-    for bad in ("../file", "media/../../file", f"{tmp_path}/file"):
-        with pytest.raises(Refused, match="leads out"):
-            keep(bad, memoryview(b"new"))
-    assert not (tmp_path / "file").exists()
-
-
-def test_a_full_disk_leaves_nothing_behind(folder, monkeypatch):
-    def full(*_):
-        raise OSError(28, os.strerror(28))
-
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    monkeypatch.setattr(os, "write", full)
-    with pytest.raises(OSError, match="No space"):
-        keep("media/1.png", memoryview(b"content"))
-    assert list((folder / "media").iterdir()) == []
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 class Slow:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from message_events import message as message_event
 
-from wasess.errors import SendRefused, UsageError, WorkerFailed
-from wasess.link.attachment import MAX_FILE
+from wasess.errors import FileForged, FileUnavailable, SendRefused, UsageError, WorkerFailed
 from wasess.link.protobuf import e2e, neonize
 from wasess.link.requests import (
+    WantedFile,
     address_request,
     download_request,
     key_request,
@@ -18,9 +20,11 @@ from wasess.link.requests import (
     read_sent,
     read_uploaded,
     read_votes,
+    sealed_size,
     typing_request,
     vote_request,
 )
+from wasess.sandbox.attachment import seal
 
 
 def test_an_address_is_a_jid():
@@ -73,37 +77,83 @@ def file_event(**content):
     return neonize().Message(Message=e2e().Message(**content)).SerializePartialToString()
 
 
-PICTURE = {"mimetype": "image/png", "directPath": "/v/1.enc", "mediaKey": b"k" * 32, "fileSHA256": b"s" * 32, "fileEncSHA256": b"e" * 32}
+MOST = 1000
+PICTURE = {
+    "mimetype": "image/png",
+    "directPath": "/v/1.enc?a=b",
+    "mediaKey": b"k" * 32,
+    "fileSHA256": b"s" * 32,
+    "fileEncSHA256": b"e" * 32,
+}
 
 
-def test_only_what_the_library_needs_of_a_file_is_asked_for():
+def test_what_is_asked_for_is_a_path_and_what_the_file_must_be():
     raw = file_event(
-        ephemeralMessage={"message": {"imageMessage": PICTURE | {"fileLength": 9, "caption": "x" * 9999, "JPEGThumbnail": b"x" * 9999}}}
+        ephemeralMessage={"message": {"imageMessage": PICTURE | {"fileLength": 9, "URL": "https://example.com/x", "caption": "x" * 9999}}}
     )
-    message, most, size = download_request(raw)
-    asked = {name: value for name, value in PICTURE.items() if name != "mimetype"} | {"fileLength": 9}
-    assert e2e().Message.FromString(message) == e2e().Message(imageMessage=asked)
-    assert (int(most), size) == (MAX_FILE, 9)
-
-
-def test_a_round_video_is_fetched_as_a_video():
-    message, _, _ = download_request(file_event(ptvMessage=PICTURE))
-    assert e2e().Message.FromString(message).videoMessage.directPath == "/v/1.enc"
+    assert download_request(raw, MOST) == WantedFile(
+        target=f"/v/1.enc?a=b&hash={'ZWVl' * 10}ZWU=&mms-type=image&__wa-mms=",
+        key=b"k" * 32,
+        words="WhatsApp Image Keys",
+        sealed_digest=b"e" * 32,
+        digest=b"s" * 32,
+        declared=9,
+        allowed=MOST,
+    )
 
 
 @pytest.mark.parametrize(
-    ("raw", "words"),
+    ("name", "words"),
     [
-        (file_event(conversation="hello"), "no file"),
-        (file_event(imageMessage=PICTURE | {"fileLength": MAX_FILE + 1}), "65 MiB"),
-        (file_event(imageMessage=PICTURE | {"fileLength": 2**64 - 1}), "MiB"),
-        (b"\xff", "no message"),
-        (b"", "no file"),
+        ("imageMessage", "Image"),
+        ("stickerMessage", "Image"),
+        ("videoMessage", "Video"),
+        ("ptvMessage", "Video"),
+        ("audioMessage", "Audio"),
+        ("documentMessage", "Document"),
     ],
 )
-def test_what_can_not_be_fetched_is_not_asked_for(raw, words):
-    with pytest.raises(UsageError, match=words):
-        download_request(raw)
+def test_the_keys_of_a_file_follow_from_its_kind(name, words):
+    assert download_request(file_event(**{name: PICTURE}), MOST).words == f"WhatsApp {words} Keys"
+
+
+def test_a_file_of_a_channel_is_not_encrypted():
+    wanted = download_request(file_event(imageMessage={name: PICTURE[name] for name in ("directPath", "fileSHA256")}), MOST)
+    assert (wanted.key, wanted.sealed_digest, wanted.digest, wanted.declared) == (b"", b"", b"s" * 32, 0)
+    assert not download_request(file_event(imageMessage=PICTURE | {"fileEncSHA256": b""}), MOST).key  # as the library takes it
+
+
+@pytest.mark.parametrize(
+    ("raw", "error", "words"),
+    [
+        (file_event(conversation="hello"), UsageError, "no file"),
+        (b"\xff", UsageError, "no message"),
+        (b"", UsageError, "no file"),
+        (file_event(imageMessage=PICTURE | {"fileLength": MOST + 1}), FileUnavailable, "has 1001 bytes; 1000 are"),
+        (file_event(imageMessage=PICTURE | {"fileLength": 2**64 - 1}), FileUnavailable, "has 18446744073709551615 bytes"),
+        (file_event(imageMessage={}), FileUnavailable, "where its file is"),
+        (file_event(imageMessage=PICTURE | {"directPath": ""}), FileUnavailable, "where its file is"),
+        *(
+            (file_event(imageMessage=PICTURE | {"directPath": path}), FileForged, "names no file")
+            for path in ("v/1", "//" + "x" * 3000, "/a b", "/a\nb", "/a\r\nHost: x", "/é", "https://mmg.whatsapp.net/x", "@127.0.0.1/")
+        ),
+        *(
+            (file_event(imageMessage=PICTURE | {field: value}), FileForged, "names no file")
+            for field in ("mediaKey", "fileSHA256", "fileEncSHA256")
+            for value in (b"x", b"x" * 31, b"x" * 33, b"x" * 100_000)
+        ),
+        (file_event(imageMessage=PICTURE | {"mediaKey": b""}), FileForged, "names no file"),
+    ],
+)
+def test_what_can_not_be_fetched_is_not_asked_for(raw, error, words):
+    with pytest.raises(error, match=words) as caught:
+        download_request(raw, MOST)
+    assert type(caught.value) is error
+
+
+@given(st.integers(0, 5000))
+def test_the_size_of_an_encrypted_file_is_known_before_it_comes(size):
+    assert sealed_size(size) == len(seal(bytes(size), "image").body)
 
 
 def test_a_path_leads_into_the_sessions_folder(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,21 @@ from test_keeper import Stage
 from village import until
 
 from wasess.core.message import Poll, Reply
+from wasess.core.penalties import FIRST
 from wasess.delivery.bot import Outcome, Verdict
+from wasess.errors import FileForged, FileUnavailable, NetworkDown
 from wasess.link.protobuf import e2e, neonize
 from wasess.link.translate import MESSAGE, translate
 from wasess.store.spool import depth
+from wasess.supervisor import attachments
+from wasess.supervisor.attachments import HELD
 from wasess.supervisor.keeper import Keeper
 from wasess.supervisor.mailroom import SETTLED_AFTER, MailSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
     from village import Told
 
     from wasess.core.message import Message
@@ -62,10 +68,17 @@ class Office(Stage):
         self.link.frames(ONLINE, neonize().Connected(status=True).SerializeToString())
         await super().online()
 
-    def arrive(self, message_id: str, *, own: bool = False, **content: Any) -> None:
+    def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    def arrive(self, message_id: str, *, own: bool = False, chat: str = "", **content: Any) -> None:
         event = neonize().Message.FromString(library_message(e2e().Message(**content)))
         event.Info.ID = message_id
         event.Info.MessageSource.IsFromMe = own
+        if chat:
+            user, _, server = chat.partition("@")
+            for address in (event.Info.MessageSource.Chat, event.Info.MessageSource.Sender):
+                address.User, address.Server = user, server
         self.link.frames(MESSAGE, event.SerializeToString())
 
 
@@ -107,16 +120,137 @@ async def test_a_file_that_is_too_large_is_not_fetched(home: Home, told: Told):
         assert (bot.asked[0].media.path, bot.asked[0].media.problem) == ("", "larger than 5 bytes")
 
 
-async def test_a_file_that_cannot_be_had_is_said_in_the_message(home: Home, told: Told):
+async def test_a_file_that_cannot_be_had_is_said_in_the_message_and_not_asked_for_again(home: Home, told: Told):
     bot = Bot()
     office = Office(home, told, bot)
     async with office.running():
         await office.online()
-        office.link.refusal = "410 Gone"
+        office.link.file = FileUnavailable("410 Gone")
         office.arrive("A", **PICTURE)
         await until(lambda: bot.asked)
         assert bot.asked[0].media
         assert (bot.asked[0].media.path, bot.asked[0].media.problem) == ("", "410 Gone")
+        assert office.link.fetched == ["1.png"]
+
+
+async def test_a_network_that_fails_is_tried_a_few_times(home: Home, told: Told, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(attachments, "PAUSES", (0.0, 0.0))
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        office.link.file = NetworkDown("no way")
+        office.arrive("A", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].media.problem, office.link.fetched) == ("no way", ["1.png"] * 3)
+        assert "FILE_FORGED" not in told.codes()
+
+
+async def test_the_files_of_who_was_caught_wait_and_nobody_elses(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        good, office.link.file = office.link.file, FileForged("not what it was said to be")
+        office.arrive("A", chat="1@lid", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert bot.asked[0].media.problem == "not what it was said to be"
+        assert told.codes().count("FILE_FORGED") == 1
+        office.link.file = good
+        office.arrive("B", chat="1@lid", **PICTURE)
+        office.arrive("C", chat="1@lid", conversation="behind it")
+        office.arrive("D", chat="2@lid", **PICTURE)
+        office.arrive("E", chat="3@lid", conversation="elsewhere")
+        await until(lambda: len(bot.asked) == 3)
+        assert {message.id for message in bot.asked} == {"A", "D", "E"}
+        await until(lambda: office.pass_time(FIRST) or len(bot.asked) == 5)
+        assert [message.id for message in bot.asked if message.chat == "1@lid"] == ["A", "B", "C"]
+        assert [bool(message.media.path) for message in bot.asked if message.media] == [False, True, True]
+
+
+async def test_nobody_waits_for_a_file_that_would_not_come_within_a_minute(home: Home, told: Told):
+    """So a group answers its other members while one of them posts lying files without end."""
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        penalties = office.keeper.mail._attachments._penalties
+        while penalties.charge("1@lid", office.clock.steady()) <= HELD:
+            pass
+        office.arrive("A", chat="1@lid", **PICTURE)
+        office.arrive("B", chat="1@lid", conversation="behind it")
+        await until(lambda: len(bot.asked) == 2)
+        assert bot.asked[0].media
+        assert (bot.asked[0].media.path, office.link.fetched) == ("", [])
+        assert "its sender's last file" in bot.asked[0].media.problem
+
+
+async def test_a_chat_waits_no_longer_than_a_minute_even_when_its_sender_is_caught_again(home: Home, told: Told):
+    bot = Bot()
+    office = Office(home, told, bot)
+    async with office.running():
+        await office.online()
+        penalties = office.keeper.mail._attachments._penalties
+        penalties.charge("1@lid", office.clock.steady())
+        office.arrive("A", chat="1@lid", **PICTURE)
+        await until(lambda: office.keeper.mail.waiting == 1)
+        arrived = office.clock.now()
+        for _ in range(6):  # elsewhere, while it waits
+            penalties.charge("1@lid", office.clock.steady())
+        await until(lambda: office.pass_time(1.0) or bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].media.path, office.link.fetched) == ("", [])
+        assert office.clock.now() - arrived < HELD
+
+
+async def test_files_that_nobody_takes_fill_the_quota_and_that_is_a_problem(home: Home, told: Told):
+    stuck, bot = asyncio.Event(), Bot()
+    ask = bot.ask
+
+    async def waits(message: Message) -> Outcome:
+        if message.chat == "1@lid":
+            await stuck.wait()
+        return await ask(message)
+
+    bot.ask = waits  # type: ignore[method-assign]  # this one bot has a mind of its own
+    office = Office(home, told, bot, media_quota=10)
+    async with office.running():
+        await office.online()
+        office.arrive("A", chat="1@lid", **PICTURE)
+        await until(lambda: office.link.fetched == ["1.png"])
+        office.arrive("B", chat="2@lid", **PICTURE)
+        await until(lambda: bot.asked)
+        assert bot.asked[0].media
+        assert (bot.asked[0].id, bot.asked[0].media.path) == ("B", "")
+        assert bot.asked[0].media.problem == "the files that wait fill the quota of 0 MiB (--media-quota)"
+        assert (office.keeper.mail.problem, told.codes().count("MEDIA_FULL")) == ("MEDIA_FULL", 1)
+        stuck.set()
+        await until(lambda: not office.keeper.mail.waiting)
+        assert office.keeper.mail.problem == ""
+        office.arrive("C", chat="2@lid", **PICTURE)
+        await until(lambda: len(bot.asked) == 3)
+        assert bot.asked[2].media
+        assert bot.asked[2].media.path
+        assert [path.name for path in (office.session.folder / "media").iterdir()] == ["3.png"]
+
+
+async def test_without_a_bot_who_was_caught_holds_nobody_up_either(home: Home, told: Told):
+    office = Office(home, told, None)
+    async with office.running():
+        await office.online()
+        inbox = office.keeper.mail.mailbox.inbox
+        office.keeper.mail._attachments._penalties.charge("1@lid", office.clock.steady())
+        office.arrive("A", chat="1@lid", **PICTURE)
+        office.arrive("B", chat="2@lid", **PICTURE)
+        await until(lambda: office.link.fetched == ["2.png"] and not inbox.next_unfetched(1))
+        await asyncio.sleep(0)
+        assert office.link.fetched == ["2.png"]
+        office.keeper.mail._attachments._penalties.relieve("1@lid")
+        office.arrive("C", chat="2@lid", **PICTURE)
+        await until(lambda: not inbox.next_unfetched(0))
+        assert sorted(office.link.fetched) == ["1.png", "2.png", "3.png"]
 
 
 async def test_without_a_bot_files_are_fetched_too_but_not_what_we_have_sent(home: Home, told: Told):

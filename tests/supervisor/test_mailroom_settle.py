@@ -12,7 +12,8 @@ from test_mailroom import PICTURE, Bot, Office
 from village import until
 
 from wasess.core.message import Reply
-from wasess.store.mail import MAIL_NAME, MEDIA_NAME
+from wasess.store.mail import MAIL_NAME
+from wasess.store.media import MEDIA_NAME
 from wasess.store.spool import SPOOL_NAME
 from wasess.supervisor import mailroom
 from wasess.supervisor.mailroom import FORGOTTEN_EVERY, SETTLED_EVERY

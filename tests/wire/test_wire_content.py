@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from wasess.core import events
 from wasess.core.message import Contact, Location, Message, Poll, Quote, Reply
-from wasess.errors import UsageError, WorkerFailed
+from wasess.errors import UsageError
 from wasess.link.attachment import MAX_FILE
 from wasess.sandbox import content
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Companion
 
     from wasess.sandbox import Sandbox
@@ -86,7 +86,7 @@ async def test_what_a_contact_sends_is_what_the_bot_gets(alice: Companion, box: 
 async def _fetched(alice: Companion, message: Message, data: bytes) -> None:
     folder = alice.session.folder / "media"
     folder.mkdir(mode=0o700, exist_ok=True)
-    await alice.link.download(event_of(alice, message), folder / message.id)
+    await alice.link.download(event_of(alice, message), folder / message.id, MAX_FILE)
     assert (folder / message.id).read_bytes() == data
     assert stat.S_IMODE((folder / message.id).stat().st_mode) == 0o600
 
@@ -200,26 +200,3 @@ async def test_a_contact_sees_that_it_was_read_and_that_an_answer_is_written(ali
     assert [(typing.chat, typing.state) for typing in device.typing] == [(message.chat, "composing"), (message.chat, "paused")]
     assert sorted(seen.id for seen in device.seen) == sorted(ids)
     assert {(seen.chat, seen.kind) for seen in device.seen} == {(message.chat, "read")}
-
-
-@pytest.mark.parametrize("fault", [("http_status", "download", "404"), ("garbage", "download")])
-async def test_a_file_that_is_not_there_or_not_itself_is_not_written(alice: Companion, box: Sandbox, fault: tuple[str, ...]) -> None:
-    box.post("carol", "alice", content.file("image", PICTURE))
-    message = await newest(alice, 1)
-    box.fault("alice", *fault)
-    path = alice.session.folder / "file"
-    with pytest.raises(WorkerFailed, match=r"not fetched: .*(404|hash)"):
-        await alice.link.download(event_of(alice, message), path)
-    assert not [found.name for found in alice.session.folder.iterdir() if found.name.startswith("file")]
-    box.clear("alice")
-    await _fetched(alice, message, PICTURE)
-
-
-async def test_the_largest_file_fits_into_a_workers_memory(alice: Companion, box: Sandbox) -> None:
-    data = bytes(MAX_FILE)
-    box.post("carol", "alice", content.file("document", data))
-    await _fetched(alice, await newest(alice, 1), data)
-    pid = (await alice.signal("started")).value
-    status = await asyncio.to_thread(Path(f"/proc/{pid}/status").read_text)
-    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
-    assert MAX_FILE < int(peak) * 1024 < 256 * 2**20

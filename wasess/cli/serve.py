@@ -24,6 +24,7 @@ from wasess.settings import (
     DEFAULT_KEEP_MESSAGES,
     DEFAULT_MAX_PARALLEL,
     DEFAULT_MEDIA_LIMIT,
+    DEFAULT_MEDIA_QUOTA,
     DEFAULT_WORKER_FILES,
     DEFAULT_WORKER_MEMORY,
     Settings,
@@ -151,6 +152,16 @@ def serve(
     media_limit: Annotated[
         int, typer.Option(envvar="WASESS_MEDIA_LIMIT", min=0, max=64, metavar="MIB", help="Fetch no larger files; 0: none at all.")
     ] = DEFAULT_MEDIA_LIMIT,
+    media_quota: Annotated[
+        int,
+        typer.Option(
+            envvar="WASESS_MEDIA_QUOTA",
+            min=0,
+            max=2**20,
+            metavar="MIB",
+            help="Keep no more files than this of each session's messages: the oldest go first; 0: any number.",
+        ),
+    ] = DEFAULT_MEDIA_QUOTA,
     send_rate: Annotated[
         float,
         typer.Option(
@@ -237,6 +248,7 @@ def serve(
         max_age=max_age,
         keep_messages=keep_messages,
         media_limit=media_limit,
+        media_quota=media_quota,
         send_rate=send_rate,
         rules=tuple(rule or ()),
         read_receipts=read_receipts,

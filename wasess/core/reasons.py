@@ -103,6 +103,12 @@ MESSAGES_DAMAGED = Reason(
     "See which: `wasess diagnose {user}`.",
     level="error",
 )
+MEDIA_FULL = Reason(
+    "MEDIA_FULL",
+    "the files of messages that wait for the bot fill the quota; new files are not fetched",
+    "See why the bot does not take them, or raise --media-quota: `wasess diagnose {user}`.",
+    level="warning",
+)
 
 # What the server said.
 REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from wasess.delivery.mailbox import Mailbox
     from wasess.delivery.turns import Work
 
-FETCHED_AT_ONCE = 8
+FETCHED_AT_ONCE = 8  # of each session: what one waits for holds no other up
 LONGEST_PAUSE = 7 * 86_400.0
 MOST_NAMED = 10  # positions in a sentence
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
@@ -59,12 +59,13 @@ class Attend(Protocol):
 class Desk:
     """A session's side.
 
-    ``fetch`` gets what is still missing of a message (it never raises). ``queued`` is told the chat of each reply. ``attend`` is told when the bot
+    ``fetch`` gets what is still missing of a message (it never raises); ``hold``: the seconds for which that must wait. ``queued`` is told the chat of each reply. ``attend`` is told when the bot
     begins with a message, and when it is done.
     """
 
     mailbox: Mailbox
     fetch: Callable[[Item], Awaitable[Message]]
+    hold: Callable[[Item], float]
     queued: Callable[[str], None]
     attend: Attend
 
@@ -80,7 +81,7 @@ class Dispatcher:
         self._max_age = max_age
         self._desks: dict[str, Desk] = {}
         self._turns = Turns[Key](clock, self._begin, self._may_begin, self._ended)
-        self._fetching = asyncio.Semaphore(FETCHED_AT_ONCE)
+        self._fetching: dict[str, asyncio.Semaphore] = {}
         self._asked: set[Key] = set()
         self._alone: set[Key] = set()  # chats whose first message may have killed the bot
         self._answers = 0
@@ -93,6 +94,7 @@ class Dispatcher:
         """Serve a session: whatever waits in its inbox, and what `arrived`. Raises `errors.StoreError`."""
         chats = desk.mailbox.inbox.chats()
         self._desks[desk.mailbox.user] = desk
+        self._fetching[desk.mailbox.user] = asyncio.Semaphore(FETCHED_AT_ONCE)
         for chat, _first in chats:
             self._turns.add((desk.mailbox.user, chat))
 
@@ -109,7 +111,7 @@ class Dispatcher:
     async def close(self, user: str | None = None) -> None:
         """Stop serving a session, or all, at once. What is under way is asked again at the next start."""
         for gone in [name for name in self._desks if user in {None, name}]:
-            del self._desks[gone]
+            del self._desks[gone], self._fetching[gone]
         await self._turns.drop(lambda key: key[0] not in self._desks)
 
     async def drain(self, patience: float) -> None:
@@ -137,7 +139,7 @@ class Dispatcher:
         if now < item.retry_at <= now + LONGEST_PAUSE:  # a later one was never meant
             return item.retry_at - now
         if item.raw:
-            return self._fetch(key, item)
+            return self._desks[key[0]].hold(item) or self._fetch(key, item)
         self._asked.add(key)
         return self._serve(key, item, replace(item.message, session=key[0]))
 
@@ -180,7 +182,7 @@ class Dispatcher:
     async def _fetch(self, key: Key, item: Item) -> float:
         desk = self._desks[key[0]]
         try:
-            async with self._fetching:
+            async with self._fetching[key[0]]:
                 message = await desk.fetch(item)
             desk.mailbox.inbox.prepared(item.seq, message)
         except WasessError as error:

@@ -145,6 +145,10 @@ class Mailbox:
         own = self.outbox.find(poll_id)
         return own.reply.poll.options if own and own.reply and own.reply.poll else ()
 
+    def needed(self) -> set[int]:
+        """The positions of messages whose files must stay: the bot is still to get them, or a reply, which may send them on, is still to go out."""
+        return self.inbox.positions_waiting() | self.outbox.answered_positions()
+
     def forget(self, texts_before: float, rows_before: float) -> bool:
         """Delete what was done with before these moments (Unix time), texts sooner than ids; return whether there was any.
 

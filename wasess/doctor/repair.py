@@ -21,7 +21,7 @@ from wasess.errors import StoreError, WasessError
 from wasess.store.atomic import write_atomic
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, OTHERS
 from wasess.store.lock import read_holder
-from wasess.store.mail import MEDIA_NAME
+from wasess.store.media import MEDIA_NAME
 from wasess.store.names import KEPT_NAME
 from wasess.store.records import RECORD_NAME
 from wasess.store.sessions import ALIVE_NAME, HOME_LOCK_NAME, REALM_NAME, SESSION_LOCK_NAME

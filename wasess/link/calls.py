@@ -31,7 +31,6 @@ class Word(enum.IntEnum):
     PROBE = 5  # []
     PRESENCE = 6  # ["available" or "unavailable"]
     UPLOAD = 7  # [path, neonize's number for the kind of media, the most bytes]
-    DOWNLOAD = 8  # [WAWebProtobufsE2E.Message with the file alone, path in the session's folder, the most bytes]
     VOTE = 9  # [neonize.Message]
     MARK_READ = 10  # [ids with spaces between, Unix time, neonize.JID of the chat, ... of the sender]
     TYPING = 11  # [neonize.JID, 0 for writing or 1 for no longer]

@@ -1,7 +1,7 @@
 """Carries out what the host asks of the library, in the worker: one function for each word. Imports as little as it can.
 
 Any call may block for minutes, or for ever, each in a thread of its own; so there is a limit to how many of a sort may do so at once.
-A file goes from the disk to the library and back here, never through the host's socket.
+A file that is sent goes from the disk to the library here, never through the host's socket; one that came is fetched by `link.fetcher`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 MAX_PROBES, MAX_SIGNS, MAX_FILES = 3, 8, 2
 # Before the first event the library still writes its maps, and they have no lock; in a pairing these are asked for.
 BEFORE_EVENTS = frozenset({Word.SEND, Word.PAIR_PHONE, Word.LOGOUT, Word.PROBE, Word.PRESENCE})
-# What a file is called until all of it is there.
-PART = ".part"
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Errands:
@@ -38,7 +33,6 @@ class Errands:
 
     def __init__(self, receipts: Receipts) -> None:
         self._receipts = receipts
-        self._keeping = threading.Lock()
         probes, signs, files = Room(MAX_PROBES), Room(MAX_SIGNS), Room(MAX_FILES)
         self._ways: dict[int, tuple[Way, Room | None]] = {
             Word.SEND: (self._send, None),
@@ -47,7 +41,6 @@ class Errands:
             Word.PROBE: (_probe, probes),
             Word.PRESENCE: (_presence, probes),
             Word.UPLOAD: (_upload, files),
-            Word.DOWNLOAD: (self._download, files),
             Word.VOTE: (_vote, None),
             Word.MARK_READ: (_mark_read, signs),
             Word.TYPING: (_typing, signs),
@@ -79,19 +72,6 @@ class Errands:
         finally:
             self._receipts.sends(b"")
 
-    def _download(self, library: Library, fields: tuple[bytes, ...]) -> bytes:
-        message, path, most = fields
-
-        def take(answer: memoryview) -> None:
-            with file_in(answer) as content:
-                if len(content) > int(most):
-                    raise Refused(_("the file is larger than {most} bytes").format(most=int(most)))
-                with self._keeping:
-                    keep(os.fsdecode(path), content)
-
-        library.download(message, take)
-        return b""
-
 
 class Refused(Exception):
     """What was asked for is not done; its text says why."""
@@ -112,75 +92,6 @@ class Room:
     def __exit__(self, *_error: object) -> None:
         """Leave it."""
         self._free.release()
-
-
-def file_in(answer: memoryview) -> memoryview:
-    """The file in a serialized neonize.DownloadReturnFunction: 1, the content, or 2, an error text. Raises `Refused`."""
-    tag, at = answer[0] if answer else 0, 1
-    size = shift = 0
-    while at < len(answer):
-        size |= (answer[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-        if answer[at - 1] < 0x80:
-            break
-    if tag == 0x12:
-        raise Refused(bytes(answer[at : at + size]).decode(errors="replace"))
-    if tag != 0x0A or not size or at + size > len(answer):
-        raise Refused(_("the library returned no file"))
-    return answer[at : at + size]
-
-
-def keep(path: str, content: memoryview) -> None:
-    """Write a file below the working directory: all of it, on the disk, or none. Follows no link. Raises `OSError` or `Refused`.
-
-    One that is there already is replaced: it was fetched before, and nobody lived to say so.
-    """
-    folder = _folder(os.path.dirname(path))  # noqa: PTH120 - pathlib is not loaded here
-    name = os.path.basename(path)  # noqa: PTH119 - as above
-    try:
-        _remove(name + PART, folder)
-        descriptor = os.open(name + PART, _NEW_FILE, 0o600, dir_fd=folder)
-        try:
-            _write(descriptor, content)
-        except BaseException:
-            _remove(name + PART, folder)
-            raise
-        os.rename(name + PART, name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _folder(path: str) -> int:
-    """Open a folder below the working directory, step by step."""
-    descriptor = os.open(".", _FOLDER)
-    for name in filter(None, path.split("/")):
-        outer = descriptor
-        try:
-            if name == ".." or path.startswith("/"):
-                raise Refused(_("the path leads out of the session's folder"))
-            descriptor = os.open(name, _FOLDER, dir_fd=outer)
-        finally:
-            os.close(outer)
-    return descriptor
-
-
-def _write(descriptor: int, content: memoryview) -> None:
-    try:
-        at = 0
-        while at < len(content):
-            at += os.write(descriptor, content[at:])
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(name: str, folder: int) -> None:
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
 
 
 def _upload(library: Library, fields: tuple[bytes, ...]) -> bytes:

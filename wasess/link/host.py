@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasess.errors import Locked, StoreError, WasessError
 from wasess.link import protobuf
+from wasess.link.fetcher import Fetcher
 from wasess.link.nursery import Nursery
 from wasess.link.worker_link import WorkerLink
 from wasess.store.device import NoRoom
@@ -34,6 +35,7 @@ class WorkerHost:
         self._durable = durable
         self._files = files
         self._nursery: Nursery | None = None
+        self._fetcher = Fetcher(contract)
         self._starting = asyncio.Lock()
         self._workers: set[WorkerLink] = set()
         self._loading: asyncio.Task[object] | None = None
@@ -54,13 +56,14 @@ class WorkerHost:
             "proxy": self._contract.proxy_for(spec.user) if self._contract else "",
             "root_key": self._contract.root_key.hex() if self._contract else "",
         }
-        worker = await _start(nursery, order)
+        worker = await _start(nursery, order, self._fetcher)
         self._workers.add(worker)
         worker.over.add_done_callback(lambda _: self._workers.discard(worker))
         return worker
 
     async def close(self) -> None:
-        """End every link and the fork server."""
+        """End every link, what is being fetched, and the fork server."""
+        await self._fetcher.close()
         await asyncio.gather(*(worker.stop() for worker in tuple(self._workers)))
         if self._nursery:
             await self._nursery.close()
@@ -80,7 +83,7 @@ class WorkerHost:
             return self._nursery
 
 
-async def _start(nursery: Nursery, order: dict[str, Any]) -> WorkerLink:
+async def _start(nursery: Nursery, order: dict[str, Any], fetcher: Fetcher) -> WorkerLink:
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     output, their_output = os.pipe()
     wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -96,7 +99,7 @@ async def _start(nursery: Nursery, order: dict[str, Any]) -> WorkerLink:
         os.close(their_output)
     control.setblocking(False)  # noqa: FBT003 - the socket's own signature
     os.set_blocking(output, False)
-    return WorkerLink(child, Path(order["folder"]), control, wake, output)
+    return WorkerLink(child, order["user"], Path(order["folder"]), fetcher, control, wake, output)
 
 
 def _obstacle(spec: LinkSpec) -> tuple[str, str]:

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from typing import TYPE_CHECKING
 
 from wasess.errors import WorkerFailed
 from wasess.words import _
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 EXPECTED_VERSION = "0.5.2"
 
@@ -58,7 +54,6 @@ _PROTOTYPES = {
     "MarkRead": (ctypes.c_void_p, (_TEXT, _TEXT, _INT, _BUFFER, _INT, _BUFFER, _INT, _TEXT)),
     "DecryptPollVote": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
     "Upload": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT, _INT)),
-    "DownloadAny": (ctypes.POINTER(_Bytes), (_TEXT, _BUFFER, _INT)),
     "FreeBytesStruct": (None, (ctypes.POINTER(_Bytes),)),
     "FreeString": (None, (ctypes.c_void_p,)),
 }
@@ -162,22 +157,6 @@ class Library:
     def upload(self, content: bytes, kind: int) -> bytes:
         """Encrypt a file and upload it; blocks as long as that takes. UploadReturnFunction out."""
         return self._bytes(self._go.Upload(self._uuid, content, len(content), kind))
-
-    def download(self, message: bytes, take: Callable[[memoryview], None]) -> None:
-        """Fetch and decrypt; blocks as long as that takes. Serialized WAWebProtobufsE2E.Message in; ``take`` sees DownloadReturnFunction.
-
-        The memory is the library's, and is gone when ``take`` returns: a file is not copied.
-        """
-        pointer = self._go.DownloadAny(self._uuid, message, len(message))
-        if not pointer:
-            raise MemoryError("the library had no room for its answer")
-        try:
-            found = pointer.contents
-            memory = (ctypes.c_char * found.size).from_address(found.data) if found.data else b""
-            with memoryview(memory).cast("B") as answer:
-                take(answer)
-        finally:
-            self._go.FreeBytesStruct(pointer)
 
     def disconnect(self) -> None:
         """Close the socket. Events already read go on to arrive."""

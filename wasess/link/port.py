@@ -63,8 +63,12 @@ class Link(Protocol):
         ``quoted``: the message that the reply quotes or reacts to. ``key``: noted with the id in the spool before it goes out.
         """
 
-    async def download(self, raw: bytes, path: Path) -> None:
-        """Fetch the file of a message (its event from the spool) and write it to a path in the session's folder (up to 5 minutes)."""
+    async def download(self, raw: bytes, path: Path, most: int) -> int:
+        """Fetch the file of a message (its event from the spool) to a path in the session's folder (up to 5 minutes); return its bytes.
+
+        The session's process has no part in it. One of more than ``most`` bytes, or of more than its sender says, is not fetched.
+        Also raises `errors.FileUnavailable` and `errors.FileForged` (for good), `errors.NetworkDown` and `errors.StoreError`.
+        """
 
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """Read a vote (its event from the spool): the SHA-256 in hex of each option that is chosen."""

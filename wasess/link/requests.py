@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf.message import DecodeError, EncodeError
 
 from wasess.core.redact import redact
-from wasess.errors import SendRefused, UsageError, WorkerFailed
+from wasess.errors import FileForged, FileUnavailable, SendRefused, UsageError, WorkerFailed
 from wasess.link import protobuf
 from wasess.link.attachment import MAX_FILE
 from wasess.link.content import MAX_ID, MEDIA_FIELDS, unwrapped
@@ -32,6 +33,8 @@ PAIRING_DISPLAY = "Chrome (Linux)"
 MAX_IDS = 256
 # A vote names its options by SHA-256; 12 are the most of a poll.
 HASH_BYTES, MAX_HASHES = 32, 64
+# What the file server calls a kind of file, and, with a capital, its keys' derivation (whatsmeow download.go, mediaTypeToMMSType).
+MMS_TYPES = {"image": "image", "sticker": "image", "video": "video", "audio": "audio", "document": "document"}
 # With any other length the library's AES-GCM panics, which ends the process.
 IV_BYTES = 12
 
@@ -42,7 +45,21 @@ _REFUSED = "server returned error"
 
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
 _PHONE = re.compile(r"[1-9][0-9]{6,14}")
+# Where a file is on the file server: a path, and a query behind it.
+_TARGET = re.compile(r"/[!-~]{1,2047}", re.ASCII)
 _ID = re.compile(rf"[0-9A-Za-z._-]{{1,{MAX_ID}}}")
+
+
+class WantedFile(NamedTuple):
+    """The file of a message. ``target``: of the request to the file server; ``key`` is empty when it is not encrypted; ``declared``: its bytes, 0 for unknown."""
+
+    target: str
+    key: bytes
+    words: str
+    sealed_digest: bytes
+    digest: bytes
+    declared: int
+    allowed: int
 
 
 def address_request(to: str) -> bytes:
@@ -115,30 +132,34 @@ def read_uploaded(answer: bytes) -> Any:
     return found.UploadResponse
 
 
-def download_request(raw: bytes) -> tuple[bytes, bytes, int]:
-    """Return a WAWebProtobufsE2E.Message with nothing but the file of a spooled message event; the most bytes; how many its sender says.
+def download_request(raw: bytes, allowed: int) -> WantedFile:
+    """Return where the file of a spooled message event is, and what it must be. ``allowed``: the most bytes.
 
-    Raises `errors.UsageError` when there is no file in it, or one that is larger than is fetched.
+    Raises `errors.UsageError` when there is no file in it, `errors.FileUnavailable` when it can't be had, `errors.FileForged` when no client writes so.
     """
     message = unwrapped(_event(raw).Message)
     name = next((name for name in MEDIA_FIELDS if message.HasField(name)), "")
     if not name:
         raise UsageError(_("There is no file in this message."))
     part = getattr(message, name)
-    if part.fileLength > MAX_FILE:
-        raise UsageError(
-            _("The file has {size} MiB; the most that is fetched is {most} MiB.").format(
-                size=-(-part.fileLength // 2**20), most=MAX_FILE // 2**20
-            )
-        )
-    # The library looks for a video in one place only, and does not know the round ones.
-    wanted = protobuf.e2e().Message()
-    bare = getattr(wanted, "videoMessage" if name == "ptvMessage" else name)
-    for field in ("directPath", "mediaKey", "fileSHA256", "fileEncSHA256"):
-        if part.HasField(field) and getattr(part, field):
-            setattr(bare, field, getattr(part, field))
-    bare.fileLength = part.fileLength
-    return bytes(wanted.SerializeToString()), b"%d" % MAX_FILE, part.fileLength
+    if part.fileLength > allowed:
+        raise FileUnavailable(_("The file has {size} bytes; {most} are allowed.").format(size=part.fileLength, most=allowed))
+    if not part.directPath or not part.fileSHA256:  # as a linked device gets what may be viewed once
+        raise FileUnavailable(_("The message does not say where its file is."))
+    # Without its hash an encrypted file is taken as an open one (whatsmeow download.go, Download).
+    key, sealed_digest = (part.mediaKey, part.fileEncSHA256) if part.fileEncSHA256 else (b"", b"")
+    sizes = {len(part.fileSHA256), *((len(key), len(sealed_digest)) if sealed_digest else ())}
+    if sizes != {HASH_BYTES} or not isinstance(part.directPath, str) or not _TARGET.fullmatch(part.directPath):
+        raise FileForged(_("The message names no file as WhatsApp's clients do."))
+    kind = MMS_TYPES[MEDIA_FIELDS[name]]
+    digest = base64.urlsafe_b64encode(sealed_digest).decode()
+    target = f"{part.directPath}&hash={digest}&mms-type={kind}&__wa-mms="
+    return WantedFile(target, key, f"WhatsApp {kind.capitalize()} Keys", sealed_digest, part.fileSHA256, part.fileLength, allowed)
+
+
+def sealed_size(size: int) -> int:
+    """How many bytes a file of so many has once it is encrypted (`link.media_cipher`): whole blocks with padding, and the MAC."""
+    return (size // 16 + 1) * 16 + 10
 
 
 def path_request(path: Path, folder: Path) -> bytes:

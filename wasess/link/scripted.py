@@ -17,7 +17,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from wasess.errors import WorkerFailed
+from wasess.errors import WasessError, WorkerFailed
 from wasess.link.attachment import attach
 from wasess.link.outgoing import compose
 from wasess.link.port import LinkSignal, Vitals
@@ -54,9 +54,9 @@ class Sent(NamedTuple):
 
 
 class ScriptedLink:
-    """A `link.port.Link`. ``sent`` (address and text), ``replies``, ``read``, ``typed``, ``phones``, ``probes`` and ``presences`` record what was asked.
+    """A `link.port.Link`. ``sent`` (address and text), ``replies``, ``read``, ``typed``, ``phones``, ``probes``, ``presences`` and ``fetched`` (names of files) record what was asked.
 
-    ``file`` is what `download` writes, ``chosen`` what `votes` returns. ``refusal`` makes every call fail with that text, ``silent_probe`` makes `probe` wait for ever; ``vital`` is what `vitals` returns.
+    ``file`` is what `download` writes, or raises; ``chosen`` what `votes` returns. ``refusal`` makes every call fail with that text, ``silent_probe`` makes `probe` wait for ever; ``vital`` is what `vitals` returns.
     """
 
     def __init__(self, spec: LinkSpec, pid: int) -> None:
@@ -66,7 +66,8 @@ class ScriptedLink:
         self.replies: list[Sent] = []
         self.read: list[tuple[str, str, tuple[str, ...]]] = []
         self.typed: list[tuple[str, bool]] = []
-        self.file = b"a file"
+        self.file: bytes | WasessError = b"a file"
+        self.fetched: list[str] = []
         self.chosen: tuple[str, ...] = ()
         self.phones: list[str] = []
         self.probes = 0
@@ -98,12 +99,15 @@ class ScriptedLink:
         self.replies.append(Sent(to, reply, quoted, key))
         return f"3EB0{len(self.sent):018X}"
 
-    async def download(self, raw: bytes, path: Path) -> None:
-        """Write ``file`` there. Raises as the real one does for a message without a file and a path elsewhere."""
-        download_request(raw)
+    async def download(self, raw: bytes, path: Path, most: int) -> int:
+        """Write ``file`` there, or raise ``file`` when it is an error. Raises as the real one does for a message without a file and a path elsewhere."""
+        download_request(raw, most)
         path_request(path, self.spec.folder)
         self._agree()
-        await asyncio.to_thread(path.write_bytes, self.file)
+        self.fetched.append(path.name)
+        if isinstance(self.file, WasessError):
+            raise self.file
+        return await asyncio.to_thread(path.write_bytes, self.file)
 
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """Return ``chosen``. Raises as the real one does for what is no vote."""

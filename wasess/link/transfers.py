@@ -1,4 +1,4 @@
-"""How many files a session carries at once: the library has each in memory several times, and a worker may not need more than 256 MiB."""
+"""How many files a session sends at once: the library has each in memory several times, and a worker may not need more than 256 MiB."""
 
 from __future__ import annotations
 

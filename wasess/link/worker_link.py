@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wasess.core.message import Message, Reply
+    from wasess.link.fetcher import Fetcher
     from wasess.link.nursery import Child
 
 # The worker leaves by itself 3 s after it was told to.
 STOPS_WITHIN = 5.0
 # Longer than the library's own limit for a send, 75 s.
 ANSWERS_WITHIN = 90.0
+# So that one session leaves places for others.
+MAX_FETCHES = 2
 # A file of the largest size, at 2 Mbit/s.
 CARRIES_WITHIN = 300.0
 # Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
@@ -41,9 +44,12 @@ MAX_UNREAD = 1000
 class WorkerLink:
     """A `link.port.Link` on a worker process, whose working directory is ``folder``."""
 
-    def __init__(self, child: Child, folder: Path, control: socket.socket, wake: int, output: int) -> None:
+    def __init__(self, child: Child, user: str, folder: Path, fetcher: Fetcher, control: socket.socket, wake: int, output: int) -> None:
         self._child = child
+        self._user = user
         self._folder = folder
+        self._fetcher = fetcher
+        self._fetches = asyncio.Semaphore(MAX_FETCHES)
         self._transfers = Transfers()
         self._control = control
         self._wake = wake
@@ -93,15 +99,14 @@ class WorkerLink:
             raise SendRefused(_("The message could not be encrypted for its recipient: {detail}.").format(detail=redact(unencrypted)))
         return sent
 
-    async def download(self, raw: bytes, path: Path) -> None:
-        """Fetch the file of a message into the session's folder. Raises `errors.UsageError`, `errors.WorkerFailed`."""
-        message, most, size = requests.download_request(raw)
-        target = requests.path_request(path, self._folder)
-        try:
-            async with self._transfers.place(size):
-                await self._ask(Word.DOWNLOAD, message, target, most, within=CARRIES_WITHIN)
-        except WorkerFailed as error:
-            raise WorkerFailed(_("The file was not fetched: {detail}.").format(detail=str(error).removesuffix("."))) from error
+    async def download(self, raw: bytes, path: Path, most: int) -> int:
+        """Have the file of a message fetched into the session's folder; see `link.port.Link`. Raises `errors.UsageError`, too."""
+        wanted = requests.download_request(raw, most)
+        requests.path_request(path, self._folder)
+        if self.over.done() or self._stopping:
+            raise WorkerFailed(_("The session is not running."))
+        async with self._fetches:
+            return await self._fetcher.fetch(self._user, self._folder, wanted, path)
 
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """Read a vote. Raises `errors.UsageError`, `errors.WorkerFailed`."""

@@ -150,6 +150,16 @@ class Inbox:
         found = checksum(message.chat, message.sender, message.id, message.kind, blobs=(body, None))
         self._mail.execute("UPDATE messages SET body = ?, raw = NULL, checksum = ? WHERE seq = ? AND body IS NOT NULL", (body, found, seq))
 
+    def lose_file(self, seq: int, why: str) -> None:
+        """The file that was fetched for a message is deleted: it says so from now on."""
+        item = self.item(seq)
+        if item is not None and item.message is not None and item.message.media is not None and item.message.media.path:
+            self.prepared(seq, replace(item.message, media=replace(item.message.media, path="", problem=why)))
+
+    def positions_waiting(self) -> set[int]:
+        """Of all messages that wait for the bot."""
+        return {int(str(seq)) for (seq,) in self._mail.rows("SELECT seq FROM messages WHERE state = 'waiting'")}
+
     def finish(self, seq: int, state: State, now: float, detail: str = "") -> None:
         """The bot is done with it, or gave it up."""
         changed = self._mail.execute(

@@ -23,6 +23,7 @@ from wasess.errors import Locked, StoreError
 from wasess.store import mail_shape, row_check
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
 from wasess.store.mail_shape import MIGRATIONS, VERSION
+from wasess.store.media import delete_media, media_files
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
 from wasess.store.spool import POSITION_NAME, release
 from wasess.words import _
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 MAIL_NAME = "inbox.db"
 KEPT_ENDING = "-inbox"
-MEDIA_NAME = "media"
-"""The folder of the files that came with messages; each is called by the position of its message, and an ending."""
 CHECKED_SINCE = 2  # the version in which rows have checksums
 BUSY_TIMEOUT = 5.0
 LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
@@ -271,21 +270,16 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
         if done and place:
             release(folder, place)
         if forgot:
-            _delete_files(folder / MEDIA_NAME, mail)
+            _delete_files(folder, mail)
             done = mail.wipe() and done
         return done
     return False
 
 
-def _delete_files(media: Path, mail: MailFile) -> None:
+def _delete_files(folder: Path, mail: MailFile) -> None:
     """Delete the files whose messages have lost their texts; also those that a crash, or a file that was set aside, has left behind."""
-    if not media.is_dir() or media.is_symlink():
-        return
-    for path in media.iterdir():
-        position = path.name.partition(".")[0]
-        if position.isdecimal() and not mail.rows("SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL", (int(position),)):
-            with suppress(OSError):
-                path.unlink()
+    held = "SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL"
+    delete_media(folder, [found.name for found in media_files(folder) if not mail.rows(held, (found.position,))])
 
 
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:

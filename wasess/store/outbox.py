@@ -106,6 +106,11 @@ class Outbox:
         row = self._mail.execute(f"SELECT count(*) FROM outbox WHERE {_OPEN}").fetchone()  # noqa: S608 - constants of this module
         return int(row[0])
 
+    def answered_positions(self) -> set[int]:
+        """Of the messages to which a reply is still to be sent: it may be their file."""
+        rows = self._mail.rows(f"SELECT about FROM outbox WHERE {_OPEN} AND about IS NOT NULL")  # noqa: S608 - constants of this module
+        return {int(str(about)) for (about,) in rows}
+
     def counts(self) -> dict[str, int]:
         """How many replies there are, by state."""
         return {str(state): int(str(count)) for state, count in self._mail.rows("SELECT state, count(*) FROM outbox GROUP BY state")}

@@ -1,12 +1,13 @@
 """Fetches the files and votes of messages that no bot is asked about because there is none: for who reads along (`wasess tail`), and for a later bot.
 
-WhatsApp does not keep them for ever. One after the other, in the order in which the messages came.
+WhatsApp does not keep them for ever. One after the other, in the order in which the messages came; what must wait comes when its time has come.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from wasess.delivery.rules import for_bots
@@ -24,11 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 class Collector:
-    """Of one session. Needs a running event loop. ``fetch`` gets what is missing of a message, and never raises."""
+    """Of one session. Needs a running event loop. ``fetch`` gets what is missing of a message, and never raises; ``hold``: for how long that must wait."""
 
-    def __init__(self, inbox: Inbox, fetch: Callable[[Item], Awaitable[Message]]) -> None:
+    def __init__(self, inbox: Inbox, fetch: Callable[[Item], Awaitable[Message]], hold: Callable[[Item], float]) -> None:
         self._inbox = inbox
         self._fetch = fetch
+        self._hold = hold
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._work())
 
@@ -45,21 +47,30 @@ class Collector:
         done = 0
         while True:
             self._wake.clear()
+            pause: float | None = None
             try:
-                while (item := self._inbox.next_unfetched(done)) is not None:
-                    done = await self._get(item)
+                behind = done
+                while (item := self._inbox.next_unfetched(behind)) is not None:
+                    behind = item.seq
+                    if held := await self._get(item):
+                        pause = min(pause or held, held)
+                    elif pause is None:
+                        done = item.seq
             except WasessError:  # whoever takes messages in tells what is wrong with the disk
                 await asyncio.sleep(STORE_PAUSE)
             else:
-                await self._wake.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
 
-    async def _get(self, item: Item) -> int:
-        """Its position, whatever came of it."""
+    async def _get(self, item: Item) -> float:
+        """For how many seconds it must wait; 0: it is dealt with, whatever came of it."""
         try:
             if for_bots(item.message):
+                if held := self._hold(item):
+                    return held
                 self._inbox.prepared(item.seq, await self._fetch(item))
         except WasessError:
             raise
         except Exception:  # one that nobody has thought of keeps no other waiting
             logger.exception("fetching what belongs to message %d failed", item.seq)
-        return item.seq
+        return 0.0

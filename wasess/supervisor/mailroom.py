@@ -18,6 +18,7 @@ from wasess.store.mail import kept_mail, settle
 from wasess.supervisor.attachments import Attachments
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
+from wasess.supervisor.media_quota import MediaQuota
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class MailSettings:
 
     ``keep_texts`` and ``keep_ids``: seconds after which the text of a message that is done with is deleted, and the last trace of it.
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
+    ``media_quota``: bytes of all files of the session, 0 for any number.
     ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
     """
 
@@ -64,6 +66,7 @@ class MailSettings:
     keep_ids: float = 90 * DAY
     send_rate: float = 0.0
     largest_file: int = 64 * 2**20
+    media_quota: int = 0
     read_receipts: bool = False
     typing: bool = False
 
@@ -100,6 +103,7 @@ class Mailroom:
         self._settling: Future[bool] | None = None
         self._problem = ""
         self._set_aside: list[Path] = []
+        self._attachments: Attachments | None = None
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
@@ -112,7 +116,10 @@ class Mailroom:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
         if self._problem or self._mailbox is None:
             return self._problem
-        return reasons.MESSAGES_DAMAGED.code if self._mailbox.damaged or self._set_aside else ""
+        if self._mailbox.damaged or self._set_aside:
+            return reasons.MESSAGES_DAMAGED.code
+        full = self._attachments is not None and self._attachments.full
+        return reasons.MEDIA_FULL.code if full else ""
 
     @property
     def mailbox(self) -> Mailbox:
@@ -140,12 +147,14 @@ class Mailroom:
             tell(damaged_reply(self.user, *replies))
         self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._fate, self._clock.now)
         self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
-        self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
+        quota = MediaQuota(self._folder, mailbox, self._settings.media_quota, self._teller)
+        largest = self._settings.largest_file
+        self._attachments = Attachments(mailbox, self._tether, self._online, largest, quota, self._clock, self._teller)
         self.courier.open()
         if self._dispatcher is not None:
-            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued, self._attend))
+            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self._attachments.hold, self.courier.queued, self._attend))
         elif not self._settings.leave:
-            self._collector = Collector(mailbox.inbox, self._attachments.fetch)
+            self._collector = Collector(mailbox.inbox, self._attachments.fetch, self._attachments.hold)
 
     async def drain(self, patience: float) -> None:
         """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""

@@ -128,9 +128,9 @@ class Tether:
         """Send a reply; return its id. ``key`` is noted with the id before it goes out. Raises `errors.WasessError`."""
         return await self._running().send(chat, reply, quoted, key)
 
-    async def download(self, raw: bytes, path: Path) -> None:
-        """Write the file of a message (its event from the spool) there. Raises `errors.WasessError`."""
-        await self._running().download(raw, path)
+    async def download(self, raw: bytes, path: Path, most: int) -> int:
+        """Write the file of a message (its event from the spool) there, of ``most`` bytes; return its size. Raises `errors.WasessError`."""
+        return await self._running().download(raw, path, most)
 
     async def votes(self, raw: bytes) -> tuple[str, ...]:
         """The hashes of what was voted for (the vote's event from the spool). Raises `errors.WasessError`."""

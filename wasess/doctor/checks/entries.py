@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from wasess.doctor.findings import Finding, Level, command
 from wasess.store.device import DEVICE_NAME
 from wasess.store.guard import OTHERS, OTHERS_WRITE
-from wasess.store.mail import MAIL_NAME, MEDIA_NAME
+from wasess.store.mail import MAIL_NAME
+from wasess.store.media import MEDIA_NAME
 from wasess.store.names import KEPT_NAME, RUNNING_NAME, database_files
 from wasess.store.sessions import PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
