@@ -7,10 +7,12 @@ A file goes from the disk to the library and back here, never through the host's
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING
 
 from wasess.link.calls import Word
+from wasess.store.names import OUTGOING_NAME
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ BEFORE_EVENTS = frozenset({Word.SEND, Word.PAIR_PHONE, Word.LOGOUT, Word.PROBE, 
 PART = ".part"
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_COPY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -184,11 +187,20 @@ def _remove(name: str, folder: int) -> None:
 
 
 def _upload(library: Library, fields: tuple[bytes, ...]) -> bytes:
-    """Read, not mapped: a file that somebody cuts short would end the process."""
-    path, kind, most = fields
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Read, not mapped: a file that somebody cuts short would end the process. From the folder of copies alone, whatever the name says."""
+    name, kind, most = fields
+    if b"/" in name:
+        raise Refused(_("the path leads out of the session's folder"))
+    folder = _folder(OUTGOING_NAME)
+    try:
+        descriptor = os.open(name, _COPY, dir_fd=folder)
+    finally:
+        os.close(folder)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - it is open already
-        content = file.read(min(os.fstat(descriptor).st_size, int(most)) + 1)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+            raise Refused(_("the copy of the file was replaced"))
+        content = file.read(min(found.st_size, int(most)) + 1)
     if not content or len(content) > int(most):
         raise Refused(_("the file is empty, or larger than {most} bytes").format(most=int(most)))
     return library.upload(content, int(kind))

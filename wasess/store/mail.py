@@ -21,6 +21,8 @@ from urllib.parse import quote
 from wasess.errors import Locked, StoreError
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
+from wasess.store.outbox import Outbox
+from wasess.store.outgoing_files import sweep
 from wasess.store.spool import POSITION_NAME, Place, release
 from wasess.words import _
 
@@ -255,6 +257,7 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
         done = mail.checkpoint()
         if done and row:
             release(folder, Place(*row))
+        done = sweep(folder, Outbox(mail).kept) and done
         if forgot:
             _delete_files(folder / MEDIA_NAME, mail)
             done = mail.wipe() and done

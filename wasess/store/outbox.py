@@ -7,7 +7,8 @@ between the sending and the acknowledgement, and nothing has been heard since: i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ _COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, de
 _SENT_AS = "message_id = ? AND message_id <> ''"  # the index is found by its own condition alone
 _OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
+_KEPT = b'"kept":'
 _decode = msgspec.json.Decoder(Reply).decode
 
 
@@ -31,7 +33,8 @@ _decode = msgspec.json.Decoder(Reply).decode
 class Letter:
     """A reply in the box. ``reply`` is None once its text's time is over; ``about``: the position of the message it answers, None for none.
 
-    ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened.
+    ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened. ``kept``: the name of the copy of its
+    file (`store.outgoing_files`), empty without one; it is ours, no bot or command can spell it.
     """
 
     seq: int
@@ -47,6 +50,23 @@ class Letter:
     sent_at: float | None
     delivered_at: float | None
     read_at: float | None
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body(Reply):
+    """A reply as its row holds it, when there is a copy of its file; all others are a mere `Reply`."""
+
+    kept: str = ""
+
+
+class _Kept(msgspec.Struct):
+    """What a row says beside the reply."""
+
+    kept: str = ""
+
+
+_decode_kept = msgspec.json.Decoder(_Kept).decode
 
 
 class Outbox:
@@ -55,17 +75,29 @@ class Outbox:
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
 
-    def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None) -> Letter:
-        """Queue it, unless something with this key was: then that is returned, as it is now."""
+    def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None, kept: str = "") -> Letter:
+        """Queue it, unless something with this key was: then that is returned, as it is now. ``kept``: see `Letter`."""
         self._mail.execute(
             "INSERT INTO outbox (key, chat, body, about, queued_at, state) VALUES (?, ?, ?, ?, ?, 'queued') ON CONFLICT (key) DO NOTHING",
-            (key, chat, _encode(reply), about, now),
+            (key, chat, _encode(_body(reply, kept) if kept else reply), about, now),
         )
         return self._one("key = ?", key)
 
     def letter(self, seq: int) -> Letter:
         """The reply at a position. Raises `KeyError`."""
         return self._one("seq = ?", seq)
+
+    def holds(self, key: str) -> bool:
+        """Whether something with this key was queued."""
+        return bool(self._mail.rows("SELECT 1 FROM outbox WHERE key = ?", (key,)))
+
+    def kept(self) -> set[str]:
+        """The names of the copies that are still to be sent."""
+        found = set()
+        for (body,) in self._mail.rows(f"SELECT body FROM outbox WHERE {_OPEN}"):  # noqa: S608 - constants of this module
+            with suppress(msgspec.DecodeError):  # a damaged row is not sent
+                found.add(_kept(body))
+        return found
 
     def chats(self) -> list[str]:
         """The chats for which something is to be sent, or may have been; the longest waiting first."""
@@ -162,4 +194,16 @@ class Outbox:
 
 def _letter(row: tuple[Any, ...]) -> Letter:
     seq, key, chat, body, *rest = row
-    return Letter(seq, key, chat, None if body is None else _decode(body), *rest)
+    letter = Letter(seq, key, chat, None if body is None else _decode(body), *rest)
+    kept = _kept(body)
+    return replace(letter, kept=kept) if kept else letter
+
+
+def _body(reply: Reply, kept: str) -> _Body:
+    """Without the bytes: these are in the copy."""
+    fields = {name: getattr(reply, name) for name in Reply.__dataclass_fields__}
+    return _Body(**fields | {"data": b""}, kept=kept)
+
+
+def _kept(body: object) -> str:
+    return _decode_kept(body).kept if isinstance(body, bytes) and _KEPT in body else ""

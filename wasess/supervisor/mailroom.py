@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from wasess.delivery.courier import Courier
 from wasess.delivery.dispatcher import Desk
+from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
@@ -22,6 +23,7 @@ from wasess.words import _
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
@@ -52,6 +54,7 @@ class MailSettings:
     ``keep_texts`` and ``keep_ids``: seconds after which the text of a message that is done with is deleted, and the last trace of it.
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
     ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
+    ``secret_files`` are never sent.
     """
 
     durable: bool = False
@@ -63,6 +66,7 @@ class MailSettings:
     largest_file: int = 64 * 2**20
     read_receipts: bool = False
     typing: bool = False
+    secret_files: tuple[Path, ...] = ()
 
 
 class Mailroom:
@@ -82,6 +86,7 @@ class Mailroom:
         self.received_at: float | None = None
         self.sent_at: float | None = None
         self._folder = session.folder
+        self._enclosures = Enclosures(session.folder, settings.secret_files)
         self._settings = settings
         self._clock = clock
         self._dispatcher = dispatcher
@@ -132,7 +137,7 @@ class Mailroom:
         self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
         self.courier.open()
         if self._dispatcher is not None:
-            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued, self._attend))
+            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self.courier.queued, self._attend, self._enclosures))
         elif not self._settings.leave:
             self._collector = Collector(mailbox.inbox, self._attachments.fetch)
 
@@ -238,6 +243,7 @@ class Mailroom:
         if reply is None:
             raise UsageError(_("the text of this reply is gone"))
         quoted = self.mailbox.quoted(letter, reply) if reply.quote or reply.react is not None else None
-        message_id = await self._tether.send(letter.chat, reply, quoted, letter.key)
+        kept = letter.kept or await self._enclosures.keep_one(reply)  # an earlier wasess made no copies when it queued
+        message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id
