@@ -20,7 +20,9 @@ from wasess.delivery.function import FunctionBot, validate_bot
 from wasess.delivery.replies import read_replies
 from wasess.delivery.rules import read_rule
 from wasess.delivery.signature import Signer, webhook_id
-from wasess.delivery.webhook_connection import Answer
+from wasess.delivery.webhook_connection import LONGEST_BODY, Answer
+from wasess.delivery.webhook_proof import CHALLENGE_PATH, Challenge
+from wasess.delivery.webhook_spec import validate_webhook
 from wasess.store.inbox import Item
 
 PAGE = (Path(__file__).parent.parent / "docs" / "bots.md").read_text()
@@ -88,6 +90,19 @@ def test_the_request_and_the_answers_of_a_webhook():
         assert len(webhook_answer.outcome_of(answer, NOW).replies) == count
 
 
+def test_the_challenge_of_a_receiver():
+    asked, answer = blocks("What a webhook may do", "text")
+    challenge = Challenge(validate_webhook("http://127.0.0.1:8000/", f"whsec_{'A' * 40}"), NOW)
+    assert asked.startswith(f"POST {CHALLENGE_PATH}\n")
+    told = json.loads(asked.split("\n\n", 1)[1])
+    made = json.loads(challenge.body)
+    assert told | {"challenge": made["challenge"]} == made
+    assert json.loads(answer.split("\n\n", 1)[1]) == {"challenge": told["challenge"]}
+    signed = [name for name, _ in challenge.headers if name.startswith("webhook-")]
+    for block in (asked, answer):
+        assert re.findall(r"^(webhook-\w+): ", block, re.MULTILINE) == signed
+
+
 def test_the_statuses_of_a_webhook():
     told = re.search(r"^\| ([\d, ]+), no connection", section("A webhook"), re.MULTILINE)
     assert told
@@ -100,6 +115,7 @@ def test_the_figures():
     assert tuple(int(number) * seconds[unit] for number, unit in re.findall(r"(\d+) (\w+)", told)) == webhook.WebhookBot.pauses
     assert ProcessBot.pauses == (1.0, 2.0)
     assert (DEADLINE, webhook.DEADLINE) == (60.0, 15.0)
+    assert f"JSON of up to {LONGEST_BODY // 2**20} MiB" in PAGE
     assert (ProcessBot.at_once, webhook.WebhookBot.at_once) == (8, 32)
 
 

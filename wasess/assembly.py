@@ -95,7 +95,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
         settings=_pace(settings),
         notifier=Notifier(os.environ),
-        serving=_control_socket(reporter, where, condition),
+        serving=_control_socket(reporter, where, condition, settings.secret_files),
     )
 
 
@@ -126,7 +126,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
 
 
 def _control_socket(
-    reporter: Reporter, where: Realm, bot: BotCondition | None = None
+    reporter: Reporter, where: Realm, bot: BotCondition | None = None, secret_files: tuple[Path, ...] = ()
 ) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
     from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
 
@@ -135,7 +135,7 @@ def _control_socket(
         reporter.report(Notice(time.time(), "trouble", line, code="NO_CONTROL_SOCKET", reason=line, level="warning"))
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
-        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot)
+        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files)
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket
@@ -158,6 +158,7 @@ def _pace(settings: Settings) -> Pace:
             media_quota=settings.media_quota * MEBIBYTE,
             read_receipts=settings.read_receipts,
             typing=settings.typing,
+            secret_files=settings.secret_files,
         ),
     )
 

@@ -21,6 +21,7 @@ from wasess.link.protobuf import e2e, neonize
 from wasess.link.scripted import ScriptedHost
 from wasess.link.translate import MESSAGE, translate
 from wasess.sandbox import Sandbox, content
+from wasess.store.outgoing_files import ANYWHERE, OutgoingFiles
 from wasess.store.sessions import Home
 from wasess.store.spool import SpoolReader
 
@@ -240,12 +241,18 @@ async def test_every_kind_of_reply_gets_an_id(world, tmp_path):
         Reply(location=Location(52.5, 13.4)),
         Reply(poll=Poll("When?", ("now", "later"))),
     ]
-    ids = [await link.send(ADDRESS, reply, hello) for reply in replies]
+    files = OutgoingFiles(world.home.session("alice").folder)
+    kept = [files.copy(reply.file, ANYWHERE) if reply.file else "" for reply in replies]
+    ids = [await link.send(ADDRESS, reply, hello, kept=copy) for reply, copy in zip(replies, kept, strict=True)]
     assert all(ids)
     assert len(set(ids)) == len(ids)
-    for impossible in (Reply(), Reply(file=str(tmp_path / "none")), Reply(poll=Poll("When?", ())), Reply(react="👍")):
+    for impossible in (Reply(), Reply(poll=Poll("When?", ())), Reply(react="👍")):
         with pytest.raises(UsageError):
             await link.send(ADDRESS, impossible)
+    picture = str(tmp_path / "a.png")
+    for reply, copy in ((Reply(file=picture), ""), (Reply(file=picture), "../device.db"), (Reply(file=picture), "f" * 32)):
+        with pytest.raises(UsageError):
+            await link.send(ADDRESS, reply, kept=copy)
     await link.stop()
 
 

@@ -13,6 +13,7 @@ from wasess.core import events
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.dispatcher import Desk, Dispatcher
+from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox, Spooled
 from wasess.store.spool import Place
 
@@ -68,11 +69,12 @@ class MailDesk:
         self.held: dict[str, float] = {}  # until when, by message id
         self.attended: list[tuple[str, bool]] = []
         self.mailbox, _ = Mailbox.open(user, folder, durable=False)
+        self.enclosures = Enclosures(folder)
         self.dispatcher = Dispatcher(bot, self.troubles.append, self.clock, dice=lambda: 0.5, max_age=max_age)
         self._spooled = 0
 
     def open(self) -> None:
-        self.dispatcher.open(Desk(self.mailbox, self._fetch, self._hold, self.queued.append, self._attend))
+        self.dispatcher.open(Desk(self.mailbox, self._fetch, self._hold, self.queued.append, self._attend, self.enclosures))
 
     def arrive(self, chat: str, *texts: str, state: State = "waiting", **fields: Any) -> None:
         messages = [

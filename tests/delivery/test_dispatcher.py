@@ -322,7 +322,7 @@ async def test_closing_a_session_leaves_the_others(tmp_path: Path):
     async with mail_desk(tmp_path / "alice", stuck) as desk:
         (tmp_path / "bob").mkdir()
         bob, _ = Mailbox.open("bob", tmp_path / "bob", durable=False)
-        desk.dispatcher.open(Desk(bob, desk._fetch, desk._hold, desk.queued.append, desk._attend))
+        desk.dispatcher.open(Desk(bob, desk._fetch, desk._hold, desk.queued.append, desk._attend, desk.enclosures))
         desk.arrive("a", "hello")
         await desk.until(lambda: desk.dispatcher._turns.busy)
         await desk.dispatcher.close("alice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from reference_receiver import MESSAGE, OTHER_SECRET, SECRET
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.webhook import WebhookBot
+from wasess.delivery.webhook_proof import CHALLENGE_PATH, Challenge
 from wasess.delivery.webhook_spec import validate_webhook
 
 if TYPE_CHECKING:
@@ -54,6 +56,31 @@ async def test_it_echoes_what_wasess_has_signed(url: str):
     echo = Outcome(Verdict.ANSWERED, (Reply(f"you said: {MESSAGE.text}"),))
     assert await asked(url, f"{OTHER_SECRET}\n{SECRET}", MESSAGE, MESSAGE) == [echo, echo]
     assert await asked(url, SECRET, replace(MESSAGE, id="B", kind="sticker")) == [Outcome(Verdict.ANSWERED)]
+
+
+def test_it_proves_that_it_knows_the_secret(url: str):
+    for address, secret, status in ((url, SECRET, 200), (url, OTHER_SECRET, 401), ("http://127.0.0.1:1/", SECRET, 404)):
+        challenge = Challenge(validate_webhook(address, secret), time.time())
+        connection = HTTPConnection(url.split("/")[2], timeout=10)
+        connection.request("POST", CHALLENGE_PATH, challenge.body, dict(challenge.headers))
+        answer = connection.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        assert (answer.status, challenge.met(answer.status, headers, answer.read())) == (status, status == 200)
+        connection.close()
+
+
+async def test_it_listens_on_a_unix_socket(tmp_path: Path):
+    (tmp_path / "secret").write_text(SECRET)
+    words = (sys.executable, str(EXAMPLE), str(tmp_path / "secret"), "--socket", str(tmp_path / "bot.sock"))
+    process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    try:
+        said = (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+        assert said == f"listening on http+unix://{tmp_path}/bot.sock\n"
+        assert await asked(said.split()[-1], SECRET, MESSAGE) == [Outcome(Verdict.ANSWERED, (Reply(f"you said: {MESSAGE.text}"),))]
+    finally:
+        process.kill()
+        await process.wait()
 
 
 async def test_it_refuses_who_does_not_know_the_secret(url: str):

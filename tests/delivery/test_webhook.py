@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ import pytest
 from reference_receiver import MESSAGE, OTHER_SECRET, SECRET, TEXT, TOKEN, Post, asking, http, receiving, saying, silence
 
 from wasess.core.message import Location, Media, Message, Quote, Reply
+from wasess.delivery import webhook_connection
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.delivery.webhook import WebhookBot
 
@@ -179,7 +181,7 @@ async def test_an_endless_answer_is_not_read_to_its_end(kind: str, verdict: Verd
     async with receiving(flood) as receiver, asking(receiver.port) as ask, asyncio.timeout(SOON):
         outcome = await ask()
     assert outcome.verdict is verdict
-    assert outcome.detail == ("its answer is longer than 65536 bytes" if verdict is Verdict.RAISED else "")
+    assert outcome.detail == ("its answer is longer than 8 MiB" if verdict is Verdict.RAISED else "")
 
 
 async def test_a_head_without_end_is_no_http():
@@ -296,3 +298,15 @@ async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.Monkey
 
 def test_the_pauses_are_about_27_hours():
     assert 26 * 3600 < sum(WebhookBot.pauses) < 28 * 3600
+
+
+async def test_an_answer_may_hold_megabytes_and_no_more_than_fit_the_memory_are_read_at_once(monkeypatch: pytest.MonkeyPatch):
+    content = bytes(3 * 2**20)
+    answer = http(200, {"reply": {"data": b64encode(content).decode(), "name": "a.bin"}})
+    async with receiving(answer) as receiver, asking(receiver.port) as ask, asyncio.timeout(30):
+        assert (await ask()).replies == (Reply(data=content, name="a.bin"),)
+        monkeypatch.setattr(webhook_connection, "MOST_UNREAD", 5 * 2**20)
+        outcomes = await asyncio.gather(*(ask(replace(MESSAGE, id=f"M{number}")) for number in range(8)))
+        crowded = [outcome for outcome in outcomes if outcome.verdict is Verdict.AWAY]
+        assert {outcome.detail for outcome in crowded} == {"other large answers are being read"}
+        assert (await ask()).replies == (Reply(data=content, name="a.bin"),), "the memory is free again"

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from dataclasses import replace
 from email.utils import formatdate
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis.strategies import binary, floats, sampled_from, text
+from reference_receiver import SECRET
 
-from wasess.core.message import Reply
+from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Verdict
-from wasess.delivery.webhook_answer import outcome_of, retry_after
+from wasess.delivery.webhook_answer import confined, outcome_of, retry_after
 from wasess.delivery.webhook_connection import Answer
+from wasess.delivery.webhook_spec import validate_webhook
+from wasess.store.outgoing_files import NOWHERE, Sources
+
+if TYPE_CHECKING:
+    from wasess.delivery.webhook_spec import WebhookSpec
 
 NOW = 1_779_984_000.0
 
@@ -122,3 +131,61 @@ def test_no_header_asks_for_more_than_an_hour(header: str, now: float):
 @given(binary(), sampled_from([200, 204, 400, 503]))
 def test_whatever_comes_there_is_an_outcome(body: bytes, status: int):
     assert outcome_of(Answer(status, {"content-type": "application/json"}, body), NOW).verdict in Verdict
+
+
+# --- what an answer may ask for -----------------------------------------------------------------------------------------
+
+ANN, ANN_LID, BOB, GROUP = "491701234567@s.whatsapp.net", "1234@lid", "491709999999@s.whatsapp.net", "1203630@g.us"
+SPEC = validate_webhook("https://bot.example.com/", SECRET)
+FREE = replace(SPEC, may_write=True, files=Path("/srv"))
+CHATS = {
+    "a person": Message("A", ANN, ANN, "hello", 1.0, sender_alt=ANN_LID),
+    "a group": Message("A", GROUP, ANN, "hello", 1.0, sender_alt=ANN_LID, is_group=True),
+    "a status": Message("A", "status@broadcast", ANN, "hello", 1.0, sender_alt=ANN_LID),
+}
+
+
+def reply_to(to: str, asked: str, spec: WebhookSpec = SPEC) -> Outcome:
+    return confined(answered({"replies": ["first", {"text": "second", "to": to}]}), CHATS[asked], spec)
+
+
+@pytest.mark.parametrize(
+    ("asked", "here", "elsewhere"),
+    [
+        (
+            "a person",
+            [ANN, ANN_LID, ""],
+            [BOB, GROUP, ANN.upper(), f" {ANN}", "+491701234567", "491701234567", "491701234567:1@s.whatsapp.net"],
+        ),
+        ("a group", [GROUP, ""], [ANN, ANN_LID, BOB, GROUP.upper()]),
+        ("a status", [ANN, ANN_LID, ""], ["status@broadcast", BOB]),
+    ],
+)
+def test_a_reply_is_for_the_chat_that_was_asked_about(asked: str, here: list[str], elsewhere: list[str]):
+    for to in here:
+        assert reply_to(to, asked) == Outcome(Verdict.ANSWERED, (Reply("first"), Reply("second")))
+    for to in elsewhere:
+        refused = reply_to(to, asked)
+        assert (refused.verdict, refused.replies) == (Verdict.RAISED, ())
+        assert "--webhook-may-write" in refused.detail
+        assert to not in refused.detail
+        assert reply_to(to, asked, FREE).replies == (Reply("first"), Reply("second", to=to))
+
+
+def test_without_a_folder_no_file_of_this_machine_may_be_named():
+    assert confined(answered({"reply": {"file": "a.pdf"}}), CHATS["a person"], SPEC).files == NOWHERE
+    assert confined(answered({"reply": {"file": "a.pdf"}}), CHATS["a person"], FREE).files == Sources(folder=Path("/srv"))
+
+
+def test_an_answer_may_hold_the_bytes_of_a_file():
+    sent = {"data": b64encode(b"the menu").decode(), "name": "menu.pdf", "text": "look"}
+    assert answered({"reply": sent}).replies == (Reply("look", data=b"the menu", name="menu.pdf"),)
+    for wrong in (
+        {"data": "no base64!"},
+        {"data": ""},
+        sent | {"file": "/srv/a"},
+        sent | {"name": "../a"},
+        sent | {"name": "a\u202e"},
+        sent | {"name": "a" * 256},
+    ):
+        assert answered({"reply": wrong}).verdict is Verdict.RAISED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import pytest
 from reference_receiver import OTHER_SECRET, SECRET, TOKEN
@@ -11,11 +12,42 @@ from reference_receiver import OTHER_SECRET, SECRET, TOKEN
 from wasess.delivery.webhook_spec import validate_webhook
 from wasess.errors import UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def refused(url: str, secrets: str = SECRET, allow: tuple[str, ...] = ()) -> UsageError:
     with pytest.raises(UsageError) as caught:
         validate_webhook(url, secrets, allow=allow)
     return caught.value
+
+
+@pytest.mark.parametrize(
+    ("url", "socket", "target"),
+    [
+        ("http+unix:///run/bot.sock", "/run/bot.sock", "/"),
+        ("http+unix:/run/bot.sock", "/run/bot.sock", "/"),
+        ("HTTP+unix:///run/a b.sock:/in/ä?key=value", "/run/a b.sock", "/in/%C3%A4?key=value"),
+    ],
+)
+def test_a_unix_socket(url: str, socket: str, target: str):
+    spec = validate_webhook(url, SECRET)
+    assert (spec.socket, spec.target, spec.authority) == (socket, target, "localhost")
+    assert str(spec) == f"http+unix://{socket}:/…"
+
+
+@pytest.mark.parametrize("path", ["", "run/bot.sock", "//run", "/run/\nbot", "/run/\0", "/" + "x" * 107])
+def test_no_unix_socket(path: str):
+    with pytest.raises(UsageError, match=r"http\+unix"):
+        validate_webhook(f"http+unix:{path}", SECRET)
+
+
+def test_the_folder_of_files_is_a_folder(tmp_path: Path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "none"):
+        with pytest.raises(UsageError, match="is no folder"):
+            validate_webhook("https://bot.example.com/", SECRET, files=path)
+    assert validate_webhook("https://bot.example.com/", SECRET, files=tmp_path).files == tmp_path
 
 
 def encoded(length: int) -> str:

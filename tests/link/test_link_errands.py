@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -57,10 +58,31 @@ def test_what_is_refused_says_why(errands):
 
 
 @pytest.mark.parametrize("size", [0, 11])
-def test_a_file_that_changed_its_size_is_not_uploaded(errands, tmp_path, size):
-    (tmp_path / "file").write_bytes(bytes(size))
-    answer, problem = errands.run(Slow(), Call(Word.UPLOAD, 1, (bytes(tmp_path / "file"), b"0", b"10")), events=True)
+def test_a_file_that_changed_its_size_is_not_uploaded(errands, folder, size):
+    (folder / "outgoing").mkdir()
+    (folder / "outgoing/file").write_bytes(bytes(size))
+    answer, problem = errands.run(Slow(), Call(Word.UPLOAD, 1, (b"file", b"0", b"10")), events=True)
     assert (answer, problem) == (b"", "the file is empty, or larger than 10 bytes")
+
+
+def test_nothing_but_a_copy_is_uploaded(errands, folder):
+    """The worker looks again at what it has opened: whoever can write there, no name leads to the credentials."""
+    outgoing = folder / "outgoing"
+    outgoing.mkdir()
+    (folder / "device.db").write_bytes(b"credentials")
+    (outgoing / "link").symlink_to("../device.db")
+    (outgoing / "hard").hardlink_to(folder / "device.db")
+    os.mkfifo(outgoing / "pipe")
+    for name in (b"../device.db", bytes(folder / "device.db")):
+        assert errands.run(Slow(), Call(Word.UPLOAD, 1, (name, b"0", b"100")), events=True) == (
+            b"",
+            "the path leads out of the session's folder",
+        )
+    for name in (b"hard", b"pipe"):
+        assert errands.run(Slow(), Call(Word.UPLOAD, 1, (name, b"0", b"100")), events=True) == (b"", "the copy of the file was replaced")
+    for name in (b"link", b"none"):
+        with pytest.raises(OSError, match=r"ymbolic|No such"):
+            errands.run(Slow(), Call(Word.UPLOAD, 1, (name, b"0", b"100")), events=True)
 
 
 def test_a_room_is_free_again_after_an_error():

@@ -12,7 +12,7 @@ from test_supervisor import QUICK, managing, ready
 from village import EVENT, MoodyBot, Told, Village, link_device, spooled, text, translate, until
 
 from wasess.core import events
-from wasess.core.message import Reply
+from wasess.core.message import Poll, Reply
 from wasess.core.sending import has_come
 from wasess.delivery.mailbox import Mailbox
 from wasess.errors import NotLinked, UsageError
@@ -23,6 +23,7 @@ from wasess.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from wasess.store.sessions import Home
     from wasess.supervisor.post_office import PostOffice
@@ -88,10 +89,30 @@ async def test_a_wait_ends_when_its_time_is_over_and_the_message_stays(home: Hom
 async def test_what_whatsapp_never_takes_has_failed(home: Home):
     host = Village()
     async with kept(home, host, "alice") as (office, _):
-        await office.send("alice", CAROL, Reply(file="/nowhere/at all.pdf"), "order-1")
+        await office.send("alice", CAROL, Reply(poll=Poll("which?", ("the only one",))), "order-1")
         failed = await office.letter("alice", 1, "delivered", 5.0)
         assert failed.state == "failed"
-        assert "can't be read" in failed.detail
+        assert "options" in failed.detail
+
+
+async def test_a_file_is_sent_as_it_was_when_it_was_queued_and_none_of_the_home(home: Home, tmp_path: Path):
+    host = Village()
+    host.silent.add("alice")
+    menu = tmp_path / "menu.pdf"
+    menu.write_bytes(b"the menu")
+    async with kept(home, host, "alice") as (office, _):
+        await office.send("alice", CAROL, Reply(file=str(menu)), "order-1")
+        menu.unlink()
+        menu.symlink_to(home.session("alice").folder / "device.db")
+        assert (await office.send("alice", CAROL, Reply(file=str(menu)), "order-1")).position == 1
+        with pytest.raises(UsageError, match="home is never sent"):
+            await office.send("alice", CAROL, Reply(file=str(menu)), "order-2")
+        with pytest.raises(UsageError, match="can't be read"):
+            await office.send("alice", CAROL, Reply(file="/nowhere/at all.pdf"), "order-3")
+        host.links["alice"].frames(EVENT, spooled(events.Connected()))
+        assert (await office.letter("alice", 1, "sent", 5.0)).state == "sent"
+        (sent,) = host.links["alice"].replies
+        assert (sent.reply, sent.content) == (Reply(file=str(menu)), b"the menu")
 
 
 async def test_more_than_a_few_are_not_kept_waiting(home: Home, monkeypatch: pytest.MonkeyPatch):

@@ -14,6 +14,7 @@ from wasess.core.message import Contact, Location, Message, Poll, Quote, Reply
 from wasess.errors import UsageError
 from wasess.link.attachment import MAX_FILE
 from wasess.sandbox import content
+from wasess.store.outgoing_files import ANYWHERE, OutgoingFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +114,9 @@ async def test_a_phone_understands_what_the_bot_sends(alice: Companion, box: San
         Reply(file=str(tmp_path / "sticker.webp"), sticker=True),
         Reply("the table", file=str(tmp_path / "a.csv")),
     ]
-    ids = [await alice.link.send(hello.chat, reply, hello) for reply in replies]
+    files = OutgoingFiles(alice.session.folder)
+    kept = [files.copy(reply.file, ANYWHERE) if reply.file else "" for reply in replies]
+    ids = [await alice.link.send(hello.chat, reply, hello, kept=copy) for reply, copy in zip(replies, kept, strict=True)]
     got = carol.received
     assert [message.id for message in got] == ids
     assert [message.kind for message in got] == [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wasess.delivery.function import validate_bot
@@ -12,29 +15,56 @@ from wasess.store.trust import SECRET, require_trust
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import typer
 
     from wasess.assembly import AnyBot
 
 LONGEST_SECRETS = 4096
 
 
-def chosen_bot(function: str, program: str, webhook: str, secret_file: Path | None, allow: tuple[str, ...]) -> AnyBot | None:
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """What the options say about a webhook; see `delivery.webhook_spec.WebhookSpec`."""
+
+    url: str
+    secret_file: Path | None
+    allow: tuple[str, ...]
+    files: Path | None
+    may_write: bool
+
+
+def chosen_bot(function: str, program: str, webhook: WebhookOptions, home: Path) -> AnyBot | None:
     """The one that the options name, checked; None for none. Raises `UsageError`."""
-    if sum(map(bool, (function, program, webhook))) > 1:
+    if sum(map(bool, (function, program, webhook.url))) > 1:
         raise UsageError(_("there can be one bot: --bot, --program or --webhook"), hint="wasess serve --help")
-    if not webhook and (secret_file or allow):
-        raise UsageError(_("--webhook-secret-file and --webhook-allow belong to --webhook"), hint="wasess serve --help")
+    if not webhook.url and (webhook.secret_file or webhook.allow or webhook.files or webhook.may_write):
+        sentence = _("--webhook-secret-file, --webhook-allow, --webhook-files and --webhook-may-write belong to --webhook")
+        raise UsageError(sentence, hint="wasess serve --help")
     if function:
         return validate_bot(function)
     if program:
         return validate_program(program)
-    return _webhook(webhook, secret_file, allow) if webhook else None
+    return _webhook(webhook, home) if webhook.url else None
 
 
-def _webhook(url: str, secret_file: Path | None, allow: tuple[str, ...]) -> AnyBot:
+def secret_files(context: typer.Context) -> tuple[Path, ...]:
+    """The files that are never sent: that of the settings, and that of the webhook's secret, of whichever command it is an option."""
+    found = [os.environ.get("WASESS_WEBHOOK_SECRET_FILE", "")]
+    file = getattr(context.find_root().default_map, "file", None)
+    if file is not None and file.path:
+        serve = file.content().get("serve")
+        named = serve.get("webhook-secret-file") if isinstance(serve, dict) else ""
+        found += [file.path, os.path.join(os.path.dirname(file.path), os.path.expanduser(str(named)))] if named else [file.path]  # noqa: PTH111, PTH118, PTH120 - as cli.defaults reads it
+    given = context.params.get("webhook_secret_file")
+    return tuple(Path(path).absolute() for path in (*found, given) if path)
+
+
+def _webhook(webhook: WebhookOptions, home: Path) -> AnyBot:
     from wasess.delivery.webhook_spec import validate_webhook  # noqa: PLC0415 - only a webhook needs it
 
+    secret_file, files = webhook.secret_file, webhook.files
+    if files is not None and files.resolve().is_relative_to(home.resolve()):
+        raise UsageError(_("--webhook-files is in wasess's home, and nothing in there is ever sent"), hint="--webhook-files DIR")
     if secret_file is None:
         raise UsageError(
             _("a webhook needs a secret: without one, anybody could write to it in our name"),
@@ -45,7 +75,7 @@ def _webhook(url: str, secret_file: Path | None, allow: tuple[str, ...]) -> AnyB
     require_trust(secret_file, SECRET)
     try:
         secrets = beginning(secret_file, LONGEST_SECRETS)
-        return validate_webhook(url, secrets.decode("ascii"), allow=allow)
+        return validate_webhook(webhook.url, secrets.decode("ascii"), allow=webhook.allow, files=files, may_write=webhook.may_write)
     except OSError as error:
         raise UsageError(
             _("the secret in {file} can't be read: {problem}").format(file=secret_file, problem=error.strerror), hint=f"ls -l {secret_file}"

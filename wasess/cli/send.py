@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wasess.cli.bots import secret_files
 from wasess.cli.errand import answering_manager, existing
 from wasess.cli.options import HOME, HomeOption, JsonOption, UserArgument, in_range
 from wasess.cli.render import emit
@@ -21,6 +22,7 @@ from wasess.core.message import Reply
 from wasess.core.redact import redact
 from wasess.core.sending import WAITS, has_come
 from wasess.delivery import by_hand
+from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.replies import LONGEST_TEXT
 from wasess.errors import Interrupted, ManagerNotRunning, UsageError, WasessError
 from wasess.link.attachment import attach
@@ -32,6 +34,7 @@ from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.core.sending import Sending
+    from wasess.delivery.mailbox import Mailbox
     from wasess.store.sessions import Session
 
 TIMEOUT = 60.0
@@ -61,6 +64,7 @@ class Order:
 
 @app.command()
 def send(
+    context: typer.Context,
     *,
     user: UserArgument,
     to: Annotated[
@@ -69,7 +73,7 @@ def send(
     text: Annotated[
         str, typer.Argument(metavar="[TEXT]", help="The text, or the caption of the file; - takes it from stdin.", show_default=False)
     ] = "",
-    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Send this file; it must stay there until it is sent.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Send this file, as it is now.")] = None,
     voice: Annotated[bool, typer.Option("--voice", help="Send the file (Ogg with Opus sound) as a voice message.")] = False,
     reply_to: Annotated[str, typer.Option(metavar="ID", help="Answer this message.", show_default=False)] = "",
     react: Annotated[
@@ -108,7 +112,7 @@ def send(
     order = Order(*by_hand.checked(to, reply, key), key, wait, timeout)
     if reply.file:
         attach(reply)
-    sending, managed = _posted(opened, session, order)
+    sending, managed = _posted(opened, session, order, secret_files(context))
     return emit(_result(sending, order, managed=managed), as_json=json)
 
 
@@ -138,19 +142,26 @@ def _from_stdin() -> str:
 # --- into the outbox ------------------------------------------------------------------------------------------------
 
 
-def _posted(home: Home, session: Session, order: Order) -> tuple[Sending, bool]:
-    """What became of it, and whether a manager has it."""
+def _posted(home: Home, session: Session, order: Order, secret: tuple[Path, ...]) -> tuple[Sending, bool]:
+    """What became of it, and whether a manager has it. ``secret``: files that are never sent; a manager knows its own."""
     if answering_manager(home):
         return _told(Client(home.path), session.user, order), True
     if order.wait != "queued":
         sentence = _("no manager runs in {home}, so nothing was sent; with --wait queued it is sent as soon as one runs")
         raise ManagerNotRunning(sentence.format(home=home.path), hint="wasess serve")
     guard_folder(session.folder, tighten=False)
-    sending = opened_for(session, lambda mailbox: by_hand.post(mailbox, order.to, order.reply, order.key, time.time()))
+    sending = opened_for(session, lambda mailbox: _queued_here(mailbox, session, order, secret))
     settle(session.folder)
     if answering_manager(home):  # it has come meanwhile, and may have read the outbox before
         return _told(Client(home.path), session.user, order), True
     return sending, False
+
+
+def _queued_here(mailbox: Mailbox, session: Session, order: Order, secret: tuple[Path, ...]) -> Sending:
+    kept = ""
+    if order.reply.file and not mailbox.outbox.holds(order.key):
+        kept = Enclosures(session.folder, secret).keep_one_now(order.reply)
+    return by_hand.post(mailbox, order.to, order.reply, order.key, time.time(), kept)
 
 
 def _told(client: Client, user: str, order: Order) -> Sending:

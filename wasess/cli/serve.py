@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wasess.assembly import manager, telling
-from wasess.cli.bots import chosen_bot
+from wasess.cli.bots import WebhookOptions, chosen_bot, secret_files
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
 from wasess.cli.render import emit
 from wasess.cli.result import Result, failure_of
@@ -70,6 +70,7 @@ def failing_in_its_format(command: Callable[..., int]) -> Callable[..., int]:
 @app.command()
 @failing_in_its_format
 def serve(
+    context: typer.Context,
     *,
     bot: Annotated[
         str,
@@ -90,6 +91,23 @@ def serve(
             envvar="WASESS_WEBHOOK_ALLOW", metavar="NETWORK", help="Let the webhook be in this private network.", show_default=False
         ),
     ] = None,
+    webhook_files: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="WASESS_WEBHOOK_FILES",
+            metavar="DIR",
+            help="Let the webhook's answers name files below this folder; without it, none.",
+            show_default=False,
+        ),
+    ] = None,
+    webhook_may_write: Annotated[
+        bool,
+        typer.Option(
+            "--webhook-may-write",
+            envvar="WASESS_WEBHOOK_MAY_WRITE",
+            help="Let the webhook's answers go to other chats than the one it is asked from.",
+        ),
+    ] = False,
     program: Annotated[
         str,
         typer.Option(envvar="WASESS_PROGRAM", metavar="COMMAND", help="Answer messages with this program.", show_default=False),
@@ -231,7 +249,8 @@ def serve(
 
     Runs until Ctrl+C or SIGTERM, then drains. Sessions that `wasess connect` links meanwhile are taken over at once.
     """
-    spec = chosen_bot(bot, program, webhook, webhook_secret_file, tuple(webhook_allow or ()))
+    options = WebhookOptions(webhook, webhook_secret_file, tuple(webhook_allow or ()), webhook_files, webhook_may_write)
+    spec = chosen_bot(bot, program, options, home)
     settings = Settings(
         home,
         sandbox,
@@ -256,6 +275,7 @@ def serve(
         bot_deadline=bot_deadline,
         bot_memory=bot_memory,
         reload=reload,
+        secret_files=secret_files(context),
     )
     keep_heap_whole()
     with telling(settings, sys.stderr.fileno() if sys.stderr else None) as log:

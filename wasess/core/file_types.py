@@ -8,6 +8,8 @@ from pathlib import PurePath
 
 STICKER_MIME = "image/webp"
 UNKNOWN_MIME = "application/octet-stream"
+LARGEST_FILE = 64 * 2**20
+"""Bytes of a file that is sent or fetched: the library has it in memory several times while it encrypts it."""
 # Python's own table has neither the newer office formats nor these sounds.
 TYPES = {
     ".3gp": "video/3gpp",

@@ -129,8 +129,8 @@ class Message:
 class Reply:
     """What is to be sent: one of a text, a file (with the text as its caption), a reaction, a place, or a poll.
 
-    ``to``: an address; empty for where the message is answered (`Message.answer_to`). ``file``: a path; its type follows from its content's name
-    unless ``mime`` says it; ``voice`` sends a recording as a voice message, ``sticker`` a WebP picture as a sticker. ``quote``: the id of
+    ``to``: an address; empty for where the message is answered (`Message.answer_to`). ``file``: a path, or else ``data``: the bytes of a file (in
+    JSON as base64). ``name`` is what the file is called (that of its path), its type follows from that unless ``mime`` says it; ``voice`` sends a recording as a voice message, ``sticker`` a WebP picture as a sticker. ``quote``: the id of
     a message of that chat; True for the message that is answered. ``react``: an emoji on the message that ``quote`` names (else the one
     that is answered); an empty text takes it back. ``mentions`` are addresses whose numbers stand in the text as ``@491701234567``.
     """
@@ -146,3 +146,5 @@ class Reply:
     mentions: tuple[str, ...] = ()
     location: Location | None = None
     poll: Poll | None = None
+    data: bytes = b""
+    name: str = ""

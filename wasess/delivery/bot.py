@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from wasess.store.outgoing_files import NOWHERE, Sources
 
 if TYPE_CHECKING:
     from wasess.core.message import Message, Reply
@@ -27,6 +29,7 @@ class Verdict(Enum):
 class Outcome:
     """``replies``: what is to be sent, in order. ``detail`` says what went wrong, without a word of the message.
 
+    ``files``: where the files may be that the replies name.
     ``wait``: seconds that the bot asks to be left alone for, after RAISED or AWAY; 0 when it did not say.
     """
 
@@ -34,6 +37,7 @@ class Outcome:
     replies: tuple[Reply, ...] = ()
     detail: str = ""
     wait: float = 0.0
+    files: Sources = field(default=NOWHERE, compare=False)
 
 
 class Bot(Protocol):

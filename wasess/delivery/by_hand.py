@@ -55,9 +55,12 @@ def addressed(text: str) -> str:
     return address
 
 
-def post(mailbox: Mailbox, to: str, reply: Reply, key: str, now: float) -> Sending:
-    """Queue what was `checked`, unless something with this key was; tell what has become of it. Raises `UsageError` when that is another message."""
-    letter = mailbox.outbox.queue(key, to, reply, now)
+def post(mailbox: Mailbox, to: str, reply: Reply, key: str, now: float, kept: str = "") -> Sending:
+    """Queue what was `checked`, unless something with this key was; tell what has become of it. Raises `UsageError` when that is another message.
+
+    ``kept``: the name of the copy of its file, empty when it has none, or something with this key was queued before.
+    """
+    letter = mailbox.outbox.queue(key, to, reply, now, kept=kept)
     if (letter.chat and letter.chat != to) or (letter.reply is not None and letter.reply != reply):
         raise UsageError(_("this key belongs to another message; nothing was sent"), hint=_("each message has a key of its own"))
     return sending(mailbox.user, letter)
@@ -119,6 +122,8 @@ def _checked(reply: Reply) -> Reply:
         raise UsageError(_("a reaction, a place and a poll have no text beside them"))
     if plain.quote is True or (plain.react is not None and not plain.quote):
         raise UsageError(_("the message that is meant is named by its id"), hint="--reply-to ID")
+    if plain.data:
+        raise UsageError(_("a message that is sent by hand has its file at a path"), hint="--file FILE")
     if plain.file and not os.path.isabs(plain.file):  # noqa: PTH117 - Path would tidy it up
         raise UsageError(_("the path of a file must be absolute: the manager works in another folder"))
     return plain

@@ -30,6 +30,7 @@ from wasess.core import backoff
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.launch import bot_environment, end_at_once, guarded
 from wasess.delivery.replies import BadReply, read_replies
+from wasess.store.outgoing_files import ANYWHERE
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ class Child(asyncio.SubprocessProtocol, ABC):
             return Outcome(Verdict.RAISED, detail=str(problem))
         except UnicodeEncodeError:  # JSON can hold half an emoji, which WhatsApp can't: JavaScript cuts them so
             return Outcome(Verdict.RAISED, detail=_("the reply is not valid Unicode"))
-        return Outcome(Verdict.ANSWERED, replies)
+        return Outcome(Verdict.ANSWERED, replies, files=ANYWHERE)
 
     def _settle(self, outcome: Outcome) -> None:
         for asked in self._asked.values():

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wasess.core import backoff, reasons
 from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.replies import BadReply
 from wasess.delivery.turns import Turns
 from wasess.errors import WasessError
 from wasess.store.inbox import Item
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from wasess.core.clock import Alarm, Clock
     from wasess.core.message import Message
     from wasess.delivery.bot import Bot, Tell
+    from wasess.delivery.enclosures import Enclosures
     from wasess.delivery.mailbox import Mailbox
     from wasess.delivery.turns import Work
 
@@ -60,7 +62,7 @@ class Desk:
     """A session's side.
 
     ``fetch`` gets what is still missing of a message (it never raises); ``hold``: the seconds for which that must wait. ``queued`` is told the chat of each reply. ``attend`` is told when the bot
-    begins with a message, and when it is done.
+    begins with a message, and when it is done. ``enclosures`` keeps the files of replies.
     """
 
     mailbox: Mailbox
@@ -68,6 +70,7 @@ class Desk:
     hold: Callable[[Item], float]
     queued: Callable[[str], None]
     attend: Attend
+    enclosures: Enclosures
 
 
 class Dispatcher:
@@ -199,10 +202,11 @@ class Dispatcher:
                 outcome = await self._bot.ask(message)
             finally:
                 desk.attend(message, begins=False)
+            outcome, kept = await self._enclosed(desk, outcome)
             if outcome.verdict is not Verdict.ANSWERED:
                 return self._failed(key, item, outcome)
             self._answered(key)
-            desk.mailbox.answered(item, message, outcome.replies, self._clock.now())
+            desk.mailbox.answered(item, message, outcome.replies, self._clock.now(), kept)
         except WasessError as error:
             return self._stumble(key, error)
         except Exception as error:  # noqa: BLE001 - as above
@@ -210,6 +214,13 @@ class Dispatcher:
         for reply in outcome.replies:
             desk.queued(reply.to or message.answer_to)
         return 0.0
+
+    async def _enclosed(self, desk: Desk, outcome: Outcome) -> tuple[Outcome, tuple[str, ...]]:
+        """With the names of the copies of the files; an answer with a file that is not sent is the bot's fault. Raises `errors.StoreError`."""
+        try:
+            return outcome, await desk.enclosures.keep(outcome.replies, outcome.files)
+        except BadReply as error:
+            return Outcome(Verdict.RAISED, detail=str(error)), ()
 
     def _answered(self, key: Key) -> None:
         self._answers += 1

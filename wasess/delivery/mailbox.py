@@ -118,11 +118,15 @@ class Mailbox:
                 self.gaps.close(message)
         return Took(tuple(replace(message, session=self.user) for message in new), receipts)
 
-    def answered(self, item: Item, message: Message, replies: Sequence[Reply], now: float) -> None:
-        """The bot is done with a message: its replies are queued in the same instant. A message answered twice is replied to once."""
+    def answered(self, item: Item, message: Message, replies: Sequence[Reply], now: float, kept: Sequence[str] = ()) -> None:
+        """The bot is done with a message: its replies are queued in the same instant. A message answered twice is replied to once.
+
+        ``kept``: for each reply the name of the copy of its file, or an empty text; nothing when none has a file.
+        """
         with self._mail.transaction():
             for number, reply in enumerate(replies):
-                self.outbox.queue(reply_key(message, number), reply.to or message.answer_to, reply, now, about=item.seq)
+                copy = kept[number] if kept else ""
+                self.outbox.queue(reply_key(message, number), reply.to or message.answer_to, reply, now, item.seq, copy)
             self.inbox.finish(item.seq, "done", now)
 
     def quoted(self, letter: Letter, reply: Reply) -> Message | None:

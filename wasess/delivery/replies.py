@@ -10,6 +10,7 @@ from wasess.core.message import Reply
 from wasess.words import _
 
 LONGEST_TEXT = 65_536  # characters; WhatsApp takes no more
+LONGEST_NAME = 255
 MOST_REPLIES = 100
 
 # msgspec 0.22 learns a class when it is first converted to, and two threads that are first at once end the process (SIGSEGV).
@@ -53,9 +54,11 @@ def _checked(reply: Reply) -> Reply:
         msgspec.json.encode(reply)
     except UnicodeEncodeError as error:
         raise BadReply(_("the reply holds half a character")) from error
-    contents = [bool(reply.file), reply.react is not None, reply.location is not None, reply.poll is not None]
+    contents = [bool(reply.file), bool(reply.data), reply.react is not None, reply.location is not None, reply.poll is not None]
     if sum(contents) > 1 or (not any(contents) and not reply.text):
         raise BadReply(_("a reply is one of a text, a file, a reaction, a location and a poll"))
+    if reply.name and (len(reply.name) > LONGEST_NAME or "/" in reply.name or not reply.name.isprintable()):
+        raise BadReply(_("the name of a file has 1 to {most} printable characters and no slash").format(most=LONGEST_NAME))
     if len(reply.text) > LONGEST_TEXT:
         raise BadReply(_("the reply has {length} characters; WhatsApp takes {most}").format(length=len(reply.text), most=LONGEST_TEXT))
     return reply

@@ -34,8 +34,8 @@ from wasess import __version__
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.signature import Signer, webhook_id
 from wasess.delivery.webhook_address import resolve as ask_system
-from wasess.delivery.webhook_answer import outcome_of
-from wasess.delivery.webhook_connection import Connections, HungUp, NotHttp, Unreachable
+from wasess.delivery.webhook_answer import confined, outcome_of
+from wasess.delivery.webhook_connection import NOT_ALLOWED, NOT_PROVEN, Connections, Crowded, HungUp, NotHttp, Unreachable
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -108,14 +108,16 @@ class WebhookBot:
         except TimeoutError:
             return Outcome(Verdict.AWAY, detail=_("no answer within {seconds:.0f} s").format(seconds=self._deadline))
         except Unreachable as problem:
-            if problem.refused:
-                self._warn(str(problem))
+            if problem.code:
+                self._warn(problem.code, str(problem))
             return Outcome(Verdict.AWAY, detail=str(problem))
         except HungUp:
             return Outcome(Verdict.DIED, detail=_("the connection ended before the answer"))
+        except Crowded:
+            return Outcome(Verdict.AWAY, detail=_("other large answers are being read"))
         except NotHttp:
             return Outcome(Verdict.RAISED, detail=_("what it answered is no HTTP"))
-        return outcome_of(answer, self._clock())
+        return confined(outcome_of(answer, self._clock()), message, self._spec)
 
     def _headers(self, message: Message, body: bytes) -> list[tuple[str, str]]:
         return [
@@ -126,14 +128,22 @@ class WebhookBot:
             *self._signer.headers(webhook_id(message), self._clock(), body),
         ]
 
-    def _warn(self, problem: str) -> None:
-        """Tell where the name leads, whatever else is wrong: it is a mistake, or an attack. The same every ten minutes at most."""
+    def _warn(self, code: str, problem: str) -> None:
+        """Tell where the name leads, or who listens there, whatever else is wrong: it is a mistake, or an attack. The same every ten minutes at most."""
         now = self._clock()
         if now - self._told.get(problem, -TOLD_AGAIN_AFTER) < TOLD_AGAIN_AFTER:
             return
         self._told[problem] = now
-        sentence = _("the webhook {webhook} gets no messages: {problem}; if it is meant to lead there, allow it with --webhook-allow")
-        self._tell(Trouble("WEBHOOK_NOT_ALLOWED", sentence.format(webhook=self._spec, problem=problem), level="error"))
+        sentence = {
+            NOT_ALLOWED: _(
+                "the webhook {webhook} gets no messages: {problem}; if it is meant to lead there, allow it with --webhook-allow"
+            ),
+            NOT_PROVEN: _(
+                "the webhook {webhook} gets no messages: {problem}; run the receiver as this user, or on a unix socket (http+unix:),"
+                " or let it answer the challenge: docs/bots.md"
+            ),
+        }[code]
+        self._tell(Trouble(code, sentence.format(webhook=self._spec, problem=problem), level="error"))
 
 
 def encode(message: Message) -> bytes:

@@ -6,13 +6,17 @@
 all else: 3xx, 4xx, 500             it said no to this message. A redirect is not followed: it could lead anywhere
 ==================================  =========================================================================================
 
-The JSON, up to 64 KiB, as ``application/json``: ``{"reply": "text"}``, ``{"reply": {fields of core.message.Reply}}`` or
+The JSON, up to 8 MiB, as ``application/json``: ``{"reply": "text"}``, ``{"reply": {fields of core.message.Reply}}`` or
 ``{"replies": [...]}`` of these. Nothing at all, ``null``, an object without these two names, or another content type: no reply. An answer that
 can't be read or sent is the receiver's fault, and as good as a no: it must not vanish.
+
+A receiver is another program, perhaps on another machine, and an answer is only words of it. So it names no file of this machine, but below the folder
+that the operator has named, and it writes to nobody but the chat that it was asked from (`confined`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -22,10 +26,13 @@ import msgspec
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.delivery.replies import BadReply, read_replies
 from wasess.delivery.webhook_connection import LONGEST_BODY
+from wasess.store.outgoing_files import Sources
 from wasess.words import _
 
 if TYPE_CHECKING:
+    from wasess.core.message import Message
     from wasess.delivery.webhook_connection import Answer
+    from wasess.delivery.webhook_spec import WebhookSpec
 
 AWAY = frozenset({408, 429, 502, 503, 504})
 LONGEST_WAIT = 3600.0
@@ -43,6 +50,19 @@ def outcome_of(answer: Answer, now: float) -> Outcome:
         return Outcome(Verdict.ANSWERED, read_replies(_replies(answer)))
     except BadReply as error:
         return Outcome(Verdict.RAISED, detail=str(error))
+
+
+def confined(outcome: Outcome, message: Message, spec: WebhookSpec) -> Outcome:
+    """What the answer asks for, as far as the operator lets the webhook do it; a no, when that is not all of it."""
+    if spec.may_write:
+        return replace(outcome, files=Sources(folder=spec.files))
+    here = {message.answer_to}
+    if message.answer_to == message.sender and message.sender_alt:
+        here.add(message.sender_alt)  # the same chat by its other address
+    if any(reply.to and reply.to not in here for reply in outcome.replies):
+        problem = _("a reply is to another chat than the one that was asked about, which takes --webhook-may-write")
+        return Outcome(Verdict.RAISED, detail=problem)
+    return replace(outcome, replies=tuple(replace(reply, to="") for reply in outcome.replies), files=Sources(folder=spec.files))
 
 
 def retry_after(text: str, now: float) -> float:
@@ -67,7 +87,7 @@ def _replies(answer: Answer) -> Any:
     if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return None
     if not answer.whole:
-        raise BadReply(_("its answer is longer than {most} bytes").format(most=LONGEST_BODY))
+        raise BadReply(_("its answer is longer than {most} MiB").format(most=LONGEST_BODY // 2**20))
     content = _decode(answer.body)
     if content is None:
         return None

@@ -12,14 +12,23 @@ import asyncio
 import os
 import socket
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import h11
 
 from wasess.delivery.webhook_address import refusal
+from wasess.delivery.webhook_proof import (
+    CHALLENGE_PATH,
+    Challenge,
+    place_of,
+    refusal_of_listener,
+    refusal_of_peer,
+    refusal_of_socket,
+)
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -28,18 +37,26 @@ if TYPE_CHECKING:
     from wasess.delivery.webhook_address import Resolve
     from wasess.delivery.webhook_spec import WebhookSpec
 
-LONGEST_BODY = 65_536  # bytes of an answer
+LONGEST_BODY = 8 * 2**20  # bytes of an answer: 6 MiB of files in base64
+SMALL_BODY = 65_536  # more than this counts towards ...
+MOST_UNREAD = 32 * 2**20  # ... the bytes of all answers that are being read
 MOST_ADDRESSES = 4  # of one name that are tried; all are checked
 IDLE_LIMIT = 15.0  # after this long a receiver may be about to close
+NOT_ALLOWED, NOT_PROVEN = "WEBHOOK_NOT_ALLOWED", "WEBHOOK_NOT_PROVEN"
+PROOF_SHARE = 0.9  # of the time for a connection
 LIFE = 300.0  # then the name is looked up again: it may have moved
 
 
 class Unreachable(Exception):
-    """Nobody could be asked: nothing was sent. ``refused``: because of where the name leads, which a person must look at."""
+    """Nobody could be asked: no message was sent. ``code``: what a person must look at, empty when it is only that nobody is there."""
 
-    def __init__(self, sentence: str, *, refused: bool = False) -> None:
+    def __init__(self, sentence: str, code: str = "") -> None:
         super().__init__(sentence)
-        self.refused = refused
+        self.code = code
+
+
+class Crowded(Exception):
+    """The answers of others fill the memory: this one was not read."""
 
 
 class HungUp(Exception):
@@ -81,9 +98,10 @@ class Connections:
         self._life = life
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
+        self._unread = _Unread()
 
     async def post(self, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
-        """Raises `Unreachable`, `HungUp` or `NotHttp`. Has no deadline for the answer: cancel it."""
+        """Raises `Unreachable`, `HungUp`, `NotHttp` or `Crowded`. Has no deadline for the answer: cancel it."""
         request = h11.Request(method="POST", target=self._spec.target, headers=[*headers, ("content-length", str(len(body)))])
         used = self._take_idle()
         if used is not None:
@@ -129,7 +147,7 @@ class Connections:
         self._open = {connection for connection in self._open if not connection.lost.is_set()}
         try:
             async with asyncio.timeout(self._connect_deadline):
-                connection = await self._reach(await self._addresses())
+                connection = await (self._reach_socket() if self._spec.socket else self._reach(await self._addresses()))
         except TimeoutError:
             raise Unreachable(_("no connection within {seconds:.0f} s").format(seconds=self._connect_deadline)) from None
         self._open.add(connection)
@@ -152,30 +170,81 @@ class Connections:
         reason = refusal(ip_address(address), loopback=self._spec.loopback, allowed=self._spec.allowed)
         if reason:
             sentence = _("its name leads to {address}, {reason}, which is not allowed")
-            raise Unreachable(sentence.format(address=address, reason=_(reason)), refused=True)
+            raise Unreachable(sentence.format(address=address, reason=_(reason)), NOT_ALLOWED)
 
     async def _reach(self, addresses: list[str]) -> _Connection:
-        """Connect to the first that takes the connection; each gets its share of the time."""
-        problem = _("its name has no address")
+        """Connect to the first that takes the connection and proves itself; each gets its share of the time."""
+        problem, code = _("its name has no address"), ""
         for address in addresses:
             try:
-                async with asyncio.timeout(self._connect_deadline / len(addresses)):
-                    return await self._dial(address)
+                share = self._connect_deadline / len(addresses)
+                async with asyncio.timeout(share):
+                    return await self._dial(address, share * PROOF_SHARE)
+            except Unreachable as error:
+                problem, code = str(error), error.code
             except OSError as error:  # TimeoutError is one, too
-                problem = _words(error)
-        raise Unreachable(problem)
+                problem = problem if code else _words(error)
+        raise Unreachable(problem, code)
 
-    async def _dial(self, address: str) -> _Connection:
+    async def _reach_socket(self) -> _Connection:
+        """Its owner is looked at before it is opened, and who listens there before anything is sent."""
+        path = self._spec.socket
+        try:
+            if reason := refusal_of_socket(path):
+                raise Unreachable(reason, NOT_PROVEN)
+            _transport, connection = await asyncio.get_running_loop().create_unix_connection(self._new, path)
+            if reason := refusal_of_peer(connection.own_socket):
+                connection.abort()
+                raise Unreachable(reason, NOT_PROVEN)
+        except OSError as error:
+            raise Unreachable(_words(error)) from None
+        return connection
+
+    async def _dial(self, address: str, proof_within: float) -> _Connection:
         name = self._spec.server_name if self._tls else None
         loop = asyncio.get_running_loop()
-        _transport, connection = await loop.create_connection(_Connection, address, self._spec.port, ssl=self._tls, server_hostname=name)
+        _transport, connection = await loop.create_connection(self._new, address, self._spec.port, ssl=self._tls, server_hostname=name)
+        if self._tls is None:
+            try:
+                await self._prove(connection, proof_within)
+            except BaseException:
+                connection.abort()
+                raise
         return connection
+
+    async def _prove(self, connection: _Connection, within: float) -> None:
+        """Return when it is us or root who listens, or somebody who knows the secret. Raises `Unreachable`."""
+        server, client = place_of(connection.own_socket.getpeername()), place_of(connection.own_socket.getsockname())
+        reason = await asyncio.to_thread(refusal_of_listener, server, client)
+        if not reason:
+            return
+        challenge = Challenge(self._spec, time.time())
+        length = ("content-length", str(len(challenge.body)))
+        try:
+            request = h11.Request(method="POST", target=CHALLENGE_PATH, headers=[*challenge.headers, length])
+            async with asyncio.timeout(within):
+                answer = await connection.exchange(request, challenge.body)
+        except (HungUp, NotHttp, Crowded, TimeoutError):
+            answer = None
+        if answer is None or not challenge.met(answer.status, answer.headers, answer.body) or not connection.ready_again():
+            raise Unreachable(_("{reason}, and it has not proven that it knows the secret").format(reason=reason), NOT_PROVEN)
+
+    def _new(self) -> _Connection:
+        return _Connection(self._unread)
+
+
+class _Unread:
+    """How many bytes of large answers are in memory."""
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class _Connection(asyncio.Protocol):
     """One request at a time. ``heard``: something has come back since it was sent; ``lost``: the connection has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread: _Unread) -> None:
+        self._unread, self._counted = unread, 0
         self.heard = False
         self.lost = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -186,6 +255,11 @@ class _Connection(asyncio.Protocol):
         self._response: h11.Response | None = None
         self._body = bytearray()
 
+    @property
+    def own_socket(self) -> socket.socket:
+        """Its socket."""
+        return cast("socket.socket", self._transport.get_extra_info("socket"))
+
     async def exchange(self, request: h11.Request, body: bytes) -> Answer:
         if self.lost.is_set():
             raise HungUp
@@ -194,7 +268,11 @@ class _Connection(asyncio.Protocol):
         self._body.clear()
         parts = (self._http.send(event) or b"" for event in (request, h11.Data(body), h11.EndOfMessage()))
         self._transport.write(b"".join(parts))
-        return await self._answer
+        try:
+            return await self._answer
+        finally:
+            self._unread.count -= self._counted
+            self._counted = 0
 
     def ready_again(self) -> bool:
         """Whether it can carry another request; makes it ready."""
@@ -248,6 +326,12 @@ class _Connection(asyncio.Protocol):
             if len(self._body) > LONGEST_BODY:
                 self._settle(whole=False)
                 return False
+            if len(self._body) > SMALL_BODY:
+                self._unread.count += len(self._body) - self._counted
+                self._counted = len(self._body)
+                if self._unread.count > MOST_UNREAD:
+                    self._fail(Crowded())
+                    return False
         elif isinstance(event, h11.EndOfMessage):
             self._settle(whole=True)
             return False

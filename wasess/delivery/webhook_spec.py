@@ -1,6 +1,7 @@
 """What the operator says about a webhook, checked: its URL, its secrets, and where else than to public addresses it may lead.
 
-``https`` only; ``http`` for this machine alone (``localhost`` or a loopback address). A path or a query may hold a token, so neither is ever
+``https`` only; ``http`` for this machine alone (``localhost`` or a loopback address), and ``http+unix:///PATH`` for a unix socket of it, with
+``:/TARGET`` behind it for a path in the request. A path or a query may hold a token, so neither is ever
 shown: not in an error, not in a log.
 """
 
@@ -19,18 +20,25 @@ from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from wasess.delivery.webhook_address import Address, Network
 
 PORTS = {"https": 443, "http": 80}
-HINT = mark("Give an address such as https://bot.example.com/whatsapp, or http://127.0.0.1:8000/ for a receiver on this machine.")
+UNIX = "http+unix"
+LONGEST_SOCKET = 107  # bytes of its path: sun_path of unix(7)
+HINT = mark("Give an address such as https://bot.example.com/whatsapp, or http+unix:///run/bot.sock for a receiver on this machine.")
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _SAFE = "/%:?&=#+!$,;'@()*[]~"  # what `quote` leaves alone: it is there to take care of other than ASCII
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSpec:
-    """``host`` in ASCII, an IPv6 address without brackets; ``target``: path and query. ``str()`` is fit to be shown."""
+    """``host`` in ASCII, an IPv6 address without brackets; ``target``: path and query. ``str()`` is fit to be shown.
+
+    ``socket``: the path of a unix socket; host and port mean nothing then. ``files``: the folder below which an answer may name files, None for
+    no file at all. ``may_write``: whether it may write to other chats than the one it is asked from.
+    """
 
     scheme: str
     host: str
@@ -38,6 +46,9 @@ class WebhookSpec:
     target: str = field(repr=False)
     secrets: tuple[bytes, ...] = field(repr=False)
     allowed: tuple[Network, ...] = ()
+    socket: str = ""
+    files: Path | None = None
+    may_write: bool = False
 
     @property
     def literal(self) -> Address | None:
@@ -60,23 +71,31 @@ class WebhookSpec:
     def authority(self) -> str:
         """The Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+        return host if self.port == PORTS.get(self.scheme, PORTS["http"]) else f"{host}:{self.port}"
 
     def __str__(self) -> str:
+        if self.socket:
+            return f"{self.scheme}://{self.socket}:/…"
         return f"{self.scheme}://{self.authority}/…"
 
 
-def validate_webhook(url: str, secret_text: str, *, allow: Sequence[str] = ()) -> WebhookSpec:
+def validate_webhook(
+    url: str, secret_text: str, *, allow: Sequence[str] = (), files: Path | None = None, may_write: bool = False
+) -> WebhookSpec:
     """Check what the operator gave; ``secret_text`` is what is in the file, ``allow`` networks. Raises `errors.UsageError`.
 
     Names are not resolved: the network may not be up yet, and who answers today need not tomorrow. That is for every connection.
     """
+    found, folder = read_secrets(secret_text), _checked_folder(files)
+    if url.lower().startswith(f"{UNIX}:"):
+        place, target = _socket(url)
+        return WebhookSpec(UNIX, "localhost", PORTS["http"], target, found, (), place, folder, may_write)
     parts = _split(url)
     host = _ascii_host(parts.hostname or "")
     path = quote(parts.path or "/", safe=_SAFE)
     target = f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
     port = PORTS[parts.scheme] if parts.port is None else parts.port
-    spec = WebhookSpec(parts.scheme, host, port, target, read_secrets(secret_text), read_allowed(allow))
+    spec = WebhookSpec(parts.scheme, host, port, target, found, read_allowed(allow), "", folder, may_write)
     _check_place(spec)
     return spec
 
@@ -96,6 +115,22 @@ def _split(url: str) -> SplitResult:
             hint=_("Leave it out: the receiver knows wasess by the signature, made with --webhook-secret-file."),
         )
     return parts
+
+
+def _socket(url: str) -> tuple[str, str]:
+    """The path of a unix socket, and what is asked for behind it."""
+    path, _colon, target = url[len(UNIX) + 1 :].removeprefix("//").partition(":/")
+    if not path.startswith("/") or not url.isprintable() or len(path.encode(errors="replace")) > LONGEST_SOCKET:
+        raise UsageError(
+            _("The webhook is not of the form http+unix:///PATH/OF/SOCKET[:/TARGET]."), hint=_("For example: http+unix:///run/bot.sock")
+        )
+    return path, f"/{quote(target, safe=f'{_SAFE}')}"
+
+
+def _checked_folder(files: Path | None) -> Path | None:
+    if files is not None and not files.is_dir():
+        raise UsageError(_("{folder} of --webhook-files is no folder.").format(folder=files), hint=_("Name the folder with the files."))
+    return files.absolute() if files else None
 
 
 def _bad_form() -> UsageError:

@@ -22,7 +22,7 @@ from wasess.store.atomic import write_atomic
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, OTHERS
 from wasess.store.lock import read_holder
 from wasess.store.media import MEDIA_NAME
-from wasess.store.names import KEPT_NAME
+from wasess.store.names import KEPT_NAME, OUTGOING_NAME
 from wasess.store.records import RECORD_NAME
 from wasess.store.sessions import ALIVE_NAME, HOME_LOCK_NAME, REALM_NAME, SESSION_LOCK_NAME
 from wasess.words import _, again
@@ -114,7 +114,7 @@ def _modes(folder: Entry, own_names: frozenset[str], user: str) -> Iterator[Repa
         named = item.path.name in own_names or item.path.name.startswith(tuple(f".{name}." for name in own_names))
         if item.kind == "folder" and user and item.path.name == KEPT_NAME:
             yield from _kept(item, user)
-        elif item.kind == "folder" and user and item.path.name == MEDIA_NAME:
+        elif item.kind == "folder" and user and item.path.name in {MEDIA_NAME, OUTGOING_NAME}:
             yield from _modes(item, frozenset(path.name for path in _listed(item.path)), "")
         elif item.kind == "file" and named and (item.mode & OTHERS or item.mode & FILE_MODE != FILE_MODE):
             yield _tightened(item, FILE_MODE, "FILE_READABLE", user)

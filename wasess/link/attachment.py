@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wasess.core.file_types import STICKER_MIME, type_of
+from wasess.core.file_types import LARGEST_FILE, STICKER_MIME, ending, type_of
 from wasess.errors import UsageError
 from wasess.words import _
 
 if TYPE_CHECKING:
     from wasess.core.message import Kind, Reply
 
-# The library has a file in memory several times while it encrypts it.
-MAX_FILE = 64 * 2**20
+MAX_FILE = LARGEST_FILE
 VOICE_MIME = "audio/ogg; codecs=opus"
 SHOWN: dict[str, Kind] = {
     **dict.fromkeys(("image/jpeg", "image/png", "image/webp"), "image"),
@@ -42,11 +41,12 @@ class Attachment:
     size: int
 
 
-def attach(reply: Reply) -> Attachment:
-    """Look at the file of a reply. Raises `errors.UsageError` when it can't be sent, or not as what it was meant to be."""
-    path = Path(reply.file).absolute()
+def attach(reply: Reply, copy: Path | None = None) -> Attachment:
+    """Look at the file of a reply, or at the ``copy`` that was made of it. Raises `errors.UsageError` when it can't be sent, or not as it was meant."""
+    path = (copy or Path(reply.file)).absolute()
     size, head = _look(path)
-    mime = (reply.mime or type_of(path.name)).lower()
+    name = reply.name or Path(reply.file).name
+    mime = (reply.mime or type_of(name)).lower()
     kind: Kind = SHOWN.get(mime.partition(";")[0].strip(), "document")
     if reply.voice:
         kind, mime = "voice", _voice(mime, head)
@@ -54,8 +54,8 @@ def attach(reply: Reply) -> Attachment:
         kind, mime = "sticker", _sticker(head)
     if reply.text and kind in {"audio", "voice", "sticker"}:
         raise UsageError(_("A sound, a voice message and a sticker have no caption."), hint=_("Send the text by itself."))
-    name = os.fsencode(path.name).decode(errors="replace")  # a name may hold bytes that are no text
-    return Attachment(path, kind, mime, name, size)
+    shown = os.fsencode(name or f"file{ending(mime)}").decode(errors="replace")  # a name may hold bytes that are no text
+    return Attachment(path, kind, mime, shown, size)
 
 
 def _look(path: Path) -> tuple[int, bytes]:

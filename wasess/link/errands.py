@@ -7,10 +7,12 @@ A file that is sent goes from the disk to the library here, never through the ho
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from typing import TYPE_CHECKING
 
 from wasess.link.calls import Word
+from wasess.store.names import OUTGOING_NAME
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 MAX_PROBES, MAX_SIGNS, MAX_FILES = 3, 8, 2
 # Before the first event the library still writes its maps, and they have no lock; in a pairing these are asked for.
 BEFORE_EVENTS = frozenset({Word.SEND, Word.PAIR_PHONE, Word.LOGOUT, Word.PROBE, Word.PRESENCE})
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_COPY = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Errands:
@@ -95,11 +100,20 @@ class Room:
 
 
 def _upload(library: Library, fields: tuple[bytes, ...]) -> bytes:
-    """Read, not mapped: a file that somebody cuts short would end the process."""
-    path, kind, most = fields
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Read, not mapped: a file that somebody cuts short would end the process. From the folder of copies alone, whatever the name says."""
+    name, kind, most = fields
+    if b"/" in name:
+        raise Refused(_("the path leads out of the session's folder"))
+    folder = os.open(OUTGOING_NAME, _FOLDER)
+    try:
+        descriptor = os.open(name, _COPY, dir_fd=folder)
+    finally:
+        os.close(folder)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - it is open already
-        content = file.read(min(os.fstat(descriptor).st_size, int(most)) + 1)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_uid != os.geteuid():
+            raise Refused(_("the copy of the file was replaced"))
+        content = file.read(min(found.st_size, int(most)) + 1)
     if not content or len(content) > int(most):
         raise Refused(_("the file is empty, or larger than {most} bytes").format(most=int(most)))
     return library.upload(content, int(kind))

@@ -42,7 +42,7 @@ def compose(to: str, reply: Reply, quoted: Message | None = None, attachment: At
 
     Raises `errors.UsageError` for what can't be sent.
     """
-    _one_thing(reply)
+    _one_thing(reply, has_file=bool(reply.file) or attachment is not None)
     if len(reply.text) > MAX_TEXT:
         raise UsageError(
             _("The text has {length} characters; WhatsApp takes {most}.").format(length=len(reply.text), most=MAX_TEXT),
@@ -80,14 +80,14 @@ def _make(**fields: Any) -> Any:
     return protobuf.e2e().Message(**fields)
 
 
-def _one_thing(reply: Reply) -> None:
-    """A reply holds one thing only."""
+def _one_thing(reply: Reply, *, has_file: bool) -> None:
+    """A reply holds one thing only. Of a file that came as bytes there is nothing left in the reply."""
     alone = sum(thing is not None for thing in (reply.react, reply.location, reply.poll))
-    if alone + bool(reply.text or reply.file) > 1:
+    if alone + bool(reply.text or has_file) > 1:
         raise UsageError(
             _("A text or a file, a reaction, a place and a poll can't be one message."), hint=_("Send them one after the other.")
         )
-    if not (alone or reply.text or reply.file):
+    if not (alone or reply.text or has_file):
         raise UsageError(_("There is nothing to send: the text is empty."))
 
 

@@ -57,10 +57,11 @@ class Link(Protocol):
     def signals(self) -> AsyncIterator[LinkSignal]:
         """Everything that happens, in order; ends after ``ended``. One consumer only."""
 
-    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "") -> str:
+    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "", kept: str = "") -> str:
         """Send, a file after its upload; return the message id once the server has acknowledged it (up to 75 s).
 
         ``quoted``: the message that the reply quotes or reacts to. ``key``: noted with the id in the spool before it goes out.
+        ``kept``: the name of the copy of its file (`store.outgoing_files`): nothing else is sent, whatever path the reply has.
         """
 
     async def download(self, raw: bytes, path: Path, most: int) -> int:

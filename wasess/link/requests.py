@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,12 +16,14 @@ from wasess.link import protobuf
 from wasess.link.attachment import MAX_FILE
 from wasess.link.content import MAX_ID, MEDIA_FIELDS, unwrapped
 from wasess.link.outgoing import UPLOADS
+from wasess.store.names import OUTGOING_NAME
 from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from wasess.core.message import Reply
     from wasess.link.attachment import Attachment
 
 SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter", "broadcast"})
@@ -44,6 +47,7 @@ _ANSWERED = ("info query returned ", "missing <list> element in ")
 _REFUSED = "server returned error"
 
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
+_COPY = re.compile(r"[0-9a-f]{32}")
 _PHONE = re.compile(r"[1-9][0-9]{6,14}")
 # Where a file is on the file server: a path, and a query behind it.
 _TARGET = re.compile(r"/[!-~]{1,2047}", re.ASCII)
@@ -117,9 +121,18 @@ def read_probed(answer: bytes) -> None:
         raise WorkerFailed(_("WhatsApp did not answer: {detail}.").format(detail=redact(found.Error)))
 
 
+def copy_request(folder: Path, reply: Reply, kept: str) -> Path | None:
+    """Return where the copy of a reply's file is, None when it has none. Raises `errors.UsageError` for a file that no copy was made of."""
+    if not (kept or reply.file or reply.data):
+        return None
+    if not _COPY.fullmatch(kept):
+        raise UsageError(_("No copy was made of the file when the reply was queued."))
+    return folder / OUTGOING_NAME / kept
+
+
 def upload_request(attachment: Attachment) -> tuple[bytes, bytes, bytes]:
-    """Return the path, neonize's number for what the file is encrypted as, and the size that it may have grown to."""
-    return bytes(attachment.path), b"%d" % UPLOADS[attachment.kind], b"%d" % MAX_FILE
+    """Return the copy's name, neonize's number for what the file is encrypted as, and the size that it may have grown to."""
+    return os.fsencode(attachment.path.name), b"%d" % UPLOADS[attachment.kind], b"%d" % MAX_FILE
 
 
 def read_uploaded(answer: bytes) -> Any:

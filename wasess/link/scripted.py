@@ -23,6 +23,7 @@ from wasess.link.outgoing import compose
 from wasess.link.port import LinkSignal, Vitals
 from wasess.link.requests import (
     address_request,
+    copy_request,
     download_request,
     key_request,
     pair_phone_request,
@@ -45,12 +46,13 @@ CODE = "ABCD-EFGH"
 
 
 class Sent(NamedTuple):
-    """What `ScriptedLink.send` was given."""
+    """What `ScriptedLink.send` was given; ``content``: of the copy of the reply's file."""
 
     to: str
     reply: Reply
     quoted: Message | None
     key: str
+    content: bytes = b""
 
 
 class ScriptedLink:
@@ -89,14 +91,15 @@ class ScriptedLink:
             if found.kind == "ended":
                 return
 
-    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "") -> str:
+    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "", kept: str = "") -> str:
         """Record it. Raises as the real one does for what can't be sent."""
         address_request(to)
         key_request(key)
-        compose(to, reply, quoted, attach(reply) if reply.file else None)
+        copy = copy_request(self.spec.folder, reply, kept)
+        compose(to, reply, quoted, attach(reply, copy) if copy else None)
         self._agree()
         self.sent.append((to, reply.text))
-        self.replies.append(Sent(to, reply, quoted, key))
+        self.replies.append(Sent(to, reply, quoted, key, copy.read_bytes() if copy else b""))
         return f"3EB0{len(self.sent):018X}"
 
     async def download(self, raw: bytes, path: Path, most: int) -> int:

@@ -83,10 +83,11 @@ class WorkerLink:
             if found.kind == "ended":
                 return
 
-    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "") -> str:
+    async def send(self, to: str, reply: Reply, quoted: Message | None = None, key: str = "", kept: str = "") -> str:
         """Send; return its id once the server has acknowledged it. Raises `errors.UsageError`, `errors.WorkerFailed`."""
         recipient, key_bytes = requests.address_request(to), requests.key_request(key)
-        attachment = await asyncio.to_thread(attach, reply) if reply.file else None
+        copy = requests.copy_request(self._folder, reply, kept)
+        attachment = await asyncio.to_thread(attach, reply, copy) if copy else None
         message = compose(to, reply, quoted, attachment)
         if attachment:
             async with self._transfers.place(attachment.size):

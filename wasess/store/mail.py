@@ -25,6 +25,8 @@ from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
 from wasess.store.mail_shape import MIGRATIONS, VERSION
 from wasess.store.media import delete_media, media_files
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
+from wasess.store.outbox import Outbox
+from wasess.store.outgoing_files import sweep
 from wasess.store.spool import POSITION_NAME, release
 from wasess.words import _
 
@@ -269,6 +271,7 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
         done = mail.checkpoint()
         if done and place:
             release(folder, place)
+        done = sweep(folder, Outbox(mail).kept) and done
         if forgot:
             _delete_files(folder, mail)
             done = mail.wipe() and done

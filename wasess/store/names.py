@@ -8,6 +8,9 @@ RUNNING_NAME = "running"
 KEPT_NAME = "kept"
 """The folder of what was set aside."""
 
+OUTGOING_NAME = "outgoing"
+"""The folder of the copies of the files that are to be sent."""
+
 JOURNALS = ("-wal", "-journal")
 """What SQLite adds to the name of a database for what is not in it yet, or is to be taken back."""
 

@@ -7,6 +7,7 @@ between the sending and the acknowledgement, and nothing has been heard since: i
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -29,6 +30,7 @@ _COLUMNS = "seq, key, chat, body, about, queued_at, state, tries, message_id, de
 _SENT_AS = "message_id = ? AND message_id <> ''"  # the index is found by its own condition alone
 _OPEN = "state IN ('queued', 'sending')"  # as in the index
 _encode = msgspec.json.Encoder().encode
+_KEPT = b'"kept":'
 _decode = msgspec.json.Decoder(Reply).decode
 
 
@@ -37,7 +39,8 @@ class Letter:
     """A reply in the box. ``reply`` is None once its text's time is over, or when it is damaged; ``about``: the position of the message it answers, None for none.
 
     ``message_id`` is empty until it is known. Times are Unix seconds, None when it has not happened. ``damage`` says why the row can't be
-    what was stored, empty when it can: whoever deals with the letter then has it seen to by `Outbox.mend`.
+    what was stored, empty when it can: whoever deals with the letter then has it seen to by `Outbox.mend`. ``kept``: the name of the copy of its
+    file (`store.outgoing_files`), empty without one; it is ours, no bot or command can spell it.
     """
 
     seq: int
@@ -54,6 +57,23 @@ class Letter:
     delivered_at: float | None
     read_at: float | None
     damage: str = ""
+    kept: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body(Reply):
+    """A reply as its row holds it, when there is a copy of its file; all others are a mere `Reply`."""
+
+    kept: str = ""
+
+
+class _Kept(msgspec.Struct):
+    """What a row says beside the reply."""
+
+    kept: str = ""
+
+
+_decode_kept = msgspec.json.Decoder(_Kept).decode
 
 
 class Outbox:
@@ -62,9 +82,9 @@ class Outbox:
     def __init__(self, mail: MailFile) -> None:
         self._mail = mail
 
-    def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None) -> Letter:
-        """Queue it, unless something with this key was: then that is returned, as it is now."""
-        body = _encode(reply)
+    def queue(self, key: str, chat: str, reply: Reply, now: float, about: int | None = None, kept: str = "") -> Letter:
+        """Queue it, unless something with this key was: then that is returned, as it is now. ``kept``: see `Letter`."""
+        body = _encode(_body(reply, kept) if kept else reply)
         self._mail.execute(
             "INSERT INTO outbox (key, chat, body, about, queued_at, state, checksum) VALUES (?, ?, ?, ?, ?, 'queued', ?)"
             " ON CONFLICT (key) DO NOTHING",
@@ -75,6 +95,18 @@ class Outbox:
     def letter(self, seq: int) -> Letter:
         """The reply at a position. Raises `KeyError`."""
         return self._one("seq = ?", seq)
+
+    def holds(self, key: str) -> bool:
+        """Whether something with this key was queued."""
+        return bool(self._mail.rows("SELECT 1 FROM outbox WHERE key = ?", (key,)))
+
+    def kept(self) -> set[str]:
+        """The names of the copies that are still to be sent."""
+        found = set()
+        for (body,) in self._mail.rows(f"SELECT body FROM outbox WHERE {_OPEN}"):  # noqa: S608 - constants of this module
+            with suppress(msgspec.DecodeError):  # a damaged row is not sent
+                found.add(_kept(body))
+        return found
 
     def chats(self) -> list[str]:
         """The chats for which something is to be sent, or may have been; the longest waiting first."""
@@ -218,7 +250,7 @@ class Outbox:
 
 
 def _letter(row: tuple[Any, ...]) -> Letter:
-    seq, key, chat, _body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, _checksum = row
+    seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, _checksum = row
     try:
         return Letter(
             seq,
@@ -234,6 +266,7 @@ def _letter(row: tuple[Any, ...]) -> Letter:
             row_check.moment_or_none(sent_at, "sent_at"),
             row_check.moment_or_none(delivered_at, "delivered_at"),
             row_check.moment_or_none(read_at, "read_at"),
+            kept=_kept(body),
         )
     except RowDamaged as damage:
         known: State = state if state in STATES else "failed"
@@ -249,6 +282,7 @@ def _content(row: tuple[Any, ...]) -> Reply | None:
         return None  # its time is over, or a power cut has taken it
     row_check.require_sum(stored, key, chat, about, blobs=(body,))
     try:
+        _kept(body)
         return _decode(body or b"")
     except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors, and so is what is no UTF-8
         raise RowDamaged("it is no reply") from error
@@ -267,3 +301,13 @@ def _is_whole(row: tuple[Any, ...]) -> bool:
     except RowDamaged:
         return False
     return True
+
+
+def _body(reply: Reply, kept: str) -> _Body:
+    """Without the bytes: these are in the copy."""
+    fields = {name: getattr(reply, name) for name in Reply.__dataclass_fields__}
+    return _Body(**fields | {"data": b""}, kept=kept)
+
+
+def _kept(body: object) -> str:
+    return _decode_kept(body).kept if isinstance(body, bytes) and _KEPT in body else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wasess.core import reasons
 from wasess.delivery.courier import Courier, damaged_reply
 from wasess.delivery.dispatcher import Desk, damaged_message
+from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
@@ -57,6 +58,7 @@ class MailSettings:
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
     ``media_quota``: bytes of all files of the session, 0 for any number.
     ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
+    ``secret_files`` are never sent.
     """
 
     durable: bool = False
@@ -69,6 +71,7 @@ class MailSettings:
     media_quota: int = 0
     read_receipts: bool = False
     typing: bool = False
+    secret_files: tuple[Path, ...] = ()
 
 
 class Mailroom:
@@ -88,6 +91,7 @@ class Mailroom:
         self.received_at: float | None = None
         self.sent_at: float | None = None
         self._folder = session.folder
+        self._enclosures = Enclosures(session.folder, settings.secret_files)
         self._settings = settings
         self._clock = clock
         self._dispatcher = dispatcher
@@ -152,7 +156,8 @@ class Mailroom:
         self._attachments = Attachments(mailbox, self._tether, self._online, largest, quota, self._clock, self._teller)
         self.courier.open()
         if self._dispatcher is not None:
-            self._dispatcher.open(Desk(mailbox, self._attachments.fetch, self._attachments.hold, self.courier.queued, self._attend))
+            desk = Desk(mailbox, self._attachments.fetch, self._attachments.hold, self.courier.queued, self._attend, self._enclosures)
+            self._dispatcher.open(desk)
         elif not self._settings.leave:
             self._collector = Collector(mailbox.inbox, self._attachments.fetch, self._attachments.hold)
 
@@ -285,6 +290,7 @@ class Mailroom:
         if reply is None:
             raise UsageError(_("the text of this reply is gone"))
         quoted = self.mailbox.quoted(letter, reply) if reply.quote or reply.react is not None else None
-        message_id = await self._tether.send(letter.chat, reply, quoted, letter.key)
+        kept = letter.kept or await self._enclosures.keep_one(reply)  # an earlier wasess made no copies when it queued
+        message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id

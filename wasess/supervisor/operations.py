@@ -20,6 +20,7 @@ from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
+    from pathlib import Path
 
     from wasess.core.live import Live
     from wasess.core.reasons import Reason
@@ -45,6 +46,7 @@ class Operations:
     """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time.
 
     ``brief``: the manager was started for this question alone, so every connection is a new one. ``bot`` is told all that ``reporter`` is.
+    ``secret_files`` are never sent.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Operations:
         *,
         bot: BotCondition | None = None,
         brief: bool = False,
+        secret_files: tuple[Path, ...] = (),
     ) -> None:
         self._supervisor = supervisor
         self._reporter = reporter
@@ -64,7 +67,7 @@ class Operations:
         self._brief = brief
         self._bot = bot or BotCondition()
         self._started_at = now()
-        self.post_office = PostOffice(supervisor, self._session, now)
+        self.post_office = PostOffice(supervisor, self._session, now, secret_files)
 
     def info(self) -> ManagerInfo:
         """See `control.door.Manager`."""

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from wasess.core.sending import has_come
 from wasess.delivery import by_hand
+from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
 from wasess.store.mail import MailFile, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from pathlib import Path
 
     from wasess.core.message import Reply
     from wasess.core.sending import Sending
@@ -30,9 +32,12 @@ Answer = TypeVar("Answer")
 
 
 class PostOffice:
-    """Of one manager. ``session`` returns the session of a user, or raises `errors.NotLinked`; ``now``: Unix time."""
+    """Of one manager. ``session`` returns the session of a user, or raises `errors.NotLinked`; ``now``: Unix time; ``secret_files`` are not sent."""
 
-    def __init__(self, supervisor: Supervisor, session: Callable[[str], Session], now: Callable[[], float]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, session: Callable[[str], Session], now: Callable[[], float], secret_files: tuple[Path, ...] = ()
+    ) -> None:
+        self._secret_files = secret_files
         self._supervisor = supervisor
         self._session = session
         self._now = now
@@ -42,7 +47,8 @@ class PostOffice:
         """See `control.door.PostOffice`."""
         session = self._session(user)
         address, plain = by_hand.checked(to, reply, key)
-        sending = await self._with_mail(session, lambda mailbox: by_hand.post(mailbox, address, plain, key, self._now()))
+        kept = await self._kept(session, plain, key)
+        sending = await self._with_mail(session, lambda mailbox: by_hand.post(mailbox, address, plain, key, self._now(), kept))
         await asyncio.to_thread(settle, session.folder)
         if room := self._room(user):
             room.courier.queued(address)
@@ -85,6 +91,12 @@ class PostOffice:
             for position in positions
             if await self._with_mail(session, lambda mailbox, position=position: by_hand.drop(mailbox, position, now))  # type: ignore[misc]  # as above
         ]
+
+    async def _kept(self, session: Session, reply: Reply, key: str) -> str:
+        """The name of the copy of its file; empty when it has none, or is queued already. Raises `errors.UsageError` for what is not sent."""
+        if not reply.file or await self._with_mail(session, lambda mailbox: mailbox.outbox.holds(key)):
+            return ""
+        return await Enclosures(session.folder, self._secret_files).keep_one(reply)
 
     def _worth_waiting(self, user: str, deadline: float) -> bool:
         in_time = asyncio.get_running_loop().time() < deadline

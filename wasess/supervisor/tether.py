@@ -124,9 +124,9 @@ class Tether:
 
     # --- questions ------------------------------------------------------------------------------------------------------
 
-    async def send(self, chat: str, reply: Reply, quoted: Message | None, key: str) -> str:
-        """Send a reply; return its id. ``key`` is noted with the id before it goes out. Raises `errors.WasessError`."""
-        return await self._running().send(chat, reply, quoted, key)
+    async def send(self, chat: str, reply: Reply, quoted: Message | None, key: str, kept: str) -> str:
+        """Send a reply; return its id. ``key`` is noted with the id before it goes out; ``kept``: the copy of its file. Raises `errors.WasessError`."""
+        return await self._running().send(chat, reply, quoted, key, kept)
 
     async def download(self, raw: bytes, path: Path, most: int) -> int:
         """Write the file of a message (its event from the spool) there, of ``most`` bytes; return its size. Raises `errors.WasessError`."""

@@ -12,7 +12,7 @@ from wasess.store.device import DEVICE_NAME
 from wasess.store.guard import OTHERS, OTHERS_WRITE
 from wasess.store.mail import MAIL_NAME
 from wasess.store.media import MEDIA_NAME
-from wasess.store.names import KEPT_NAME, RUNNING_NAME, database_files
+from wasess.store.names import KEPT_NAME, OUTGOING_NAME, RUNNING_NAME, database_files
 from wasess.store.sessions import PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
 
@@ -28,7 +28,7 @@ OWN_FILES = frozenset(
         *(SESSION_LOCK_NAME, PAUSED_NAME, RUNNING_NAME),
     }
 )
-OWN_FOLDERS = frozenset({KEPT_NAME, MEDIA_NAME})
+OWN_FOLDERS = frozenset({KEPT_NAME, MEDIA_NAME, OUTGOING_NAME})
 NAMES_SHOWN = 3
 
 
@@ -93,7 +93,7 @@ def judge_files(folder: Path, found: list[Entry], user: str) -> list[Finding]:
     faults = list(_faults(folder, [item for item in found if item not in folders], user))
     for item in folders:
         faults += judge_folder(item, user)
-        if item.kind == "folder" and item.path.name == MEDIA_NAME:
+        if item.kind == "folder" and item.path.name in {MEDIA_NAME, OUTGOING_NAME}:
             faults += _judge_media(item.path, user)
     return faults
 
