@@ -251,7 +251,7 @@ async def test_the_files_that_one_session_waits_for_hold_no_other_up(tmp_path: P
     async with mail_desk(tmp_path / "alice", lambda message: message.id) as desk:
         (tmp_path / "bob").mkdir()
         bob, _ = Mailbox.open("bob", tmp_path / "bob", durable=False)
-        desk.dispatcher.open(Desk(bob, stuck, desk._hold, desk.queued.append, desk._attend))
+        desk.dispatcher.open(Desk(bob, stuck, desk._hold, desk.queued.append, desk._attend, desk.enclosures))
         alice, desk.mailbox, desk.user = desk.mailbox, bob, "bob"
         for number in range(FETCHED_AT_ONCE + 1):
             desk.arrive(f"b{number}", "picture", kind="image", media=Media("image/png", 3))
