@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 FILES = ("spool.log", "spool.pos", "inbox.db", "inbox.db-wal", "session.json", "device.db", "lock")
 NEW = 3  # messages that come in after the damage, while it is served
 QUIET_FOR = 0.6
-QUIET_WITHIN = 20.0
+QUIET_WITHIN = 60.0  # on a machine that is busy with other things
 LOOKS_EVERY = 0.05
 HARMLESS = frozenset({"NO_MANAGER", "MANAGER_SILENT", "DEAD_LETTERS", "GAPS", "NOT_KEPT", "STOPPED"})
 """Findings of a session that is well, but for what it was furnished with."""

@@ -102,7 +102,7 @@ def retry(mailbox: Mailbox, position: int) -> bool:
 def drop(mailbox: Mailbox, position: int, now: float) -> bool:
     """Give a message up for good; False when it is neither a dead letter nor one that waits. One that is damaged can be dropped in any state."""
     item = mailbox.inbox.item(position)
-    if item is not None and item.damage and item.state not in {"dead", "done"}:
+    if item is not None and item.damage:
         mailbox.inbox.mend(position, now)
     return mailbox.inbox.drop(position, now)
 

@@ -51,20 +51,22 @@ def check(session: Session, *, managed: bool = False) -> Part:
     aside = _set_aside(session)
     if read is None:
         return Part({"mail": None}, (*((trouble,) if trouble else ()), *aside))
-    facts, gaps, damaged = read
+    facts, gaps, known, damaged = read
     facts["gaps"] = [{"sender": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in gaps]
-    found = (*damaged, _dead(facts, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
+    found = (*damaged, _dead(facts["dead"] - known, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
     return Part({"mail": facts}, (*aside, *filter(None, found)))
 
 
-def _read(session: Session) -> tuple[dict[str, Any], list[Gap], tuple[Finding, ...]] | None:
+def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Finding, ...]] | None:
     """None when there is no mail, or somebody is just making it."""
     if is_emptied(session.folder):
         raise MailDamaged(MAIL_NAME)
     if not os.path.lexists(session.folder / MAIL_NAME):
         return None
     with closing(_looked_at(session)) as mail:
-        return (_facts(mail), Gaps(mail).entries(), _rows_damaged(mail, session.user)) if mail.version else None
+        if not mail.version:
+            return None
+        return _facts(mail), Gaps(mail).entries(), Inbox(mail).damaged, _rows_damaged(mail, session.user)
 
 
 def place_of(session: Session) -> Place | None:
@@ -154,9 +156,8 @@ def _under_way(facts: dict[str, Any], user: str) -> Finding | None:
     return ok("MAIL", "; ".join(said), user) if said else None
 
 
-def _dead(facts: dict[str, Any], user: str) -> Finding | None:
-    count = facts["dead"]
-    if not count:
+def _dead(count: int, user: str) -> Finding | None:
+    if count <= 0:
         return None
     many = plural("the bot gave {count} message up", "the bot gave {count} messages up", count).format(count=count)
     return Finding("DEAD_LETTERS", "warning", many, command("wasess", "inbox", "list", user), user)
