@@ -217,17 +217,17 @@ def test_a_receipt_that_says_a_message_was_taken_is_known_by_the_librarys_log(mo
     assert module("slow_disk").taken(entry) == names
 
 
-def test_on_the_way_is_what_is_acknowledged_and_not_written(module, tmp_path):
+def test_in_the_channel_is_what_is_acknowledged_and_not_written(module, tmp_path):
     slow_disk = module("slow_disk")
-    way = slow_disk.Way(str(tmp_path))
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 0
+    channel = slow_disk.Channel(str(tmp_path))
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 0
     for name in (b"A1", b"A2", b"A3"):
-        way.sets_out(name)
-    way.arrives(b"... A2 ...")
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
-    way.arrives(b"... A4 ...")
-    way.sets_out(b"A4")  # the channel was empty: its event was written before the receipt was said
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+        channel.takes(name)
+    channel.arrives(b"... A2 ...")
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 2
+    channel.arrives(b"... A4 ...")
+    channel.takes(b"A4")  # the channel was empty: its event was written before the receipt was said
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 2
 
 
 def test_a_slow_disk_that_has_no_place_any_more_says_so(module, monkeypatch):
