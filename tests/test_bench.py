@@ -252,11 +252,11 @@ def test_the_time_online_is_that_between_a_loss_and_the_next_being_active(module
 
 def test_everything_an_attacker_sends_is_something_that_the_wire_can_carry(module):
     attack, nodes = module("attack"), importlib.import_module("wasess.sandbox.nodes")
-    siege = attacker(attack)
-    names = [siege.words() for _ in range(500)]
+    chosen = attacker(attack)
+    names = [chosen.words() for _ in range(500)]
     assert {sentence for sentence in attack.SENTENCES if any(sentence in name for name in names)} == set(attack.SENTENCES)
     for make in attack.STANZAS.values():
-        assert len({nodes.encode(make(siege)) for _ in range(40)}) > 10
+        assert len({nodes.encode(make(chosen)) for _ in range(40)}) > 10
     assert attacker(attack).words() == attacker(attack).words() == names[0], "the seed chooses"
 
 
@@ -270,7 +270,7 @@ def attacker(attack):
         user, address, online = "alice", "1:1", True
         take_bundle = staticmethod(party.bundle)
 
-    return attack.Siege(box, Device(), Random(7), b"3" + bytes(60))
+    return attack.Attacker(box, Device(), Random(7), b"3" + bytes(60))
 
 
 def test_two_checkouts_are_compared_pair_by_pair(module):
