@@ -69,7 +69,7 @@ FRAMES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Siege:
+class Attacker:
     """Who attacks whom, and with what dice. ``first``: somebody's first message to somebody else, as it should be."""
 
     box: Sandbox
@@ -99,48 +99,52 @@ class Siege:
 # --- what he sends --------------------------------------------------------------------------------------------------------
 
 
-def _unknown_version(siege: Siege) -> Node:
+def _unknown_version(attacker: Attacker) -> Node:
     """A first message as it should be, but for its version: the library quotes the id, and a bracket ends its line."""
-    version = siege.dice.choice((0, 1, 2, 4, 5, 9, 15)) << 4 | 3
-    return siege.message(Node("enc", {"v": "2", "type": "pkmsg"}, bytes([version]) + siege.first[1:]))
+    version = attacker.dice.choice((0, 1, 2, 4, 5, 9, 15)) << 4 | 3
+    return attacker.message(Node("enc", {"v": "2", "type": "pkmsg"}, bytes([version]) + attacker.first[1:]))
 
 
-def _undecryptable(siege: Siege) -> Node:
-    kind = siege.dice.choice(("msg", "pkmsg", "skmsg"))
-    return siege.message(Node("enc", {"v": "2", "type": kind}, b"\x33" + siege.dice.randbytes(120)))
+def _undecryptable(attacker: Attacker) -> Node:
+    kind = attacker.dice.choice(("msg", "pkmsg", "skmsg"))
+    return attacker.message(Node("enc", {"v": "2", "type": kind}, b"\x33" + attacker.dice.randbytes(120)))
 
 
-def _odd_encryption(siege: Siege) -> Node:
-    version, kind = siege.dice.choice((("99", "msg"), ("2", siege.words()), ("2", "rot13")))
-    return siege.message(Node("enc", {"v": version, "type": kind}, siege.dice.randbytes(40)), type=siege.words())
+def _odd_encryption(attacker: Attacker) -> Node:
+    version, kind = attacker.dice.choice((("99", "msg"), ("2", attacker.words()), ("2", "rot13")))
+    return attacker.message(Node("enc", {"v": version, "type": kind}, attacker.dice.randbytes(40)), type=attacker.words())
 
 
-def _held(siege: Siege) -> Node:
+def _held(attacker: Attacker) -> Node:
     """A good message. Its receipt is waited for by its id."""
-    name = siege.dice.choice(('{}"', '{}" to="', "{}\n", "{}>", "{} x", "{}'", "é{}", '"{}')).format(f"{siege.dice.randrange(16**16):016X}")
-    text = envelope.write_text(f"{MALLORY} {siege.dice.randrange(10**9)}")
-    siege.box.service.post.archive.keep(Letter(name, siege.box.contact(MALLORY), text, "pn"))  # for who asks for it again
-    return siege.message(siege.sealed(text), name=name)
+    name = attacker.dice.choice(('{}"', '{}" to="', "{}\n", "{}>", "{} x", "{}'", "é{}", '"{}')).format(
+        f"{attacker.dice.randrange(16**16):016X}"
+    )
+    text = envelope.write_text(f"{MALLORY} {attacker.dice.randrange(10**9)}")
+    attacker.box.service.post.archive.keep(Letter(name, attacker.box.contact(MALLORY), text, "pn"))  # for who asks for it again
+    return attacker.message(attacker.sealed(text), name=name)
 
 
-def _damaged_text(siege: Siege) -> Node:
-    return siege.message(
-        siege.sealed(siege.dice.choice((b"\x01", b"\x04" * 4, b"\x0a\x04\xff\xfe\xfd\xfc\x01", siege.dice.randbytes(60) + b"\x01")))
+def _damaged_text(attacker: Attacker) -> Node:
+    return attacker.message(
+        attacker.sealed(
+            attacker.dice.choice((b"\x01", b"\x04" * 4, b"\x0a\x04\xff\xfe\xfd\xfc\x01", attacker.dice.randbytes(60) + b"\x01"))
+        )
     )
 
 
-def _receipt(siege: Siege) -> Node:
-    kind = siege.dice.choice((*RECEIPTS, siege.words()))
-    attrs: dict[str, Attr] = {"from": siege.box.contact(MALLORY).jid, "id": siege.words(), "t": str(int(time.time()))}
+def _receipt(attacker: Attacker) -> Node:
+    kind = attacker.dice.choice((*RECEIPTS, attacker.words()))
+    attrs: dict[str, Attr] = {"from": attacker.box.contact(MALLORY).jid, "id": attacker.words(), "t": str(int(time.time()))}
     return Node("receipt", {**attrs, **({"type": kind} if kind else {})})
 
 
-def _chat_state(siege: Siege) -> Node:
-    state = siege.dice.choice(("composing", "dancing", siege.words()))
-    return Node("chatstate", {"from": siege.box.contact(MALLORY).jid}, [Node(state, {"media": siege.words()})])
+def _chat_state(attacker: Attacker) -> Node:
+    state = attacker.dice.choice(("composing", "dancing", attacker.words()))
+    return Node("chatstate", {"from": attacker.box.contact(MALLORY).jid}, [Node(state, {"media": attacker.words()})])
 
 
-STANZAS: dict[str, Callable[[Siege], Node]] = {
+STANZAS: dict[str, Callable[[Attacker], Node]] = {
     "unknown versions": _unknown_version,
     "undecryptable": _undecryptable,
     "odd encryptions": _odd_encryption,
@@ -153,9 +157,9 @@ KEPT = frozenset({"ids with a quote", "damaged texts"})  # what the server keeps
 FILES = "files of lying size"
 
 
-def _post_file(siege: Siege) -> None:
+def _post_file(attacker: Attacker) -> None:
     """A quarter of a gigabyte behind a message that speaks of a thousand bytes."""
-    siege.box.post(MALLORY, siege.device.user, content.forged_file("document", bytes(CLAIMED), behind=Behind(FILE_BYTES)))
+    attacker.box.post(MALLORY, attacker.device.user, content.forged_file("document", bytes(CLAIMED), behind=Behind(FILE_BYTES)))
 
 
 # --- orders ---------------------------------------------------------------------------------------------------------------
@@ -166,9 +170,9 @@ class Attacks:
 
     def __init__(self, box: Sandbox) -> None:
         self._box = box
-        self.orders: dict[str, Callable[..., Awaitable[Any]]] = {"besiege": self._besiege}
+        self.orders: dict[str, Callable[..., Awaitable[Any]]] = {"attack": self._attack}
 
-    async def _besiege(self, user: str, others: list[str], seconds: float, rates: list[float], stanzas: int, seed: int) -> dict[str, Any]:
+    async def _attack(self, user: str, others: list[str], seconds: float, rates: list[float], stanzas: int, seed: int) -> dict[str, Any]:
         """For so long, a friend writes to the user and a neighbour to the others (messages a second to each of them), and the attacker does his work.
 
         Returns when it ended, the texts of both (each is the moment it was written), how late they were written, and what was sent how often.
@@ -177,11 +181,11 @@ class Attacks:
         if device is None:
             raise ValueError(user)
         _, first = Party.create().encrypt("somebody", envelope.write_text("hello"), Party.create().bundle())
-        siege = Siege(self._box, device, Random(seed), first)
+        attacker = Attacker(self._box, device, Random(seed), first)
         friend, neighbour, sent = await asyncio.gather(
             self._pace(FRIEND, [user], rates[0], seconds),
             self._pace(NEIGHBOUR, others, rates[1], seconds),
-            self._attack(siege, stanzas, seconds),
+            self._send(attacker, stanzas, seconds),
         )
         late = [wrong for _, wrong in (*friend, *neighbour)]
         return {"friend": [text for text, _ in friend], "neighbour": [text for text, _ in neighbour], "late": late, "sent": sent}
@@ -196,7 +200,7 @@ class Attacks:
             self._box.say(contact, users[number % len(users)], written[-1][0])
         return written
 
-    async def _attack(self, siege: Siege, stanzas: int, seconds: float) -> dict[str, int]:
+    async def _send(self, attacker: Attacker, stanzas: int, seconds: float) -> dict[str, int]:
         """Evenly over the time. What is due while the session is away is sent when it is back, at once: so would a server."""
         sent: Counter[str] = Counter()
         kinds, began, next_file = list(STANZAS), time.monotonic(), 0.0
@@ -204,17 +208,17 @@ class Attacks:
             due = began + number * seconds / stanzas
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             with suppress(TimeoutError):
-                await self._box.until(lambda: siege.device.online, max(LOOKS_EVERY, began + seconds - time.monotonic()))
+                await self._box.until(lambda: attacker.device.online, max(LOOKS_EVERY, began + seconds - time.monotonic()))
             if time.monotonic() >= next_file:
                 next_file = time.monotonic() + FILE_EVERY
-                _post_file(siege)
+                _post_file(attacker)
                 sent[FILES] += 1
                 continue
-            kind = siege.dice.choice(kinds)
+            kind = attacker.dice.choice(kinds)
             if kind in KEPT:
-                self._box.service.post.delivery.deliver(siege.device, STANZAS[kind](siege))
-            elif siege.device.online:
-                self._box.send_stanza(siege.device.user, STANZAS[kind](siege))
+                self._box.service.post.delivery.deliver(attacker.device, STANZAS[kind](attacker))
+            elif attacker.device.online:
+                self._box.send_stanza(attacker.device.user, STANZAS[kind](attacker))
             else:
                 continue
             sent[kind] += 1

@@ -107,5 +107,5 @@ def _measure(checkout: Path, command: list[str]) -> list[dict[str, str | float]]
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except BenchFailed as failed:
+    except (BenchFailed, OSError, subprocess.TimeoutExpired) as failed:
         sys.exit(str(failed))

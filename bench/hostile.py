@@ -132,24 +132,24 @@ def _measure(plan: Plan, stage: Stage, manager: Manager) -> list[Figure]:
     _greet(stage, manager)
     quiet = replace(plan, stanzas=0, seconds=plan.seconds * QUIET_SHARE)
     before = _phase(quiet, stage, manager)
-    siege = _phase(plan, stage, manager)
-    tell("sent: " + ", ".join(f"{count} {kind}" for kind, count in sorted(siege.told["sent"].items())) + f", load now {circumstances()}")
-    open_ = {whose: _unanswered(stage, contact, siege.told[whose]) for whose, contact in (("friend", FRIEND), ("neighbour", NEIGHBOUR))}
-    told = manager.said({user}, siege.began)
+    attack = _phase(plan, stage, manager)
+    tell("sent: " + ", ".join(f"{count} {kind}" for kind, count in sorted(attack.told["sent"].items())) + f", load now {circumstances()}")
+    open_ = {whose: _unanswered(stage, contact, attack.told[whose]) for whose, contact in (("friend", FRIEND), ("neighbour", NEIGHBOUR))}
+    told = manager.said({user}, attack.began)
     reasons = sorted({str(event["reason"]) for event in told if event.get("reason")})
     tell(f"{len(told)} events of the attacked session: {', '.join(reasons)}")
     after = _phase(quiet, stage, manager)
-    in_peace, attacked = percentile(before.took("neighbour") + after.took("neighbour"), 99), percentile(siege.took("neighbour"), 99)
+    in_peace, attacked = percentile(before.took("neighbour") + after.took("neighbour"), 99), percentile(attack.took("neighbour"), 99)
     his, in_others_names = _gaps(stage, user)
     rows: list[tuple[str, float, str, float | None, float | None]] = [
-        ("stanzas", sum(siege.told["sent"].values()), "", None, plan.stanzas),
-        ("attacked session online", online(stage.truth().history, user, siege.began, siege.ended), "%", None, LEAST_ONLINE),
-        ("attacked session, processes more than one", max(0, len(siege.watched.holders) - 1), "", None, None),
-        ("attacked session, peak memory of its process", siege.watched.memory, "MiB", MOST_MEMORY, None),
-        ("most threads of a worker", siege.watched.threads, "", MOST_THREADS, None),
-        ("attacked session, real messages", len(siege.told["friend"]), "", None, None),
+        ("stanzas", sum(attack.told["sent"].values()), "", None, plan.stanzas),
+        ("attacked session online", online(stage.truth().history, user, attack.began, attack.ended), "%", None, LEAST_ONLINE),
+        ("attacked session, processes more than one", max(0, len(attack.watched.holders) - 1), "", None, None),
+        ("attacked session, peak memory of its process", attack.watched.memory, "MiB", MOST_MEMORY, None),
+        ("most threads of a worker", attack.watched.threads, "", MOST_THREADS, None),
+        ("attacked session, real messages", len(attack.told["friend"]), "", None, None),
         ("attacked session, real messages without an answer", len(open_["friend"]), "", 0, None),
-        ("others, messages", len(siege.told["neighbour"]), "", None, None),
+        ("others, messages", len(attack.told["neighbour"]), "", None, None),
         ("others, messages without an answer", len(open_["neighbour"]), "", 0, None),
         ("others to the bot, p99 without the attack", in_peace, "ms", None, None),
         ("others to the bot, p99 under attack", attacked, "ms", None, None),
@@ -159,14 +159,14 @@ def _measure(plan: Plan, stage: Stage, manager: Manager) -> list[Figure]:
         ("lines of serve's log", len(manager.files[1].read_text().splitlines()), "", None, None),
         *(
             (f"{what} {when}", value, unit, None, None)
-            for when, phase in (("before", before), ("under attack", siege), ("after", after))
+            for when, phase in (("before", before), ("under attack", attack), ("after", after))
             for what, value, unit in (
                 ("core used by the stand-in", phase.stand_in_used, "%"),
                 ("the stand-in wrote too late by, p99", percentile(phase.told["late"], 99) * 1000, "ms"),
             )
         ),
     ]
-    if came := siege.took("friend"):
+    if came := attack.took("friend"):
         rows.append(("attacked session to the bot, p99", percentile(came, 99), "ms", None, None))
     return [Figure(f"hostile: {name}", (float(value),), unit, plan.command, limit, least) for name, value, unit, limit, least in rows]
 
@@ -188,7 +188,7 @@ def _phase(plan: Plan, stage: Stage, manager: Manager) -> Phase:
     rates = [FRIENDS_RATE, NEIGHBOURS_RATE]
     with ThreadPoolExecutor(1) as beside:
         order = {"user": user, "others": others, "seconds": plan.seconds, "rates": rates, "stanzas": plan.stanzas, "seed": plan.seed}
-        telling = beside.submit(stage.order, "besiege", 2 * plan.seconds + WITHIN, **order)
+        telling = beside.submit(stage.order, "attack", 2 * plan.seconds + WITHIN, **order)
         while not telling.done():
             watched.look(manager, user)
             manager.check()

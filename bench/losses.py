@@ -4,7 +4,7 @@
     kills   kill -9 of a worker, of the supervisor, of the bot, of all three
     flood   hundreds of messages at once, and kill -9 of the worker or the supervisor while they are taken in
     power   the disk forgets what was not brought to it (`bench.losses_power`); power-fast: the same with `--durability fast`, to compare
-    slow-disk   kill -9 of a worker with 20 events and more on the way to its slow disk (`bench.losses_slow`); slow-disk-control: the same
+    slow-disk   kill -9 of a worker with 20 events and more on their way to its slow disk (`bench.losses_slow`); slow-disk-control: the same
                 without the hold of the receipts, which must lose some
 
 The stand-in's truth is compared with the inbox, the gap ledger, the bot and the answers (`bench.ledger_truth`). The choices are those of a seed,
@@ -168,23 +168,24 @@ def _power(plan: Plan, folder: Path) -> list[Figure]:
 def _slow_disk(plan: Plan, folder: Path) -> list[Figure]:
     hold = plan.kind == "slow-disk"
     with linked_sessions(plan.sessions) as stage:
-        disk = SlowDisk(stage.folder / "way", hold)
+        disk = SlowDisk(stage.folder / "channels", hold)
         disk.folder.mkdir()
         with Scene(stage, folder, Random(plan.seed), bot="answer_some", program=disk.program) as scene:
             scene.start()
             scene.serve.all_online_after()
             for _ in range(plan.runs * MISSES_A_RUN):
-                if len(disk.struck) < plan.runs:
+                if len(disk.on_the_way) < plan.runs:
                     disk.strike(scene)
-            if not disk.struck:
+            if not disk.on_the_way:
                 raise BenchFailed(f"no kill met {LEAST} events on the way")
             found = _end(scene, plan)
     name = f"losses, {plan.kind}"
     return [
         *(found if hold else [_to_be_lost(figure, plan.runs) for figure in found]),
-        Figure(f"{name}: kills that counted", (float(len(disk.struck)),), "", plan.command, least=plan.runs),
-        Figure(f"{name}: least events on the way at a kill", (float(min(disk.struck)),), "", plan.command, least=LEAST),
-        Figure(f"{name}: events on the way at a kill", tuple(map(float, disk.struck)), "", plan.command),
+        Figure(f"{name}: kills that counted", (float(len(disk.on_the_way)),), "", plan.command, least=plan.runs),
+        Figure(f"{name}: least events on the way at a kill", (float(min(disk.on_the_way)),), "", plan.command, least=LEAST),
+        Figure(f"{name}: events on the way at a kill", tuple(map(float, disk.on_the_way)), "", plan.command),
+        Figure(f"{name}: events in the library's channel at a kill", tuple(map(float, disk.in_channel)), "", plan.command),
     ]
 
 

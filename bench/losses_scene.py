@@ -192,6 +192,11 @@ class Scene:
         """Many messages at once."""
         self.stage.order("burst", user=user, count=count)
 
+    def unacknowledged(self, user: str) -> int:
+        """How many messages the server has for a user, and no receipt."""
+        count: int = self.stage.order("open", ORDERED_WITHIN)["of"][user]
+        return count
+
     def spooled(self, user: str) -> int:
         """The size of a session's spool."""
         try:

@@ -2,8 +2,8 @@
 
 wasess itself knows nothing of it: the fork server is started with a line more, which wraps two things in the workers that it forks. Each write to
 the spool takes `DELAY` seconds longer; and the library's log is listened to, which names a receipt as soon as its event is in the library's channel
-and before it goes out. So it is known how many events are *on the way*: those whose receipt the library wants to send and whose write is not done.
-Each worker keeps that number in FOLDER, in a file named as its pid (`on_the_way`).
+and before it goes out. So it is known how many events are in that channel: those whose receipt the library wants to send and whose write is not done.
+Each worker keeps that number in FOLDER, in a file named as its pid (`in_channel`).
 
 With ``no-hold``, wasess does not hear of these receipts, so nothing holds them back: the same disk and the same kills must then lose messages.
 """
@@ -36,8 +36,8 @@ _TAKEN = frozenset({b"inactive", b"sender", b"peer_msg", b"hist_sync"})  # or no
 _REMEMBERED = 500  # writes whose receipt may come later
 
 
-class Way:
-    """What is on the way in one worker."""
+class Channel:
+    """What one worker's library has handed over, and is not written yet."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -46,7 +46,7 @@ class Way:
         self._written: deque[bytes] = deque(maxlen=_REMEMBERED)
         self._file = -1
 
-    def sets_out(self, message_id: bytes) -> None:
+    def takes(self, message_id: bytes) -> None:
         """Its receipt is to be sent; its event may have been written already, when the channel was empty."""
         with self._lock:
             if not any(message_id in record for record in self._written):
@@ -66,8 +66,8 @@ class Way:
         os.pwrite(self._file, b"%6d" % len(self._waiting), 0)
 
 
-def on_the_way(folder: Path, pid: int) -> int:
-    """How many events are, or were when it died, on the way in this worker; 0 when it has had none."""
+def in_channel(folder: Path, pid: int) -> int:
+    """How many events are, or were when it died, in this worker's channel; 0 when it has had none."""
     try:
         return int((folder / str(pid)).read_text() or 0)
     except FileNotFoundError:
@@ -88,19 +88,19 @@ def slow_down(folder: str, *, hold: bool) -> None:
     """Wrap what the workers of this fork server will use. Raises `AttributeError` when wasess has changed, and it is not there."""
     from wasess.link import spool_file, worker  # noqa: PLC0415 - without site-packages this module must be light
 
-    way = Way(folder)
+    channel = Channel(folder)
     append, log_callback = spool_file.SpoolFile.append, worker.LogCallback
 
     def slow_append(spool: spool_file.SpoolFile, record: bytes) -> bool:
         time.sleep(random.uniform(*DELAY))
         has_room = append(spool, record)
-        way.arrives(record)
+        channel.arrives(record)
         return has_room
 
     def listening(on_log: Callable[[int, int], None]) -> object:
         def hear(data: int, size: int) -> None:
             if message_id := taken(ctypes.string_at(data, size)):
-                way.sets_out(message_id)
+                channel.takes(message_id)
                 if not hold:
                     return
             on_log(data, size)

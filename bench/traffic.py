@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import Counter
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -76,10 +77,14 @@ class Traffic:
             if number % AT_A_TIME == 0:
                 await asyncio.sleep(0)
 
-    async def _open(self) -> dict[str, int]:
-        """How many messages were written, and how many of them a device has not acknowledged yet."""
-        waiting = sum(kind == "message" for device in self._devices() for kind, _ in device.pending)
-        return {"written": len(self._sent), "waiting": waiting}
+    async def _open(self) -> dict[str, Any]:
+        """How many messages were written, and how many of them have not been acknowledged yet: by all devices, and by those ``of`` each user."""
+        waiting = Counter(device.user for device in self._devices() for kind, _ in device.pending if kind == "message")
+        return {
+            "written": len(self._sent),
+            "waiting": waiting.total(),
+            "of": {device.user: waiting[device.user] for device in self._devices()},
+        }
 
     async def _books(self) -> dict[str, Any]:
         """Everything: what was written (user, chat, text, id, when), what became of it, and which texts came to whom from users, and when."""

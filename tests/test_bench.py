@@ -217,17 +217,17 @@ def test_a_receipt_that_says_a_message_was_taken_is_known_by_the_librarys_log(mo
     assert module("slow_disk").taken(entry) == names
 
 
-def test_on_the_way_is_what_is_acknowledged_and_not_written(module, tmp_path):
+def test_in_the_channel_is_what_is_acknowledged_and_not_written(module, tmp_path):
     slow_disk = module("slow_disk")
-    way = slow_disk.Way(str(tmp_path))
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 0
+    channel = slow_disk.Channel(str(tmp_path))
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 0
     for name in (b"A1", b"A2", b"A3"):
-        way.sets_out(name)
-    way.arrives(b"... A2 ...")
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
-    way.arrives(b"... A4 ...")
-    way.sets_out(b"A4")  # the channel was empty: its event was written before the receipt was said
-    assert slow_disk.on_the_way(tmp_path, os.getpid()) == 2
+        channel.takes(name)
+    channel.arrives(b"... A2 ...")
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 2
+    channel.arrives(b"... A4 ...")
+    channel.takes(b"A4")  # the channel was empty: its event was written before the receipt was said
+    assert slow_disk.in_channel(tmp_path, os.getpid()) == 2
 
 
 def test_a_slow_disk_that_has_no_place_any_more_says_so(module, monkeypatch):
@@ -252,11 +252,11 @@ def test_the_time_online_is_that_between_a_loss_and_the_next_being_active(module
 
 def test_everything_an_attacker_sends_is_something_that_the_wire_can_carry(module):
     attack, nodes = module("attack"), importlib.import_module("wasess.sandbox.nodes")
-    siege = attacker(attack)
-    names = [siege.words() for _ in range(500)]
+    chosen = attacker(attack)
+    names = [chosen.words() for _ in range(500)]
     assert {sentence for sentence in attack.SENTENCES if any(sentence in name for name in names)} == set(attack.SENTENCES)
     for make in attack.STANZAS.values():
-        assert len({nodes.encode(make(siege)) for _ in range(40)}) > 10
+        assert len({nodes.encode(make(chosen)) for _ in range(40)}) > 10
     assert attacker(attack).words() == attacker(attack).words() == names[0], "the seed chooses"
 
 
@@ -270,7 +270,7 @@ def attacker(attack):
         user, address, online = "alice", "1:1", True
         take_bundle = staticmethod(party.bundle)
 
-    return attack.Siege(box, Device(), Random(7), b"3" + bytes(60))
+    return attack.Attacker(box, Device(), Random(7), b"3" + bytes(60))
 
 
 def test_two_checkouts_are_compared_pair_by_pair(module):
