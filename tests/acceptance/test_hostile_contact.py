@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 from homes import House, until
 
+from wasess.control.address import connected
+from wasess.control.protocol import MOST_AT_ONCE
+from wasess.core.rate_limiter import BURST
 from wasess.sandbox import post
 from wasess.sandbox.content import file
 from wasess.store.manager_log import read_log
@@ -52,7 +57,7 @@ async def test_a_hostile_contact_reaches_neither_terminal_nor_log(house, monkeyp
     monkeypatch.setattr(post, "new_id", lambda: f"3EB0{HOSTILE}")
     house.box.contact("carol").name = HOSTILE
     serve = await house.serve("--log-format", log_format, bot=BOT)
-    await house.online(serve, "alice") if log_format == "text" else await serve.said("alice restored")
+    await house.online(serve, "alice", seconds=30) if log_format == "text" else await serve.said("alice restored", 30)
     house.box.send_plaintext("carol", "alice", b"\xff\xff not a message")
     await serve.said("Client: ", 20)
     monkeypatch.setattr(post, "new_id", lambda: f"3EB1{HOSTILE}")
@@ -62,15 +67,18 @@ async def test_a_hostile_contact_reaches_neither_terminal_nor_log(house, monkeyp
     monkeypatch.setattr(post, "new_id", lambda: f"3EB2{HOSTILE}")
     house.box.post("carol", "alice", file("document", b"%PDF", name=HOSTILE))
     await until(lambda: serve.has_said("warned ", 2), lambda: serve.text, 20)
+    crowd = [connected(house.home.path, 5.0) for _ in range(MOST_AT_ONCE)]  # held: they keep no command out
     beside = [await house.run(*words) for words in COMMANDS]
     for running in beside:
-        assert await running.over() in {0, 1}, running.text
+        assert await running.over(60) in {0, 1}, running.text
+    for channel in crowd:
+        channel.close()
     serve.signal(signal.SIGTERM)
-    assert await serve.over() == 0, serve.text
+    assert await serve.over(30) == 0, serve.text
     beside.append(await house.run("logs"))
     beside.append(await house.run("logs", "--json"))
     for running in beside[-2:]:
-        assert await running.over() == 0, running.text
+        assert await running.over(60) == 0, running.text
 
     assert not steering(serve.log)
     assert not [found for running in beside for found in steering([*running.log, *running.out])]
@@ -98,17 +106,38 @@ COMMANDS = [
 ]
 
 
+async def test_a_flood_of_hostile_messages_does_not_fill_the_log(house, monkeypatch):
+    """Each has an id of its own, and the library has a line for each."""
+    await house.link("alice")
+    numbers = itertools.count()
+    monkeypatch.setattr(post, "new_id", lambda: f"3EB0{next(numbers)}{HOSTILE}")
+    serve = await house.serve()
+    await house.online(serve, "alice", seconds=30)
+    for _ in range(10 * BURST):
+        house.box.send_plaintext("carol", "alice", b"\xff\xff not a message")
+    await until(lambda: serve.has_said("Client: ", BURST), lambda: serve.text, 20)
+    house.box.say("carol", "alice", "the last")
+    tail = await house.run("tail", "alice", "--follow")
+    await until(lambda: any("the last" in line for line in tail.out), lambda: serve.text, 30)
+    serve.signal(signal.SIGTERM)
+    assert await serve.over(30) == 0, serve.text
+    kinds = Counter(" ".join(line.split()[:4]) for line in serve.log if line.startswith("alice: "))
+    assert max(kinds.values()) <= BURST + 5, kinds
+    assert serve.has_said("more lines like this one were left out: alice: Client: ")
+    assert not steering(serve.log)
+
+
 async def test_a_manager_that_can_not_begin_says_so_in_json(house):
     await house.link("alice")
     first = await house.serve("--log-format", "json")
-    await first.said("manager ready")
+    await first.said("manager ready", 30)
     for words in ((), ("--bot", "nowhere.py:reply"), ("--only", "bob")):
         second = await house.serve("--log-format", "json", *words)
-        assert await second.over() != 0
+        assert await second.over(30) != 0
         [told] = map(json.loads, second.log)
         assert (told["event"], told["level"]) == ("manager_failed", "error")
         assert told["line"]
         assert told["code"]
     first.signal(signal.SIGTERM)
-    assert await first.over() == 0
+    assert await first.over(30) == 0
     assert all(json.loads(line) for line in first.log)
