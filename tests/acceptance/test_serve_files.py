@@ -19,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 
 MIB = 2**20
 HANGING = Behind(pause=0.05)
+PATIENCE = 40.0  # on a machine that is busy with other tests
 # Says of each message who sent it, and what has become of its file.
 BOT = """
 import json
@@ -68,7 +69,7 @@ def media(house: House) -> list[str]:
 async def test_files_of_lying_size_cost_no_process_no_connection_and_no_message(house):
     await house.link("alice")
     serve = await house.serve(bot=BOT)
-    await house.online(serve, "alice")
+    await house.online(serve, "alice", seconds=PATIENCE)
     workers, logins = serve.workers, connections(house)
     lie = content.forged_file("image", bytes(900), behind=Behind(250 * MIB), claimed=1000)
     for liar in ("mallory", "malcolm", "mordred"):
@@ -76,8 +77,8 @@ async def test_files_of_lying_size_cost_no_process_no_connection_and_no_message(
     house.box.post("mallory", "alice", content.file("image", b"true", caption="this one is true"))
     house.box.post("carol", "alice", content.file("image", b"true", caption="look"))
     house.box.say("dave", "alice", "hello")
-    await until(lambda: len(got(house)) == 5, lambda: f"five messages:\n{got(house)}\n{serve.text}")
-    await until(lambda: len(got(house)) == 6, lambda: f"the one that had to wait:\n{got(house)}\n{serve.text}", 30)
+    await until(lambda: len(got(house)) == 5, lambda: f"five messages:\n{got(house)}\n{serve.text}", PATIENCE)
+    await until(lambda: len(got(house)) == 6, lambda: f"the one that had to wait:\n{got(house)}\n{serve.text}", PATIENCE)
     reason = "The file was not fetched: it has more than the 1000 bytes that were declared."
     lies = [[liar, "", False, reason] for liar in ("mallory", "malcolm", "mordred")]
     assert sorted(map(str, got(house)[:5])) == sorted(map(str, [*lies, ["carol", "look", True, ""], ["dave", "hello", False, ""]]))
@@ -95,9 +96,9 @@ async def test_files_of_lying_size_cost_no_process_no_connection_and_no_message(
 async def test_the_end_of_the_manager_ends_what_it_fetches_and_the_next_one_has_the_file(house, number):
     await house.link("alice")
     serve = await house.serve(bot=BOT)
-    await house.online(serve, "alice")
+    await house.online(serve, "alice", seconds=PATIENCE)
     house.box.post("carol", "alice", content.forged_file("image", bytes(300), behind=HANGING))
-    await until(lambda: fetching(serve), lambda: f"a file is fetched:\n{serve.text}")
+    await until(lambda: fetching(serve), lambda: f"a file is fetched:\n{serve.text}", PATIENCE)
     (pid,) = fetching(serve)
     serve.signal(number)
     await serve.over(15)
@@ -105,6 +106,6 @@ async def test_the_end_of_the_manager_ends_what_it_fetches_and_the_next_one_has_
     assert media(house) == ([] if number == signal.SIGTERM else ["1.jpg.part"])
     house.box.cdn.unhinder()
     serve = await house.serve(bot=BOT)
-    await until(lambda: got(house) == [["carol", "", True, ""]], lambda: f"the file:\n{got(house)}\n{serve.text}", 20)
+    await until(lambda: got(house) == [["carol", "", True, ""]], lambda: f"the file:\n{got(house)}\n{serve.text}", PATIENCE)
     assert media(house) == ["1.jpg"]
     assert size_of(house.home.session("alice").folder / "media" / "1.jpg") == 300

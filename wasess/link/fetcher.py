@@ -40,6 +40,7 @@ MAX_PROCESSES = 4
 CONNECTS_WITHIN = 30.0
 BYTES_PER_SECOND = 2**18
 LONGEST_ANSWER = 4096
+CLOSES_WITHIN = 5.0
 
 PROXIES = frozenset({"http", "socks5", "socks5h"})
 # As in `link.nursery`: without the user's startup files it starts in half the time.
@@ -86,7 +87,9 @@ class Fetcher:
         self._closed = True
         for job in tuple(self._jobs):
             job.stop()
-        await asyncio.to_thread(self._pool.shutdown)
+        with suppress(TimeoutError):  # a disk that hangs is nothing to wait for
+            async with asyncio.timeout(CLOSES_WITHIN):
+                await asyncio.to_thread(self._pool.shutdown)
 
     def _order(self, user: str, wanted: WantedFile) -> dict[str, Any]:
         proxy = self._contract.proxy_for(user) if self._contract else environment_proxy(os.environ)

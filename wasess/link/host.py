@@ -63,8 +63,7 @@ class WorkerHost:
 
     async def close(self) -> None:
         """End every link, what is being fetched, and the fork server."""
-        await self._fetcher.close()
-        await asyncio.gather(*(worker.stop() for worker in tuple(self._workers)))
+        await asyncio.gather(self._fetcher.close(), *(worker.stop() for worker in tuple(self._workers)))
         if self._nursery:
             await self._nursery.close()
             self._nursery = None
