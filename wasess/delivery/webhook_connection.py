@@ -44,6 +44,7 @@ MOST_ADDRESSES = 4  # of one name that are tried; all are checked
 IDLE_LIMIT = 15.0  # after this long a receiver may be about to close
 NOT_ALLOWED, NOT_PROVEN = "WEBHOOK_NOT_ALLOWED", "WEBHOOK_NOT_PROVEN"
 PROOF_SHARE = 0.9  # of the time for a connection
+FIRST_PAUSE = 0.02  # before a connection that the kernel does not know is tried again
 LIFE = 300.0  # then the name is looked up again: it may have moved
 
 
@@ -203,20 +204,27 @@ class Connections:
     async def _dial(self, address: str, proof_within: float) -> _Connection:
         name = self._spec.server_name if self._tls else None
         loop = asyncio.get_running_loop()
-        _transport, connection = await loop.create_connection(self._new, address, self._spec.port, ssl=self._tls, server_hostname=name)
-        if self._tls is None:
+        pause, patient_until = FIRST_PAUSE, loop.time() + proof_within / 3
+        while True:
+            _transport, connection = await loop.create_connection(self._new, address, self._spec.port, ssl=self._tls, server_hostname=name)
+            if self._tls is not None:
+                return connection
             try:
-                await self._prove(connection, proof_within)
+                server, client = place_of(connection.own_socket.getpeername()), place_of(connection.own_socket.getsockname())
+                reason = await asyncio.to_thread(refusal_of_listener, server, client)
+                if reason is not None or loop.time() + pause > patient_until:
+                    await self._prove(connection, reason, proof_within / 2)
+                    return connection
             except BaseException:
                 connection.abort()
                 raise
-        return connection
+            connection.abort()  # perhaps many dial at once: its listener has more room in a moment
+            await asyncio.sleep(pause)
+            pause *= 2
 
-    async def _prove(self, connection: _Connection, within: float) -> None:
-        """Return when it is us or root who listens, or somebody who knows the secret. Raises `Unreachable`."""
-        server, client = place_of(connection.own_socket.getpeername()), place_of(connection.own_socket.getsockname())
-        reason = await asyncio.to_thread(refusal_of_listener, server, client)
-        if not reason:
+    async def _prove(self, connection: _Connection, reason: str | None, within: float) -> None:
+        """Return when it is us or root who listens (no ``reason`` against it), or somebody who knows the secret. Raises `Unreachable`."""
+        if reason == "":
             return
         challenge = Challenge(self._spec, time.time())
         length = ("content-length", str(len(challenge.body)))
@@ -227,7 +235,12 @@ class Connections:
         except (HungUp, NotHttp, Crowded, TimeoutError):
             answer = None
         if answer is None or not challenge.met(answer.status, answer.headers, answer.body) or not connection.ready_again():
-            raise Unreachable(_("{reason}, and it has not proven that it knows the secret").format(reason=reason), NOT_PROVEN)
+            raise Unreachable(
+                _("{reason}, and it has not proven that it knows the secret").format(
+                    reason=reason or _("nobody knows whose its listener is")
+                ),
+                NOT_PROVEN,
+            )
 
     def _new(self) -> _Connection:
         return _Connection(self._unread)
