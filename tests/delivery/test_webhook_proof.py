@@ -22,7 +22,7 @@ from wasess.core.message import Reply
 from wasess.delivery import webhook_proof
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.delivery.webhook import WebhookBot
-from wasess.delivery.webhook_proof import Challenge, refusal_of_listener
+from wasess.delivery.webhook_proof import Challenge, listener_of
 from wasess.delivery.webhook_spec import validate_webhook
 
 if TYPE_CHECKING:
@@ -231,7 +231,8 @@ def row(local: str, remote: str, state: str, uid: int, inode: int) -> str:
 def refusal(folder: Path, tcp: tuple[str, ...] = (), tcp6: tuple[str, ...] = ()) -> str | None:
     for name, rows in (("tcp", tcp), ("tcp6", tcp6)):
         (folder / name).write_text(HEAD + "".join(rows))
-    return refusal_of_listener(SERVER, CLIENT, [str(folder / "tcp"), str(folder / "tcp6"), str(folder / "none")])
+    found = listener_of(SERVER, CLIENT, [str(folder / "tcp"), str(folder / "tcp6"), str(folder / "none")])
+    return found.refusal if found.known else None
 
 
 def test_who_has_accepted_the_connection_counts(tmp_path: Path):

@@ -29,7 +29,7 @@ import secrets
 import socket
 import struct
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -50,6 +50,18 @@ ROOT = 0
 
 Place = tuple[str, int]
 """An IP address and a port."""
+
+
+class Listener(NamedTuple):
+    """``refusal``: why it is not ours or root's; empty when it is, or not known. ``accepted``: it has taken the connection.
+
+    Not ``known``: this machine has no other end of it. That is in another network name space; or the listener's queue was full, and the kernel has
+    forgotten that it has agreed to a connection (tcp_syncookies): who listens when the first byte is sent will get it.
+    """
+
+    refusal: str
+    known: bool
+    accepted: bool
 
 
 class Challenge:
@@ -101,20 +113,15 @@ def refusal_of_peer(peer: socket.socket) -> str:
     return "" if _trusted(uid) else _foreign(uid)
 
 
-def refusal_of_listener(server: Place, client: Place, tables: Iterable[str] = TABLES) -> str | None:
-    """Say why the listener of this connection is not ours or root's; empty when it is. ``client`` is our own end.
-
-    None: this machine knows no other end. It is in another network name space; or the listener's queue was full, and the kernel has forgotten
-    that it has agreed to a connection (tcp_syncookies): who listens when the first byte is sent will get it.
-    """
-    owners = set()
+def listener_of(server: Place, client: Place, tables: Iterable[str] = TABLES) -> Listener:
+    """Look up the other end of a connection; ``client`` is our own end."""
+    found, accepted = set(), False
     for table in tables:
-        accepted, listeners = _owners(table, server, client)
-        owners |= listeners if accepted is None else {accepted}
-    if not owners:
-        return None
-    foreign = [uid for uid in owners if not _trusted(uid)]
-    return _foreign(foreign[0]) if foreign else ""
+        owner, listeners = _owners(table, server, client)
+        found |= listeners if owner is None else {owner}
+        accepted |= owner is not None
+    foreign = [uid for uid in found if not _trusted(uid)]
+    return Listener(_foreign(foreign[0]) if foreign else "", known=bool(found), accepted=accepted)
 
 
 def _owners(table: str, server: Place, client: Place) -> tuple[int | None, set[int]]:
