@@ -67,7 +67,8 @@ async def test_what_fails_says_why(home: Home, tmp_path: Path):
     async with managed(home, host, "alice"):
         waiting = asyncio.create_task(typed(home, "send", "alice", CAROL, "--file", "menu.pdf", "--idempotency-key", "k", "--json"))
         await until(lambda: letters(home) == ["queued"])
-        (tmp_path / "menu.pdf").unlink()
+        (copy,) = (home.session("alice").folder / "outgoing").iterdir()
+        copy.unlink()
         host.links["alice"].frames(EVENT, spooled(events.Connected()))
         failed = await waiting
         assert (failed.code, failed.error["code"]) == (1, "SEND_FAILED")

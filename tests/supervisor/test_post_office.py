@@ -115,6 +115,22 @@ async def test_a_file_is_sent_as_it_was_when_it_was_queued_and_none_of_the_home(
         assert (sent.reply, sent.content) == (Reply(file=str(menu)), b"the menu")
 
 
+async def test_what_an_earlier_wasess_has_queued_is_judged_when_it_is_sent(home: Home, tmp_path: Path):
+    """It noted the path alone. Nothing that waits is lost by an upgrade, and the credentials go out no more."""
+    host = Village()
+    (tmp_path / "menu.pdf").write_bytes(b"the menu")
+    link_device(home.session("alice"))
+    with closing(MailFile(home.session("alice").folder)) as mail:
+        outbox = Mailbox("alice", mail).outbox
+        outbox.queue("reply:1", CAROL, Reply(file=str(home.session("alice").folder / "device.db")), 1.0)
+        outbox.queue("reply:2", CAROL, Reply(file=str(tmp_path / "menu.pdf")), 1.0)
+    async with kept(home, host, "alice") as (office, _):
+        failed, sent = [await office.letter("alice", position, "sent", 5.0) for position in (1, 2)]
+        assert (failed.state, "home is never sent" in failed.detail) == ("failed", True)
+        assert sent.state == "sent"
+        assert [one.content for one in host.links["alice"].replies] == [b"the menu"]
+
+
 async def test_more_than_a_few_are_not_kept_waiting(home: Home, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(post_office, "MOST_WAITING", 2)
     host = Village()

@@ -48,15 +48,23 @@ def chosen_bot(function: str, program: str, webhook: WebhookOptions, home: Path)
 
 
 def secret_files(context: typer.Context) -> tuple[Path, ...]:
-    """The files that are never sent: that of the settings, and that of the webhook's secret, of whichever command it is an option."""
-    found = [os.environ.get("WASESS_WEBHOOK_SECRET_FILE", "")]
+    """The files that are never sent: that of the settings, and that of the webhook's secret."""
     file = getattr(context.find_root().default_map, "file", None)
-    if file is not None and file.path:
-        serve = file.content().get("serve")
-        named = serve.get("webhook-secret-file") if isinstance(serve, dict) else ""
-        found += [file.path, os.path.join(os.path.dirname(file.path), os.path.expanduser(str(named)))] if named else [file.path]  # noqa: PTH111, PTH118, PTH120 - as cli.defaults reads it
+    found = [Path(file.path)] if file is not None and file.path else []
     given = context.params.get("webhook_secret_file")
-    return tuple(Path(path).absolute() for path in (*found, given) if path)
+    return (*found, *webhook_paths(context, "webhook-secret-file"), *([Path(given).absolute()] if given else []))
+
+
+def webhook_paths(context: typer.Context, *names: str) -> tuple[Path, ...]:
+    """What these options of ``serve`` name in the environment and in the file of settings, whichever command asks."""
+    file = getattr(context.find_root().default_map, "file", None)
+    table = file.content().get("serve") if file is not None and file.path else None
+    found = [os.environ.get("WASESS_" + name.upper().replace("-", "_"), "") for name in names]
+    if file is not None and isinstance(table, dict):
+        folder = os.path.dirname(file.path)  # noqa: PTH120 - as cli.defaults reads it
+        values = [os.path.expanduser(str(table[name])) for name in names if table.get(name)]  # noqa: PTH111 - as above
+        found += [os.path.join(folder, value) for value in values]  # noqa: PTH118 - as above
+    return tuple(Path(path).absolute() for path in found if path)
 
 
 def _webhook(webhook: WebhookOptions, home: Path) -> AnyBot:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from wasess.cli import units
+from wasess.cli.bots import secret_files, webhook_paths
 from wasess.cli.options import JsonOption  # noqa: TC001 - typer reads it at run time
 from wasess.cli.render import emit
 from wasess.cli.result import Result
@@ -91,7 +92,7 @@ def service(
         "" if user else units.require_account(run_as or units.ACCOUNT),
         spoken(),
         memory,
-        (sys.executable, os.path.realpath(sys.executable), __file__),
+        (sys.executable, os.path.realpath(sys.executable), __file__, *_read_by_serve(context)),
         str(folder),
         _named_settings(context),
     )
@@ -173,6 +174,11 @@ def _named_settings(context: typer.Context) -> str:
     """The file of settings that ``--config`` or its variable names; one that was merely found is found by the service, too."""
     file = getattr(context.find_root().default_map, "file", None)
     return file.path if file and file.named_by else ""
+
+
+def _read_by_serve(context: typer.Context) -> list[str]:
+    """The files and folders that the settings name: the units must not hide them."""
+    return [str(path) for path in (*secret_files(context), *webhook_paths(context, "webhook-files"))]
 
 
 def _unit_folder(*, own: bool) -> Path:

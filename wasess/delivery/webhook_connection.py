@@ -24,8 +24,8 @@ from wasess.delivery.webhook_address import refusal
 from wasess.delivery.webhook_proof import (
     CHALLENGE_PATH,
     Challenge,
+    listener_of,
     place_of,
-    refusal_of_listener,
     refusal_of_peer,
     refusal_of_socket,
 )
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from wasess.delivery.webhook_address import Resolve
+    from wasess.delivery.webhook_proof import Listener
     from wasess.delivery.webhook_spec import WebhookSpec
 
 LONGEST_BODY = 8 * 2**20  # bytes of an answer: 6 MiB of files in base64
@@ -44,6 +45,9 @@ MOST_ADDRESSES = 4  # of one name that are tried; all are checked
 IDLE_LIMIT = 15.0  # after this long a receiver may be about to close
 NOT_ALLOWED, NOT_PROVEN = "WEBHOOK_NOT_ALLOWED", "WEBHOOK_NOT_PROVEN"
 PROOF_SHARE = 0.9  # of the time for a connection
+DIALED_AT_ONCE = 4  # to a port of this machine: the queue of a simple listener holds five
+ACCEPT_PAUSES = (0.002, 0.01, 0.03, 0.05, 0.1)
+FIRST_PAUSE = 0.02  # before a connection that the kernel does not know is tried again
 LIFE = 300.0  # then the name is looked up again: it may have moved
 
 
@@ -99,6 +103,7 @@ class Connections:
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self._unread = _Unread()
+        self._dialing = asyncio.Semaphore(DIALED_AT_ONCE)
 
     async def post(self, headers: Sequence[tuple[str, str]], body: bytes) -> Answer:
         """Raises `Unreachable`, `HungUp`, `NotHttp` or `Crowded`. Has no deadline for the answer: cancel it."""
@@ -201,23 +206,49 @@ class Connections:
         return connection
 
     async def _dial(self, address: str, proof_within: float) -> _Connection:
-        name = self._spec.server_name if self._tls else None
+        if self._tls is not None:
+            return await self._open_to(address)
         loop = asyncio.get_running_loop()
-        _transport, connection = await loop.create_connection(self._new, address, self._spec.port, ssl=self._tls, server_hostname=name)
-        if self._tls is None:
+        pause, patient_until = FIRST_PAUSE, loop.time() + proof_within / 3
+        while True:
+            async with self._dialing:
+                connection = await self._open_to(address)
+                try:
+                    listener = await self._listener(connection)
+                except BaseException:
+                    connection.abort()
+                    raise
+            if listener.known or loop.time() + pause > patient_until:
+                break
+            connection.abort()  # perhaps its listener has more room in a moment
+            await asyncio.sleep(pause)
+            pause *= 2
+        if listener.refusal or not listener.known:
             try:
-                await self._prove(connection, proof_within)
+                await self._challenge(connection, listener.refusal or _("nobody knows whose its listener is"), proof_within / 2)
             except BaseException:
                 connection.abort()
                 raise
         return connection
 
-    async def _prove(self, connection: _Connection, within: float) -> None:
-        """Return when it is us or root who listens, or somebody who knows the secret. Raises `Unreachable`."""
+    async def _open_to(self, address: str) -> _Connection:
+        name = self._spec.server_name if self._tls else None
+        loop = asyncio.get_running_loop()
+        _transport, connection = await loop.create_connection(self._new, address, self._spec.port, ssl=self._tls, server_hostname=name)
+        return connection
+
+    async def _listener(self, connection: _Connection) -> Listener:
+        """Who listens; waits a moment until they have accepted, or others would find their queue full."""
         server, client = place_of(connection.own_socket.getpeername()), place_of(connection.own_socket.getsockname())
-        reason = await asyncio.to_thread(refusal_of_listener, server, client)
-        if not reason:
-            return
+        for pause in ACCEPT_PAUSES:
+            found = await asyncio.to_thread(listener_of, server, client)
+            if found.accepted or not found.known:
+                return found
+            await asyncio.sleep(pause)
+        return await asyncio.to_thread(listener_of, server, client)
+
+    async def _challenge(self, connection: _Connection, reason: str, within: float) -> None:
+        """Return when it knows the secret. Raises `Unreachable`, with the ``reason`` why it has to."""
         challenge = Challenge(self._spec, time.time())
         length = ("content-length", str(len(challenge.body)))
         try:
@@ -227,7 +258,12 @@ class Connections:
         except (HungUp, NotHttp, Crowded, TimeoutError):
             answer = None
         if answer is None or not challenge.met(answer.status, answer.headers, answer.body) or not connection.ready_again():
-            raise Unreachable(_("{reason}, and it has not proven that it knows the secret").format(reason=reason), NOT_PROVEN)
+            raise Unreachable(
+                _("{reason}, and it has not proven that it knows the secret").format(
+                    reason=reason or _("nobody knows whose its listener is")
+                ),
+                NOT_PROVEN,
+            )
 
     def _new(self) -> _Connection:
         return _Connection(self._unread)

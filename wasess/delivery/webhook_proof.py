@@ -29,7 +29,7 @@ import secrets
 import socket
 import struct
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -50,6 +50,18 @@ ROOT = 0
 
 Place = tuple[str, int]
 """An IP address and a port."""
+
+
+class Listener(NamedTuple):
+    """``refusal``: why it is not ours or root's; empty when it is, or not known. ``accepted``: it has taken the connection.
+
+    Not ``known``: this machine has no other end of it. That is in another network name space; or the listener's queue was full, and the kernel has
+    forgotten that it has agreed to a connection (tcp_syncookies): who listens when the first byte is sent will get it.
+    """
+
+    refusal: str
+    known: bool
+    accepted: bool
 
 
 class Challenge:
@@ -89,9 +101,10 @@ def _signed(secret: bytes, headers: dict[str, str], body: bytes) -> bool:
 
 
 def refusal_of_socket(path: str) -> str:
-    """Say why the socket at ``path`` is not to be used; empty when it belongs to us or to root. Raises OSError."""
-    owner = os.stat(path).st_uid  # noqa: PTH116 - a text, as the webhook's address has it
-    return "" if _trusted(owner) else _("its socket belongs to another user ({uid})").format(uid=owner)
+    """Say why the socket at ``path``, or the link to it, is not to be used; empty when it belongs to us or to root. Raises OSError."""
+    owners = {os.stat(path, follow_symlinks=follow).st_uid for follow in (False, True)}  # noqa: PTH116 - a text, as the webhook's address has it
+    foreign = [uid for uid in owners if not _trusted(uid)]
+    return _("its socket belongs to another user ({uid})").format(uid=foreign[0]) if foreign else ""
 
 
 def refusal_of_peer(peer: socket.socket) -> str:
@@ -100,16 +113,15 @@ def refusal_of_peer(peer: socket.socket) -> str:
     return "" if _trusted(uid) else _foreign(uid)
 
 
-def refusal_of_listener(server: Place, client: Place, tables: Iterable[str] = TABLES) -> str:
-    """Say why the listener of this connection is not known to be ours or root's; empty when it is. ``client`` is our own end."""
-    owners = set()
+def listener_of(server: Place, client: Place, tables: Iterable[str] = TABLES) -> Listener:
+    """Look up the other end of a connection; ``client`` is our own end."""
+    found, accepted = set(), False
     for table in tables:
-        accepted, listeners = _owners(table, server, client)
-        owners |= listeners if accepted is None else {accepted}
-    if owners and all(map(_trusted, owners)):
-        return ""
-    foreign = [uid for uid in owners if not _trusted(uid)]
-    return _foreign(foreign[0]) if foreign else _("nobody knows whose its listener is")
+        owner, listeners = _owners(table, server, client)
+        found |= listeners if owner is None else {owner}
+        accepted |= owner is not None
+    foreign = [uid for uid in found if not _trusted(uid)]
+    return Listener(_foreign(foreign[0]) if foreign else "", known=bool(found), accepted=accepted)
 
 
 def _owners(table: str, server: Place, client: Place) -> tuple[int | None, set[int]]:
@@ -118,7 +130,7 @@ def _owners(table: str, server: Place, client: Place) -> tuple[int | None, set[i
     anywhere = {_written((str(type(ip_address(address))(0)), port)) for address, port in _forms(server)}
     listened = {ours for ours, _theirs in ends} | anywhere
     listeners: set[int] = set()
-    for local, remote, state, uid, inode in _rows(table):
+    for local, remote, state, uid, inode in _rows(table, server[1]):
         if state == LISTENING and local in listened:
             listeners.add(uid)
         elif (local, remote) in ends:
@@ -126,12 +138,15 @@ def _owners(table: str, server: Place, client: Place) -> tuple[int | None, set[i
     return None, set()
 
 
-def _rows(table: str) -> Iterator[tuple[str, str, str, int, int]]:
-    """Local and remote end, state, user and inode of each socket. Without such a table there is none."""
+def _rows(table: str, port: int) -> Iterator[tuple[str, str, str, int, int]]:
+    """Local and remote end, state, user and inode of each socket with this port. Without such a table there is none."""
+    written = f":{port:04X} "
     try:
         with open(table, encoding="ascii") as lines:  # noqa: PTH123 - of the kernel, not of a home
             next(lines)
             for line in lines:
+                if written not in line:
+                    continue  # there may be a hundred thousand
                 _number, local, remote, state, _queues, _timer, _again, uid, _timeout, inode, *_rest = line.split()
                 yield local, remote, state, int(uid), int(inode)
     except (OSError, StopIteration):

@@ -197,17 +197,21 @@ def _same(path: Path, status: os.stat_result) -> bool:
         return False
 
 
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 def _holds(home: Path, status: os.stat_result) -> bool:
     """Whether the file with this status is one of the home's, under whatever name it was opened."""
-    left = [home]
+    left, wanted = [os.fspath(home)], _identity(status)
     while left:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(left.pop()) as inside:
             for entry in inside:
-                if not entry.is_dir(follow_symlinks=False):
-                    if os.path.samestat(entry.stat(follow_symlinks=False), status):
-                        return True
-                elif status.st_nlink > 1 or entry.name not in _BULKY:
-                    left.append(Path(entry.path))
+                if entry.is_dir(follow_symlinks=False):
+                    if status.st_nlink > 1 or entry.name not in _BULKY:
+                        left.append(entry.path)
+                elif _identity(entry.stat(follow_symlinks=False)) == wanted:
+                    return True
     return False
 
 
