@@ -154,7 +154,13 @@ def test_lines_that_mean_nothing_for_the_pairing():
 
 
 @pytest.mark.parametrize(
-    "first", [Tick(), log("ERROR Client: Failed to reconnect after 515 code: dial"), ended("library-returned"), ended("crashed", "SIGKILL")]
+    "first",
+    [
+        Tick(),
+        LinkSignal("hint", "gave-up", "Failed to reconnect after 515 code: dial"),
+        ended("library-returned"),
+        ended("crashed", "SIGKILL"),
+    ],
 )
 def test_a_login_that_fails_after_515_is_tried_once_more_by_a_fresh_worker(first):
     talk = Talk()
@@ -172,7 +178,7 @@ def test_a_login_that_fails_after_515_is_tried_once_more_by_a_fresh_worker(first
 def test_a_failed_515_that_is_heard_of_before_the_pairing_itself():
     talk = Talk()
     talk.hear(qr())
-    assert talk.hear(log("ERROR Client: Failed to reconnect after 515 code: dial"))[-1] == Start("run")
+    assert talk.hear(LinkSignal("hint", "gave-up", "Failed to reconnect after 515 code: dial"))[-1] == Start("run")
     assert talk.hear(events.Paired(JID)) == []
     assert talk.hear(events.Connected()) == [Finish()]
 

@@ -48,11 +48,3 @@ def test_the_last_line_needs_no_newline(tmp_path):
     assert output.closed
     assert output.last_words == "fatal error: concurrent map writes"
     output.close()
-
-
-def test_a_recipient_who_was_left_out_is_noticed_by_the_message_id(pipe):
-    output, writable = pipe
-    os.write(writable, b"WARN Client/Send: Failed to encrypt 3EB0AA for 4917012345667:4@s.whatsapp.net: no session\n")
-    os.write(writable, b"WARN Client/Send: Failed to encrypt 3EB0BB for 4917012345667@s.whatsapp.net: can't encrypt: no session\n")
-    output.read()
-    assert output.unencrypted == {"3EB0BB": "can't encrypt: no session"}

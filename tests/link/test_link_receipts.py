@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from wasess.link import protobuf
+from wasess.link.logline import Entry, debugger, text_at, undelivered
 from wasess.link.pulse import Pulse
-from wasess.link.receipts import EMPTY_AFTER, MESSAGE, SILENT_AFTER, Receipts, identify, is_debug, level_at
+from wasess.link.receipts import ALL_PASSED, FEW_LOOKS, MOST_AT_ONCE, MOST_HELD, MOST_LOOKS, Receipts
+from wasess.link.stanza import MESSAGE, identify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHAT = "1@s.whatsapp.net"
+LOOK_EVERY = 0.02  # instead of the true one, for haste
+EMPTY_AFTER = FEW_LOOKS * LOOK_EVERY
+SILENT_AFTER = MOST_LOOKS * LOOK_EVERY
 
 
 class Room:
@@ -40,22 +46,32 @@ class Room:
 
     def say(self, stanza: str, logger: str = "Send", level: str = "DEBUG") -> None:
         """The library writes a line; it waits until this returns."""
-        found = entry(stanza, level, f"Client/{logger}")
-        at = level_at(found[:6])
-        assert is_debug(found[at:])
-        self.receipts.hear_debug(found[:at], found[at:])
+        found = entry(stanza, level, f"Client/{logger}" if logger else "Client")
+        start, end = text_at(found[:6])
+        assert debugger(found[end:])
+        self.receipts.hear_debug(found[start:end], debugger(found[end:]))
 
-    def send(self, message_id: str, kind: str = ' type="inactive"') -> threading.Thread:
+    def warn(self, text: bytes) -> None:
+        """The library writes a line of another level."""
+        if missing := undelivered(Entry(text, b"WARN", b"Client")):
+            self.receipts.hear_undelivered(missing)
+
+    def send(self, message_id: str, kind: str = ' type="inactive"', chat: str = CHAT) -> threading.Thread:
         """The library sends a receipt, in a thread of its own."""
 
         def sending() -> None:
-            self.say(f'<receipt id="{message_id}" to="{CHAT}"{kind}/>')
+            self.say(f'<receipt id="{message_id}" to="{chat}"{kind}/>')
             self.out.append(message_id)
 
         thread = threading.Thread(target=sending)
         self.threads.append(thread)
         thread.start()
         return thread
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wasess.link.receipts.LOOK_EVERY", LOOK_EVERY)
 
 
 @pytest.fixture
@@ -69,11 +85,10 @@ def entry(message: str, level: str = "DEBUG", logger: str = "Client") -> bytes:
     return bytes(protobuf.neonize().LogEntry(Message=message, Level=level, Name=logger).SerializeToString())
 
 
-def event(message_id: str, **message: object) -> bytes:
+def event(message_id: str, sender: str = "1", **message: object) -> bytes:
     found = protobuf.neonize().Message()
-    found.Info.MessageSource.Chat.User = "1"
     for jid in (found.Info.MessageSource.Chat, found.Info.MessageSource.Sender):
-        jid.User, jid.RawAgent, jid.Device, jid.Integrator, jid.Server = "1", 0, 0, 0, "s.whatsapp.net"
+        jid.User, jid.RawAgent, jid.Device, jid.Integrator, jid.Server = sender, 0, 0, 0, "s.whatsapp.net"
     found.Info.ID = message_id
     found.Message.MergeFrom(protobuf.e2e().Message(**message))
     return bytes(found.SerializePartialToString())
@@ -143,19 +158,15 @@ def test_a_key_alone_is_acknowledged_once_the_channel_is_empty(room):
 
 
 def test_what_the_library_ignores_is_noted(room):
-    room.receipts.hear_warning(
-        b"WARN Client: Ignoring message A from 1@s.whatsapp.net in 2@g.us: failed: received message with old counter (index: 1, count: 0)"
-    )
+    room.warn(b"Ignoring message A from 1@s.whatsapp.net in 2@g.us: failed: received message with old counter (index: 1, count: 0)")
     room.say('<receipt id="A" participant="1@s.whatsapp.net" to="2@g.us" type="inactive"/>')
     assert room.notes == [(b"ignored", b"A", b"1@s.whatsapp.net in 2@g.us")]
 
 
 def test_what_is_ignored_in_part_comes_all_the_same(room):
-    room.receipts.hear_warning(
-        b"WARN Client: Ignoring message A from 1@lid: failed: received message with old counter (index: 1, count: 0)"
-    )
+    room.warn(b"Ignoring message A from 1@lid: failed: received message with old counter (index: 1, count: 0)")
     room.receipts.written(MESSAGE, event("A", conversation="hello"))
-    room.say('<receipt id="A" to="1@lid"/>')
+    room.say('<receipt id="A" to="1:2@lid"/>')
     assert not room.notes
 
 
@@ -175,7 +186,7 @@ def test_a_callback_that_hangs_lets_nothing_out(room):
 
 
 def test_what_cannot_be_read_is_noted_before_anything_is_sent(room):
-    room.receipts.hear_warning(b"WARN Client: Error decrypting message A from 1@s.whatsapp.net: failed to unpad message: bad")
+    room.warn(b"Error decrypting message A from 1@s.whatsapp.net: failed to unpad message: bad")
     assert room.notes == [(b"unread", b"A", b"1@s.whatsapp.net")]
 
 
@@ -213,20 +224,138 @@ def test_nothing_else_is(room):
     assert not room.notes
 
 
+@pytest.mark.parametrize(("id_", "others"), [("B", "1"), ("A", "2")])
+def test_an_event_of_another_id_or_sender_lets_nothing_out(room, id_, others):
+    sending = room.send("A")
+    room.receipts.written(MESSAGE, event(id_, others, conversation="not this one"))
+    sending.join(3 * EMPTY_AFTER)
+    assert sending.is_alive()
+    room.receipts.written(MESSAGE, event("A", conversation="this one"))
+
+
+@pytest.mark.parametrize("id_", ['"', 'A" to="1@lid', 'A" participant="2@lid', "\n", "x" * 100_000 + '"', '" type="retry"/>'])
+def test_an_id_of_any_letters_is_known_by_its_value(room, id_):
+    sending = room.send(id_)
+    room.receipts.written(MESSAGE, event(id_ + "x", conversation="another"))
+    sending.join(EMPTY_AFTER)
+    assert sending.is_alive()
+    room.receipts.written(MESSAGE, event(id_, conversation="this one"))
+    sending.join(1)
+    assert room.out == [id_]
+    assert not room.notes
+
+
+def test_nothing_is_told_of_an_id_of_any_letters(room):
+    sending = room.send('A" participant="2@lid')
+    sending.join(SILENT_AFTER + 2)
+    assert room.out
+    assert not room.notes
+
+
+def test_two_receipts_of_one_message_wait_for_the_same_event(room):
+    both = [room.send("A", ' type="peer_msg"'), room.send("A", ' type="hist_sync"')]
+    both[0].join(EMPTY_AFTER)
+    assert not room.out
+    room.receipts.written(MESSAGE, event("A", conversation="a history"))
+    for one in both:
+        one.join(1)
+    assert room.out == ["A", "A"]
+    room.say(f'<receipt id="A" to="{CHAT}"/>')  # and a third one, later
+    assert not room.notes
+
+
+def test_on_a_session_that_is_never_quiet_a_receipt_goes_out_once_the_channel_has_passed(room):
+    sending = room.send("A")
+    for number in range(ALL_PASSED):
+        sending.join(LOOK_EVERY / 10)
+        assert sending.is_alive()
+        room.receipts.written(MESSAGE, event(f"B{number}", conversation="on and on"))
+    sending.join(1)
+    assert room.notes == [(b"silent", b"A", CHAT.encode())]
+
+
+def test_looks_that_find_nothing_are_counted_from_the_beginning_whatever_comes_between(room):
+    sending = room.send("A")
+    for number in range(ALL_PASSED - 1):
+        sending.join(4.5 * LOOK_EVERY)  # never as long as it takes for a session that says nothing at all
+        if not sending.is_alive():
+            break
+        room.receipts.written(MESSAGE, event(f"B{number}", conversation="now and then"))
+    assert room.out == ["A"]
+    assert number < 2 * MOST_LOOKS / 3
+
+
+def test_with_durability_the_disk_must_have_what_has_passed():
+    room = Room(durable=True)
+    sending = room.send("A")
+    for number in range(ALL_PASSED):
+        room.receipts.written(MESSAGE, event(f"B{number}", conversation="on and on"))
+    sending.join(3 * EMPTY_AFTER)
+    assert sending.is_alive()
+    room.receipts.synced(room.receipts.unsynced)
+    sending.join(1)
+    assert room.out == ["A"]
+    room.close()
+
+
+def test_looks_that_come_late_count_for_nothing_and_after_long_any_is_enough(room, monkeypatch):
+    monkeypatch.setattr("wasess.link.receipts.time", SimpleNamespace(monotonic=iter(range(10**6)).__next__))  # a second at each look
+    monkeypatch.setattr("wasess.link.receipts.DEADLINE", 4.0 * MOST_LOOKS)
+    room.warn(b"Ignoring message A from 1@s.whatsapp.net: failed: received message with old counter (index: 1, count: 0)")
+    sending = room.send("A")
+    sending.join(2 * EMPTY_AFTER)
+    assert sending.is_alive()
+    sending.join(10)
+    assert room.notes == [(b"ignored", b"A", CHAT.encode())]
+
+
+def test_too_many_let_the_oldest_out(room):
+    room.pulse.handing_over_since = 1.0  # nothing can be known
+    threads = []
+    for number in range(MOST_HELD + 3):
+        threads.append(room.send(f"A{number}"))
+        threads[-1].join(LOOK_EVERY / 10)
+    for thread in threads[:3]:
+        thread.join(1)
+    assert room.out == ["A0", "A1", "A2"]
+    assert [note[:2] for note in room.notes] == [(b"silent", b"A0"), (b"silent", b"A1"), (b"silent", b"A2")]
+    room.receipts.written(MESSAGE, event("A0", conversation="it came all the same"))
+    room.pulse.handing_over_since = 0.0  # and the others follow
+
+
+def test_the_library_decrypts_on_only_when_fewer_wait(room):
+    room.pulse.handing_over_since = 1.0
+    for number in range(MOST_AT_ONCE):
+        room.send(f"A{number}").join(LOOK_EVERY / 10)
+    decrypting = threading.Thread(target=room.say, args=("Decrypting message from 2@lid", ""))
+    decrypting.start()
+    decrypting.join(3 * EMPTY_AFTER)
+    assert decrypting.is_alive()
+    room.receipts.written(MESSAGE, event("A3", conversation="one is enough"))
+    decrypting.join(1)
+    assert not decrypting.is_alive()
+    room.pulse.handing_over_since = 0.0
+    room.close()
+    assert len(room.notes) == MOST_AT_ONCE - 1
+
+
 @given(some.text(max_size=40), some.sampled_from(["DEBUG", "WARN", "ERROR", "INFO"]), some.integers(0, 70000))
-def test_the_level_is_found_behind_a_text_of_any_length(text, level, length):
-    found = entry((text + "x" * length)[: max(1, length)], level)
-    at = level_at(found[:6])
-    assert is_debug(found[at:]) == (level == "DEBUG")
+def test_text_and_level_are_found_in_an_entry_of_any_length(text, level, length):
+    text = (text + "x" * length)[: max(1, length)]
+    found = entry(text, level)
+    start, end = text_at(found[:6])
+    assert found[start:end] == text.encode()
+    assert debugger(found[end:]) == (b"Client" if level == "DEBUG" else b"")
 
 
 @given(some.binary(max_size=60))
 def test_any_bytes_are_looked_at(data):
-    level_at(data)
+    text_at(data)
+    debugger(data)
     identify(data)
 
 
 def test_a_message_is_identified():
-    assert identify(event("ABC", conversation="x" * 5000)) == (b"ABC", True)
-    assert identify(event("ABC", senderKeyDistributionMessage={"groupID": "g"}, conversation="both")) == (b"ABC", True)
-    assert identify(key_for_a_group("ABC")) == (b"ABC", False)
+    assert identify(event("ABC", conversation="x" * 5000)) == ((b"ABC", b"1"), True)
+    assert identify(event("ABC", senderKeyDistributionMessage={"groupID": "g"}, conversation="both")) == ((b"ABC", b"1"), True)
+    assert identify(key_for_a_group("ABC")) == ((b"ABC", b"1"), False)

@@ -12,7 +12,7 @@ import textwrap
 import pytest
 
 from wasess.link.calls import Stream, Word
-from wasess.link.logline import log_line, unstored
+from wasess.link.logline import Entry, read_entry, shown, undelivered, unstored
 from wasess.link.protobuf import neonize
 from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS
 from wasess.link.worker import cause_of_return
@@ -47,12 +47,12 @@ def test_why_the_librarys_call_returned(text, pump_ran, cause):
 
 def test_a_log_entry_becomes_one_line():
     entry = neonize().LogEntry(Message="first\nsecond  third", Level="WARN", Name="Client/Socket").SerializeToString()
-    assert log_line(entry) == b"WARN Client/Socket: first second third"
+    assert shown(read_entry(entry)) == b"WARN Client/Socket: first second third"
     long = neonize().LogEntry(Message="x" * 70000, Level="WARN", Name="Client").SerializeToString()
-    assert len(log_line(long)) == len("WARN Client: ") + 70000
+    assert len(shown(read_entry(long))) == len("WARN Client: ") + 70000
 
 
-DECRYPTING = b"WARN Client: Error decrypting message 3EB0 from 491***67@s.whatsapp.net: failed to store session with 226***89_1:0: "
+DECRYPTING = b"Error decrypting message 3EB0 from 4917067@s.whatsapp.net: failed to store session with 226***89_1:0: "
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,13 @@ DECRYPTING = b"WARN Client: Error decrypting message 3EB0 from 491***67@s.whatsa
         (DECRYPTING + b"no such table: whatsmeow_sessions", "no such table: whatsmeow_sessions"),
         (DECRYPTING + b"database is locked", ""),
         (DECRYPTING + b"database or disk is full, says a stranger", ""),
-        (b"WARN Client: Unhandled message with text: database or disk is full", ""),
-        (b"ERROR Client: Failed to get prekey for retry receipt: database or disk is full", ""),
+        (b"Unhandled message with text: database or disk is full", ""),
+        (b"Failed to get prekey for retry receipt: database or disk is full", ""),
     ],
 )
 def test_what_could_not_be_stored(line, words):
-    assert unstored(line) == words
+    missing = undelivered(Entry(line, b"WARN", b"Client"))
+    assert (unstored(missing) if missing else "") == words
 
 
 def test_a_full_disk_ends_the_worker_at_once_and_says_so():

@@ -187,13 +187,33 @@ async def test_a_locked_database_is_told_once_in_ten_minutes_and_moves_nothing(r
         assert len(room.host.started) == 1
 
 
-@pytest.mark.parametrize("line", ["ERROR something odd", "WARNING hint DatabaseBusy", "", "odd"])
-async def test_a_line_without_a_hint_is_only_logged(room: Watchroom, line: str):
+@pytest.mark.parametrize("signal", [LinkSignal("log", "ERROR hint DatabaseBusy"), LinkSignal("log"), LinkSignal("hint", "no such thing")])
+async def test_a_line_is_only_logged_and_an_unknown_hint_means_nothing(room: Watchroom, signal: LinkSignal):
     async with room.running():
         await room.online()
-        room.link.say(LinkSignal("log", line))
+        room.link.say(signal)
         await room.taken_in()
         assert room.told.codes() == []
+
+
+async def test_a_database_counts_as_lost_once_a_look_has_found_it_so(room: Watchroom, caplog: pytest.LogCaptureFixture):
+    said = '{"detail": "file is not a database"}'
+    async with room.running():
+        await room.online()
+        first, database = room.link, room.session.folder / "device.db"
+        for _ in range(3):
+            room.hint("DatabaseLost", said)
+            await room.taken_in()
+        await until(lambda: "it was looked at, and is well" in caplog.text)
+        assert room.keeper.online
+        assert not room.told.codes("trouble")
+        whole = database.read_bytes()
+        database.write_bytes(b"garbage" * 1000)
+        room.hint("DatabaseLost", said)
+        await until(first.ended.is_set)
+        database.write_bytes(whole)
+        await room.replaced()
+    assert "DATABASE_LOST" in room.told.codes("state")
 
 
 # --- what the server says -------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class Watchroom:
         await self.online()
 
     def hint(self, name: str, fields: str = "") -> None:
-        self.link.say(LinkSignal("log", f"ERROR hint {name} {fields}".rstrip()))
+        self.link.say(LinkSignal("hint", name, fields))
 
     @property
     def ledger(self) -> tuple[Outage, ...]:

@@ -218,7 +218,7 @@ async def hinted(follower, wanted):
     """Wait for this event, made from what the library logs; return all that came."""
 
     def found():
-        return [event for line in follower.logs if (event := hint_of(line))]
+        return [event for kind, text in follower.hints if (event := hint_of(kind, text))]
 
     await follower.until(lambda: any(isinstance(event, wanted) for event in found()))
     return found()
@@ -240,7 +240,7 @@ async def test_a_redial_that_is_not_answered_means_nothing_yet(tmp_path):
         it.box.fault("alice", "rst")
         await follower.event(events.Connected)
         await follower.until(lambda: any("Error reconnecting after autoreconnect sleep" in line for line in follower.logs))
-        assert not [line for line in follower.logs if hint_of(line)]
+        assert not [event for kind, text in follower.hints if (event := hint_of(kind, text))]
 
 
 @pytest.mark.parametrize("fault", ["refuse count=1", "http_status upgrade 429 count=1"])

@@ -43,6 +43,10 @@ class Follower:
         return [signal.value for signal in self.signals if signal.kind == "log"]
 
     @property
+    def hints(self) -> list[tuple[str, str]]:
+        return [(signal.value, signal.detail) for signal in self.signals if signal.kind == "hint"]
+
+    @property
     def pid(self) -> int:
         return next(int(signal.value) for signal in self.signals if signal.kind == "started")
 

@@ -144,7 +144,9 @@ def step(pairing: Pairing, happened: Happening, now: float) -> Step:  # noqa: PL
         case LinkSignal(kind="qr", value=code) if pairing.phase is not Phase.LOGGING_IN:
             return _new_code(pairing, code, now)
         case LinkSignal(kind="log", value=line):
-            return _log_line(pairing, line, now)
+            return _log_line(pairing, line)
+        case LinkSignal(kind="hint", value="gave-up"):
+            return _log_in_again(pairing, _("the first login failed"), now)
         case LinkSignal(kind="passkey"):
             return pairing, [Fail(refusals.passkey(pairing.user))]
         case LinkSignal(kind="ended", value=cause, detail=detail):
@@ -186,9 +188,7 @@ def _event(pairing: Pairing, event: events.Event, now: float) -> Step:
     return pairing, [_fail(pairing, error)] if error else []
 
 
-def _log_line(pairing: Pairing, line: str, now: float) -> Step:
-    if "Failed to reconnect after 515" in line:
-        return _log_in_again(pairing, _("the first login failed"), now)
+def _log_line(pairing: Pairing, line: str) -> Step:
     if pairing.phase is Phase.LOGGING_IN:
         return pairing, []  # from here on the library reports by events
     error = refusals.in_log_line(pairing.user, line)

@@ -31,10 +31,13 @@ def in_event(user: str, event: events.Event) -> errors.WasessError | None:
 
 
 def in_log_line(user: str, line: str) -> errors.WasessError | None:
-    """The refusal a log line stands for, where the library says it in no other way (whatsmeow pair.go, pair-code.go, qrchan.go)."""
-    if "Failed to pair device: " in line:
-        return unfit_answer(user, line.partition("Failed to pair device: ")[2])
-    return next((refusal(user) for needles, refusal in _LOG_LINES if any(needle in line for needle in needles)), None)
+    """The refusal a log line stands for, where the library says it in no other way (whatsmeow pair.go, pair-code.go, qrchan.go).
+
+    Only what a line begins with counts: behind it stands what others have written.
+    """
+    if line.startswith(_NOT_PAIRED):
+        return unfit_answer(user, line.removeprefix(_NOT_PAIRED))
+    return next((refusal(user) for beginning, refusal in _LOG_LINES if line.startswith(beginning)), None)
 
 
 def in_last_word(user: str, word: str) -> errors.WasessError | None:
@@ -123,13 +126,15 @@ _BARE_EVENTS: dict[type[events.Event], Callable[[str], errors.WasessError]] = {
     events.StreamReplaced: _replaced,
 }
 
-_LOG_LINES: tuple[tuple[tuple[str, ...], Callable[[str], errors.WasessError]], ...] = (
-    (("Invalid HMAC from pair success",), lambda user: unfit_answer(user, "HMAC")),
-    (("Failed to handle code pair notification",), _unfit_typed_code),
-    (("Client outdated (405)",), _outdated),
-    (("Temporary ban connect failure",), banned),
-    (("err-scanned-without-multidevice",), _old_phone),
-    (("Unknown connect failure", "connect failure, sending LoggedOut"), _unwilling),
+_NOT_PAIRED = "ERROR Client: Failed to pair device: "
+
+_LOG_LINES: tuple[tuple[str, Callable[[str], errors.WasessError]], ...] = (
+    ("WARN Client: Invalid HMAC from pair success", lambda user: unfit_answer(user, "HMAC")),
+    ("ERROR Client: Failed to handle code pair notification", _unfit_typed_code),
+    ("ERROR Client: Client outdated (405)", _outdated),
+    ("WARN Client: Temporary ban connect failure", banned),
+    ("INFO pairing: err-scanned-without-multidevice", _old_phone),
+    ("WARN Client: Unknown connect failure", _unwilling),
 )
 
 _LAST_WORDS: dict[str, Callable[[str], errors.WasessError]] = {

@@ -198,7 +198,7 @@ DETAILS = (
 )
 
 _LOGOUTS = {403: ACCOUNT_LOCKED, 406: ACCOUNT_BANNED}
-_TOO_MANY = re.compile(r"\b429\b|Too Many Requests", re.IGNORECASE)
+_TOO_MANY = re.compile(r"(?:\bgot 429|: Too Many Requests)$")  # at the end: a number before it may be of an address
 _BAD_TIME = "certificate has expired or is not yet valid"
 # neonize 0.5.2 leaves a required enum unset when it does not know the server's code, and then its event pump ends.
 _UNKNOWN_WORD = re.compile(r"required field .*(?:ConnectFailure|TemporaryBan).* not set")

@@ -40,6 +40,7 @@ class Word(enum.IntEnum):
     LOGIN = 18  # [text]: whatsmeow's QR channel events but "code": success, timeout, passkey-request, ...
     RESULT = 19  # [the library's answer, an error text]
     ENDED = 20  # [cause, detail]: the last one
+    HINT = 22  # [kind, ...]: what a line of the library's log means, see `link.logline.meaning`
     BEAT = 21  # [milliseconds without an open connection, ... since sent bytes wait to be acknowledged]: the worker lives
 
 

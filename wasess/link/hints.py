@@ -1,7 +1,4 @@
-"""Events that the library tells nobody about and only logs. Its texts are pinned by tests/wire/test_worker_vitals.py.
-
-A line may quote what a stranger wrote, so only its beginning and its end are believed, where the library's own words stand.
-"""
+"""Events that the library tells nobody about and only logs: what `logline.meaning` has read, as an event. Also what a refused dial says."""
 
 from __future__ import annotations
 
@@ -14,31 +11,21 @@ from wasess.core import events
 if TYPE_CHECKING:
     from wasess.core.events import Event
 
-# whatsmeow client.go autoReconnect, connectionevents.go handleStreamError.
-_REDIAL = re.compile(r"ERROR Client: Error reconnecting after autoreconnect sleep: (?P<why>.*)")
-_GAVE_UP = re.compile(r"ERROR Client: (?P<what>Failed to reconnect after 515 code: .*)")
 # coder/websocket dial.go; net/http says of a proxy's refusal nothing but its phrase.
 _STATUS = re.compile(r"expected handshake response status code 101 but got (?P<status>[1-5]\d\d)$")
 _PROXY = re.compile(r'failed to send handshake request: Get "[^"]*": (?P<phrase>[A-Z][A-Za-z -]*)$')
 _PHRASES = {status.phrase: status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST}
 
-# SQLite's own words stand at the end of what could not be done (a second number is its extended code).
-_DATABASE = re.compile(
-    r"(?:WARN|ERROR) (?:Client|Database)\S*: (?:Failed to (?!parse|handle)|Error decrypting message ).*: "
-    r"(?P<words>database (?:table )?is locked|database disk image is malformed|file is not a database|"
-    r"attempt to write a readonly database|no such table: whatsmeow_\w+)(?: \(.*\))?$"
-)
 
-
-def hint_of(line: str) -> Event | None:
-    """Return what a log line of the library (``LEVEL name: text``) means for its session, None for nearly all of them."""
-    if match := _REDIAL.match(line):
-        status = refusal_of(match["why"])
+def hint_of(kind: str, text: str) -> Event | None:
+    """Return what the library's words mean for its session, see `logline.meaning` for ``kind``; None when they mean nothing."""
+    if kind == "redial":
+        status = refusal_of(text)
         return events.DialRefused(status) if status else None
-    if match := _GAVE_UP.match(line):
-        return events.LibraryGaveUp(match["what"])
-    if match := _DATABASE.match(line):
-        return events.DatabaseBusy() if "locked" in match["words"] else events.DatabaseLost(match["words"])
+    if kind == "gave-up":
+        return events.LibraryGaveUp(text)
+    if kind == "database":
+        return events.DatabaseBusy() if "locked" in text else events.DatabaseLost(text)
     return None
 
 

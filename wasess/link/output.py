@@ -10,30 +10,24 @@ from wasess.core.redact import redact
 MAX_LINE = 500
 # A pipe write by the worker is at most this long; a longer line is cut off here.
 MAX_PENDING = 4096
-# As many messages as can be on their way at once, and more.
-MAX_UNENCRYPTED = 200
 # Worth more than the exit status when a process dies.
 LAST_WORDS = ("fatal error:", "panic:", "SIG")
 # Said by other means, or for a terminal.
 NOISE = ("Press Ctrl+C to exit", "Login event:", "SendMessage: Error sending message:")
 
 _LEVEL = re.compile(r"(?:DEBUG|INFO|WARN|ERROR) ")
-# whatsmeow send.go: a device of the recipient's was left out of the message. Without a device number it is the main one.
-_UNENCRYPTED = re.compile(r"Failed to encrypt (\S+) for (?P<user>[^\s@]+)@\S+?: (?P<why>.*)")
 
 
 class Output:
     """The read end of a worker's output pipe.
 
-    ``last_words`` is the first fatal line, redacted. ``unencrypted`` maps the id of a message to the library's reason why it left
-    out the recipient's main device: the server acknowledges such a message, and nobody can read it.
+    ``last_words`` is the first fatal line, redacted. The lines are for people: they quote strangers, and nothing is read from them.
     """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.closed = False
         self.last_words = ""
-        self.unencrypted: dict[str, str] = {}
         self._pending = b""
 
     def read(self) -> list[str]:
@@ -65,10 +59,6 @@ class Output:
     def _line(self, line: str) -> str:
         if not line or line.startswith(NOISE):
             return ""
-        if (match := _UNENCRYPTED.search(line)) and ":" not in match["user"]:
-            self.unencrypted[match[1]] = match["why"]
-            while len(self.unencrypted) > MAX_UNENCRYPTED:
-                del self.unencrypted[next(iter(self.unencrypted))]
         shown = redact(line)[:MAX_LINE]
         if not self.last_words and line.startswith(LAST_WORDS):
             self.last_words = shown

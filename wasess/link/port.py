@@ -26,10 +26,11 @@ class LinkSignal:
     """What a link tells its keeper.
 
     ``kind``: ``started`` (value: pid; detail: where its events begin in the spool) · ``qr`` (value: the code; never log it) · ``spooled`` (look into the spool) · ``log`` (value:
-    ``LEVEL text``, secrets removed) · ``passkey`` · ``ended`` (value, detail: `core.events.WorkerEnded`; always the last).
+    ``LEVEL text``, secrets removed; it quotes strangers, so nothing is read from it) · ``hint`` (value, detail: what the library means
+    by such a line) · ``passkey`` · ``ended`` (value, detail: `core.events.WorkerEnded`; always the last).
     """
 
-    kind: Literal["started", "qr", "spooled", "log", "passkey", "ended"]
+    kind: Literal["started", "qr", "spooled", "log", "hint", "passkey", "ended"]
     value: str = ""
     detail: str = ""
 

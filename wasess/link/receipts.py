@@ -2,7 +2,12 @@
 
 By itself the library acknowledges a message when its event has entered a channel of 100 slots in memory: what is there when the process is
 killed is lost for good (PROTOCOL.md §5). But it writes every stanza to its log before the stanza goes out, and waits until the line is taken.
-So the line ``<receipt id="…">`` is taken when that id has been spooled; until then WhatsApp keeps the message, and brings it again.
+So the line ``<receipt id="…">`` is taken when the message of that id and sender has been spooled (`stanza.Key`: as the event itself has it);
+until then WhatsApp keeps the message, and brings it again.
+
+A held receipt is an operating system's thread that waits. It goes out, counted from its own beginning, once its event can't come any more:
+as many events were handed over as the channel has slots, or the channel was seen empty for a while. While many are held, the library is
+kept from decrypting the next message, in the same way: so there are never many more than `MOST_AT_ONCE`.
 
 The same lines say what else must be known after a crash, and it is spooled as *notes* (`link.notes` reads them) before the library goes on::
 
@@ -17,35 +22,57 @@ FROM is as the library writes it: ``ADDRESS`` or ``ADDRESS in CHAT``. Measured o
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from wasess.link.stanza import MESSAGE, Outgoing, came, identify, key_of, own_id, taken
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasess.link.logline import Undelivered
     from wasess.link.pulse import Pulse
+    from wasess.link.stanza import Key
 
 NOTE = 250  # the event number of a note; neonize's own end at 50
-MESSAGE = 17
-# A channel that has handed nothing over for this long is empty: what the library has ignored, or half of what it had to say, was all.
-EMPTY_AFTER = 0.05
-# As long an event may be on its way into an empty channel.
-SILENT_AFTER = 2.0
+# How long a held receipt waits between two looks at the channel. A look finds it empty when nothing was handed over since the last one. One
+# that comes late counts for nothing: a process that was stopped, or gets no processor, has handed nothing over for that reason.
+LOOK_EVERY = 0.05
+# So many such looks in a row are enough where all that the library had to say may have come already, and where many wait...
+FEW_LOOKS = 4
+# ...and so many, whatever comes between them, where nothing has come yet.
+MOST_LOOKS = 40
+# After so long any of them is enough.
+DEADLINE = 30.0
+# Once so many events more were handed over, whatever was in the channel has come: its slots, one under way, and one in the callback.
+ALL_PASSED = 102
+# Held at once, before the library is kept from decrypting the next message; and beyond it the oldest one goes out.
+MOST_AT_ONCE = 16
+MOST_HELD = 40
 # Events whose receipt has not been seen: there is none for some kinds.
 MOST_KNOWN = 2000
-LONGEST_STANZA = 16 * 1024
 
-_DEBUG = b"\x12\x05DEBUG\x1a"
-_SEND, _RECEIVE = b"\x0bClient/Send", b"\x0bClient/Recv"
-# What acknowledges that a message was taken (whatsmeow receipt.go); "retry" asks for it again, "read" is sent when the bot reads.
-_TAKEN = frozenset({b"", b"inactive", b"sender", b"peer_msg", b"hist_sync"})
-_ATTRIBUTE = re.compile(rb' (id|to|type|participant|from)="([^"]*)"')
-_ITEM = re.compile(rb'<item id="([^"]*)"')
-_IGNORED = re.compile(rb"Ignoring message (\S+) from (\S+@\S+?(?: in \S+?)?): .*old counter")
-_UNREAD = re.compile(rb"Error decrypting message (\S+) from (\S+@\S+?(?: in \S+?)?): ")
+_SEND, _RECEIVE, _CLIENT = b"Client/Send", b"Client/Recv", b"Client"
+_DECRYPTS = b"Decrypting message from "
+_ACKNOWLEDGES = b'<ack class="message" '
+
+
+class _Held:
+    """A receipt that waits. Its thread does so at ``gate``; whoever opens it has said why."""
+
+    __slots__ = ("gate", "spooled")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.spooled = False
+
+    def open(self) -> None:
+        """Let it go on; more than once is no harm. One thread at a time."""
+        if self.gate.locked():
+            self.gate.release()
 
 
 class Receipts:
@@ -56,44 +83,48 @@ class Receipts:
         self._pulse = pulse
         self._durable = durable
         self._lock = threading.Lock()
-        self._known: dict[bytes, bool] = {}  # ids that are safe, and whether that was all of the message
-        self._held: dict[bytes, threading.Lock] = {}
-        self._unsynced: deque[tuple[bytes, bool]] = deque()
-        self._ignored: set[bytes] = set()
+        self._fewer = threading.Condition(self._lock)
+        self._known: dict[Key, bool] = {}  # messages that are safe, and whether that was all of it
+        self._waiting: dict[Key, list[_Held]] = {}
+        self._held: dict[_Held, None] = {}  # all of them, the oldest first
+        self._unsynced: deque[tuple[Key, bool] | None] = deque()
+        self._ignored: dict[Key, bool] = {}
         self._keys: dict[int, bytes] = {}
-        self._handed_over_at = 0.0
+        self._handed_over = 0
+        self._safe = 0
+        self._begun = 0
 
     # --- the event callback's and the disk's side -----------------------------------------------------------------------
 
     def written(self, code: int, payload: bytes) -> None:
         """An event has been appended to the spool."""
-        self._handed_over_at = time.monotonic()
-        if code != MESSAGE:
-            return
-        found = identify(payload)
+        self._handed_over += 1
+        found = identify(payload) if code == MESSAGE else None
         if self._durable:
             self._unsynced.append(found)
         else:
-            self._release(*found)
+            self._release(found)
 
     def synced(self, count: int) -> None:
         """The first ``count`` of the `unsynced` are on the disk."""
         for _ in range(count):
-            self._release(*self._unsynced.popleft())
+            self._release(self._unsynced.popleft())
 
     @property
     def unsynced(self) -> int:
         """How many events were appended, and wait for the disk."""
         return len(self._unsynced)
 
-    def _release(self, message_id: bytes, whole: bool) -> None:  # noqa: FBT001 - one of a pair
+    def _release(self, found: tuple[Key, bool] | None) -> None:
+        self._safe += 1
+        if found is None:
+            return
+        key, whole = found
         with self._lock:
-            if whole and (held := self._held.pop(message_id, None)):
-                held.release()
-                return
-            self._known[message_id] = whole or self._known.get(message_id, False)
-            if len(self._known) > MOST_KNOWN:
-                del self._known[next(iter(self._known))]
+            _remember(self._known, key, whole or self._known.get(key, False))
+            for held in self._waiting.pop(key, ()) if whole else ():
+                held.spooled = True
+                held.open()
 
     # --- the library's side ---------------------------------------------------------------------------------------------
 
@@ -104,133 +135,95 @@ class Receipts:
         else:
             self._keys.pop(threading.get_ident(), None)
 
-    def hear_debug(self, entry: bytes, level: bytes) -> None:
-        """Take a line at the level DEBUG: the beginning of its entry, and what stands in it from its level on."""
-        logger = level[len(_DEBUG) :]
-        at = entry.find(b"<", 0, 6)
+    def hear_debug(self, line: bytes, logger: bytes) -> None:
+        """Take a line at the level DEBUG."""
         if logger == _SEND:
-            if entry.startswith(b"<receipt ", at):
-                self._let_out(_attributes(entry, at))
-            elif entry.startswith(b"<message ", at) and (key := self._keys.get(threading.get_ident())):
-                self._note(b"sending", key, _attributes(entry, at).get(b"id", b""))
-        elif logger == _RECEIVE and entry.startswith(b"<receipt ", at):
-            self._heard_receipt(entry[at:])
+            if line.startswith(b"<receipt "):
+                if found := taken(line):
+                    self._end_one()
+                    self._let_out(found)
+            elif line.startswith(_ACKNOWLEDGES):
+                self._end_one()
+            elif line.startswith(b"<message ") and (key := self._keys.get(threading.get_ident())):
+                self._note(b"sending", key, own_id(line))
+        elif logger == _RECEIVE:
+            if line.startswith(b"<receipt ") and (said := came(line)):
+                self._note(b"receipt", *said)
+        elif logger == _CLIENT and line.startswith(_DECRYPTS):
+            self._begin_one()
 
-    def hear_warning(self, message: bytes) -> None:
-        """Take a line of any other level (`link.logline`)."""
-        if found := _IGNORED.search(message):
-            with self._lock:
-                self._ignored.add(found[1])
-        elif found := _UNREAD.search(message):
-            self._note(b"unread", found[1], found[2])
-
-    def _heard_receipt(self, stanza: bytes) -> None:
-        found = _attributes(stanza, 0)
-        ids = [found.get(b"id", b""), *_ITEM.findall(stanza)]
-        self._note(b"receipt", found.get(b"type", b""), _source(found, b"from"), *ids)
-
-    def _let_out(self, found: dict[bytes, bytes]) -> None:
-        """Return when the receipt may go out."""
-        message_id = found.get(b"id", b"")
-        if found.get(b"type", b"") not in _TAKEN:
+    def hear_undelivered(self, missing: Undelivered) -> None:
+        """There will be no event of this message."""
+        if not missing.old:
+            self._note(b"unread", missing.id, missing.source)
             return
         with self._lock:
-            ignored = message_id in self._ignored
-            self._ignored.discard(message_id)
-            known = self._known.get(message_id)
-            if known:
-                del self._known[message_id]
-                return
-            held = self._held[message_id] = threading.Lock()
-            held.acquire()
-        began = time.monotonic()
-        while not held.acquire(timeout=EMPTY_AFTER):
-            if self._empty_since(began) > (EMPTY_AFTER if ignored or message_id in self._known else SILENT_AFTER):
-                break
+            _remember(self._ignored, key_of(missing.id, missing.source), True)  # noqa: FBT003 - what is remembered
+
+    def _let_out(self, receipt: Outgoing) -> None:
+        """Return when the receipt may go out."""
+        key = receipt.key or (b"", b"")  # no message has this one
+        held = _Held()
         with self._lock:
-            if self._held.pop(message_id, None) is None or self._known.pop(message_id, None) is not None:
+            ignored = self._ignored.pop(key, False)
+            if self._known.get(key):
+                return
+            self._waiting.setdefault(key, []).append(held)
+            self._held[held] = None
+            if len(self._held) > MOST_HELD:
+                oldest = next(iter(self._held))
+                del self._held[oldest]
+                oldest.open()
+        self._wait(held, key, ignored=ignored)
+        with self._lock:
+            self._forget(held, key)
+            if held.spooled or key in self._known:
                 return  # it came, or half of it did and there was no more
-        self._note(b"ignored" if ignored else b"silent", message_id, _source(found, b"to"))
+        if receipt.plain:
+            self._note(b"ignored" if ignored else b"silent", key[0], receipt.source)
 
-    def _empty_since(self, began: float) -> float:
-        """For how many seconds nothing was handed over; 0 while something is, or waits for the disk."""
-        if self._pulse.handing_over_since or self._unsynced:
-            return 0.0
-        return time.monotonic() - max(began, self._handed_over_at)
+    def _wait(self, held: _Held, key: Key, *, ignored: bool) -> None:
+        """Return when it is spooled, or can't come any more, or is the oldest of too many."""
+        all_passed, handed_over = self._handed_over + ALL_PASSED, self._handed_over
+        looks = in_a_row = 0
+        began = looked = time.monotonic()
+        while not held.gate.acquire(timeout=LOOK_EVERY):
+            empty = not self._pulse.handing_over_since and not self._unsynced and self._handed_over == handed_over
+            handed_over, late, looked = self._handed_over, time.monotonic() - looked > 2 * LOOK_EVERY, time.monotonic()
+            in_a_row = in_a_row + 1 if empty and not late else 0
+            looks += empty and not late
+            few = ignored or key in self._known or len(self._held) >= MOST_AT_ONCE
+            if looks >= MOST_LOOKS or (few and in_a_row >= FEW_LOOKS) or (empty and looked > began + DEADLINE) or self._safe >= all_passed:
+                return
 
+    def _forget(self, held: _Held, key: Key) -> None:
+        self._held.pop(held, None)
+        others = self._waiting.get(key)
+        if others and held in others:
+            others.remove(held)
+            if not others:
+                del self._waiting[key]
+        self._fewer.notify()
 
-def level_at(head: bytes) -> int:
-    """Where the level begins in a serialized neonize.LogEntry (three texts: message, level, name) that begins like this; 0: not there."""
-    if len(head) < 2 or head[0] != 0x0A:
-        return 0
-    size = shift = 0
-    for at, byte in enumerate(head[1:6], 2):
-        size |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return at + size
-    return 0
+    def _begin_one(self) -> None:
+        """Return when another message may be decrypted: a thread waits for each receipt, and strangers send as much as they like.
 
+        The library begins to send a receipt in a thread of its own, some time later: those that are still to come count, too.
+        """
+        with self._fewer:
+            while len(self._held) >= MOST_AT_ONCE:
+                self._fewer.wait(LOOK_EVERY)
+            if self._begun >= MOST_AT_ONCE and not self._fewer.wait_for(lambda: self._begun < MOST_AT_ONCE, LOOK_EVERY):
+                self._begun = 0  # for some nothing was sent
+            self._begun += 1
 
-def is_debug(level: bytes) -> bool:
-    """Whether what stands where the level begins is DEBUG."""
-    return level.startswith(_DEBUG)
-
-
-def identify(payload: bytes) -> tuple[bytes, bool]:
-    """Return the id in a serialized neonize.Message (Info.ID), and whether it is a message: False for a sender's key for a group alone.
-
-    The key comes as an event of its own, with the id of the message behind it.
-    """
-    message_id, keys_only = b"", False
-    for number, content in _fields(payload):
-        if number == 1:
-            message_id = next((text for inner, text in _fields(content) if inner == 2), b"")
-        elif number == 2:
-            parts = {inner for inner, _ in _fields(content)}
-            keys_only = 2 in parts and parts <= {2, 35}  # senderKeyDistributionMessage, messageContextInfo
-    return message_id, not keys_only
-
-
-def _fields(data: bytes) -> list[tuple[int, bytes]]:
-    """The fields of a protobuf message that hold bytes, of all that can be read. Numbers are passed over."""
-    found, at = [], 0
-    try:
-        while at < len(data):
-            tag, at = _varint(data, at)
-            kind = tag & 7
-            if kind == 2:
-                size, at = _varint(data, at)
-                found.append((tag >> 3, data[at : at + size]))
-                at += size
-            elif kind == 0:
-                _, at = _varint(data, at)
-            elif kind in {1, 5}:
-                at += 8 if kind == 1 else 4
-            else:
-                break
-    except IndexError:
-        pass
-    return found
+    def _end_one(self) -> None:
+        with self._fewer:
+            self._begun = max(0, self._begun - 1)
+            self._fewer.notify()
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _attributes(stanza: bytes, at: int) -> dict[bytes, bytes]:
-    """Some attributes of the stanza's own element."""
-    end = stanza.find(b">", at)
-    return dict(_ATTRIBUTE.findall(stanza[at : end if end >= 0 else len(stanza)]))
-
-
-def _source(found: dict[bytes, bytes], chat: bytes) -> bytes:
-    participant = found.get(b"participant", b"")
-    return participant + b" in " + found.get(chat, b"") if participant else found.get(chat, b"")
+def _remember(store: dict[Key, bool], key: Key, value: bool) -> None:  # noqa: FBT001 - what is remembered
+    store[key] = value
+    if len(store) > MOST_KNOWN:
+        del store[next(iter(store))]

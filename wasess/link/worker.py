@@ -21,6 +21,7 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -36,12 +37,13 @@ from wasess.errors import Locked, WasessError
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
 from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback
-from wasess.link.logline import log_line, unstored
+from wasess.link.log_reader import LogReader
 from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, control_process, limit_files, mark_running, terminated_by
 from wasess.link.pulse import Pulse
-from wasess.link.receipts import LONGEST_STANZA, NOTE, Receipts, is_debug, level_at
+from wasess.link.receipts import NOTE, Receipts
 from wasess.link.spool_file import SpoolFile
 from wasess.link.subscription import DEVICE_PROPERTIES, EVENTS, PAIRING_OVER
+from wasess.link.suspicion import Suspicion
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
 from wasess.store.names import RUNNING_NAME
@@ -80,6 +82,7 @@ class Worker:
         self._pulse = Pulse(control)
         self._receipts = Receipts(self._note, self._pulse, durable=order["durable"])
         self._errands = Errands(self._receipts)
+        self._log = LogReader(self._receipts, lambda *fields: self._tell(Word.HINT, *fields), self._could_not_store)
         self._stream = Stream()
         self._telling = threading.Lock()
         self._ending = threading.Lock()
@@ -130,6 +133,7 @@ class Worker:
         # A folder is self-contained and its paths are relative to it.
         if not mark_running(order["mode"]):
             self.end("locked", _("what died with the last worker is to be put back first"))
+        self._suspicion = Suspicion("device.db")
         self._spool = SpoolFile(SPOOL)
         if not self._spool.reserve():
             self.end("disk-full", self._spool.full)
@@ -227,26 +231,19 @@ class Worker:
             self.end("library-returned", f"pairing: {word.decode(errors='replace')}")
 
     def _on_log(self, data: int, size: int) -> None:
-        """Take an entry of the library's log; it waits until this returns (`Receipts`).
-
-        What is for people is printed: one atomic write to the pipe, or none: PIPE_BUF is 4096. A message that the library could not store it
-        acknowledges all the same, right after it has said so. That is prevented here: WhatsApp keeps the message, and brings it again.
-        """
+        """Take an entry of the library's log; it waits until this returns."""
         self._stay()
-        try:
-            at = level_at(ctypes.string_at(data, min(size, 6)))
-            level = ctypes.string_at(data + at, size - at) if 0 < at < size else b""
-            if is_debug(level):
-                self._receipts.hear_debug(ctypes.string_at(data, min(at, LONGEST_STANZA)), level)
-                return
-            line = log_line(ctypes.string_at(data, size))
-            self._receipts.hear_warning(line)
-            if words := unstored(line):
-                self._leave("disk-full" if "full" in words else "database", words)
-                self._disconnected.wait(HOLD_DEADLINE)
-            os.write(2, line[:4000] + b"\n")
-        except (OSError, IndexError):
-            return
+        with contextlib.suppress(OSError, IndexError):
+            self._log.take(data, size)
+
+    def _could_not_store(self, words: str) -> None:
+        """A message that the library could not store it acknowledges right after it has said so. That is prevented here, unless all is well.
+
+        WhatsApp keeps the message, and brings it again.
+        """
+        if cause := self._suspicion.confirm(words):
+            self._leave(cause, words)
+            self._disconnected.wait(HOLD_DEADLINE)
 
     def _leave(self, cause: str, detail: str) -> None:
         """Drain and end, from any thread: the main one is told by a signal."""

@@ -39,6 +39,8 @@ MAX_FETCHES = 2
 CARRIES_WITHIN = 300.0
 # Log lines beyond this many unread signals are dropped: a reader that hangs must not fill the memory.
 MAX_UNREAD = 1000
+# As many messages as can be on their way at once, and more.
+MAX_UNENCRYPTED = 200
 
 
 class WorkerLink:
@@ -59,6 +61,7 @@ class WorkerLink:
         self._spooled_unread = False
         self._numbers = 0
         self._asked: dict[int, asyncio.Future[bytes]] = {}
+        self._unencrypted: dict[str, str] = {}  # ids of messages without their recipient's main device: nobody can read them
         self._last_word: tuple[str, str] | None = None
         self._stopping = False
         self._ages: tuple[bytes, ...] = (b"0", b"0")
@@ -94,8 +97,7 @@ class WorkerLink:
                 answer = await self._ask(Word.UPLOAD, *requests.upload_request(attachment), within=CARRIES_WITHIN)
             message = with_upload(message, requests.read_uploaded(answer))
         sent = requests.read_sent(await self._ask(Word.SEND, recipient, message.SerializeToString(), key_bytes))
-        self._read_output()  # what the library said about this message was written before its answer
-        unencrypted = self._output.unencrypted.pop(sent, "")
+        unencrypted = self._unencrypted.pop(sent, "")  # the library says so before it answers
         if unencrypted and not to.endswith("@g.us"):  # in a group it is one member of many
             raise SendRefused(_("The message could not be encrypted for its recipient: {detail}.").format(detail=redact(unencrypted)))
         return sent
@@ -208,8 +210,18 @@ class WorkerLink:
                     asked.set_exception(WorkerFailed(redact(problem.decode(errors="replace"))))
                 else:
                     asked.set_result(answer)
+        elif call.word == Word.HINT:
+            self._take_hint(*fields)
         elif call.word == Word.ENDED:
             self._last_word = fields[0], redact(fields[1])
+
+    def _take_hint(self, kind: str, text: str, why: str = "") -> None:
+        if kind != "unencrypted":
+            self._signal("hint", kind, redact(text))
+            return
+        self._unencrypted[text] = why
+        if len(self._unencrypted) > MAX_UNENCRYPTED:
+            del self._unencrypted[next(iter(self._unencrypted))]
 
     def _read_wake(self) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -40,9 +40,9 @@ class PostOffice:
         self.delivery = Delivery(state, live, self._send_again)
         self._live = live
 
-    def write(self, sender: Account, to: Account, text: str, via: Addressing = "pn") -> str:
+    def write(self, sender: Account, to: Account, text: str, via: Addressing = "pn", message_id: str = "") -> str:
         """A contact writes a text to an account: to its phone and to each linked device. Returns the message id."""
-        letter = Letter(new_id(), sender, envelope.write_text(text), via)
+        letter = Letter(message_id or new_id(), sender, envelope.write_text(text), via)
         self.archive.keep(letter)
         to.received.append(Received(letter.id, sender.number, text, time.time()))
         for device in to.devices.values():

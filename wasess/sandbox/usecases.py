@@ -154,9 +154,9 @@ class Sandbox:
         """A person with a phone; made on first mention."""
         return self.state.account(name)
 
-    def say(self, contact: str, user: str, text: str, *, via: Addressing = "pn") -> str:
-        """A contact writes to the account behind ``user``. Returns the message id."""
-        return self.service.post.write(self.contact(contact), self.phone(user), text, via)
+    def say(self, contact: str, user: str, text: str, *, via: Addressing = "pn", message_id: str = "") -> str:
+        """A contact writes to the account behind ``user``. Returns the message id, which is the contact's choice."""
+        return self.service.post.write(self.contact(contact), self.phone(user), text, via, message_id)
 
     def post(self, contact: str, to: str, content: Content, *, via: Addressing = "pn") -> str:
         """A contact writes anything to the account behind a user, or in the group ``to`` (whose addressing counts). Returns the message id.

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.store.guard import beginning, size_of
-from wasess.store.names import JOURNALS
+from wasess.store.names import JOURNALS, SIDE_FILES
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -51,6 +51,12 @@ def identity(path: Path) -> Identity | None:
     except OSError:
         return None
     return Identity(found.st_dev, found.st_ino)
+
+
+def writable(path: Path) -> bool:
+    """Whether this user may write the database at ``path`` and beside it: its mode, its file system, its flags. Nothing is opened."""
+    beside = [path.parent, *(found for suffix in SIDE_FILES if (found := path.with_name(path.name + suffix)).exists())]
+    return all(os.access(one, os.W_OK) for one in (path, *beside))
 
 
 @contextmanager

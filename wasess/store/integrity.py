@@ -22,10 +22,10 @@ class Unchecked(Exception):
     """It can't be told now: the file is busy, or large, or needs a rollback that is its holder's to do. The message says which."""
 
 
-def faults(path: Path) -> list[str]:
+def faults(path: Path, table: str = "") -> list[str]:
     """What ``PRAGMA quick_check`` finds in the database at ``path``, in SQLite's words; empty when it is whole. Raises `Unchecked`.
 
-    Never in the worker (two SQLite libraries, one file). Look at the file first: `guard.guard_file`.
+    ``table`` is to be there, too. Never in the worker (two SQLite libraries, one file). Look at the file first: `guard.guard_file`.
     """
     deadline = time.monotonic() + ENOUGH
     address = f"file:{quote(str(path.absolute()))}?mode=ro"
@@ -33,6 +33,8 @@ def faults(path: Path) -> list[str]:
         with sqlite_at_work(path), closing(sqlite3.connect(address, uri=True, timeout=ENOUGH, isolation_level=None)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
             rows = connection.execute(f"PRAGMA quick_check({MOST_FAULTS})").fetchall()
+            if table and not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone():
+                rows.append((f"no such table: {table}",))
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return [str(error)]

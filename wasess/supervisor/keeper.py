@@ -66,7 +66,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all keepers share. ``translate`` reads spool frames, ``hint`` the library's log lines; ``dice`` is uniform in [0, 1).
+    """What all keepers share. ``translate`` reads spool frames, ``hint`` what the library's log means; ``dice`` is uniform in [0, 1).
 
     ``memory``: bytes a worker may use, 0 for any. ``seen``: whether WhatsApp may show this device as in use now and then.
     ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot.
@@ -75,7 +75,7 @@ class Tools:
 
     host: LinkHost
     translate: Callable[[int, bytes], Event]
-    hint: Callable[[str], Event | None]
+    hint: Callable[[str, str], Event | None]
     reporter: Reporter
     clock: Clock
     dice: Callable[[], float]
@@ -255,8 +255,8 @@ class Keeper:
                 self._pid = int(pid or 0)
                 self.mail.intake.worker_started(int(at or 0))
                 await self._feed(events.WorkerStarted(self._pid))
-            case LinkSignal(kind="log", value=line):
-                await self._hear_log(line)
+            case LinkSignal(kind="log" | "hint"):
+                await self._hear(item)
             case LinkSignal(kind="ended") if self._leaving:
                 self._last_word = item
             case LinkSignal(kind="ended", value=cause, detail=detail):
@@ -264,13 +264,17 @@ class Keeper:
                 self._tether.ended()
                 await self._feed(events.WorkerEnded(cause, detail))
 
-    async def _hear_log(self, line: str) -> None:
-        level, _blank, text = line.partition(" ")
-        same = {"session": self.user, "kind": " ".join(text.split()[:3])}  # the library's own words come first
-        logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text, extra=same)
-        hint = self._tools.hint(line)
+    async def _hear(self, said: LinkSignal) -> None:
+        if said.kind == "log":
+            level, _blank, text = said.value.partition(" ")
+            same = {"session": self.user, "kind": " ".join(text.split()[:3])}  # the library's own words come first
+            logger.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", self.user, text, extra=same)
+            return
+        hint = self._tools.hint(said.value, said.detail)
         if isinstance(hint, events.DatabaseBusy):
             self._teller.trouble("DATABASE_BUSY", _("another program keeps its database (device.db) locked; messages wait"), sparing=True)
+        elif isinstance(hint, events.DatabaseLost):
+            self._tether.look_at_database(hint)
         elif hint is not None:
             await self._feed(hint)
 

@@ -89,7 +89,7 @@ class Supervisor:
         translate: Callable[[int, bytes], Event],
         reporter: Reporter,
         *,
-        hint: Callable[[str], Event | None] = lambda _line: None,
+        hint: Callable[[str, str], Event | None] = lambda _kind, _text: None,
         bot: Bot | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from wasess.core.events import Event, ProbeAnswered, ProbeFailed, TurnCame
+from wasess.core.events import DatabaseLost, Event, ProbeAnswered, ProbeFailed, TurnCame
 from wasess.errors import NetworkDown, UnsupportedPlatform, WasessError, WorkerFailed
 from wasess.link.port import LinkSignal, LinkSpec
 from wasess.supervisor.clock import pause
@@ -43,6 +43,7 @@ class Tether:
         self._put = put
         self._link: Link | None = None
         self._ending: Literal["", "stop", "kill"] = ""
+        self._looking = False
         self._place: Place | None = None
         self._probing: asyncio.Task[None] | None = None
         self._probe_alarm: Alarm | None = None
@@ -224,6 +225,22 @@ class Tether:
         if self._link is not None and not self._ending:
             for event in self._watch.look(self._link):
                 self._put(event)
+
+    def look_at_database(self, said: DatabaseLost) -> None:
+        """The library says that its database is lost. That is told once a look has found it so; one look at a time."""
+        if not self._looking and self._link is not None and not self._ending:
+            self._looking = True
+            self._beside(self._confirm(said))
+
+    async def _confirm(self, said: DatabaseLost) -> None:
+        try:
+            found = await asyncio.to_thread(self._watch.confirm, said)
+        finally:
+            self._looking = False
+        if found is None:
+            logger.warning("%s: the library says of device.db: %s; it was looked at, and is well", self.user, said.detail)
+        elif self._link is not None and not self._ending:
+            self._put(found)
 
     def _beside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

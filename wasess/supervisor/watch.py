@@ -9,6 +9,7 @@ from wasess.core.events import DatabaseLost, DiskFree, DiskFull, LineLost
 from wasess.core.vitals import Look, following, judge
 from wasess.store.device import DEVICE_NAME
 from wasess.store.disk import changed, identity, room
+from wasess.store.look import trouble
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class Watch:
         found = judge(self._before, look, self._memory_limit)
         self._before = look
         return [event for event in (found, self._look_at_database()) if event is not None and self._is_news(event)]
+
+    def confirm(self, said: DatabaseLost) -> DatabaseLost | None:
+        """What is wrong with the database of which the library has said that it is lost; None when it is well. Takes up to a second."""
+        if self._database is None:
+            return None
+        what = trouble(self._database, self._identity, said.detail)
+        return DatabaseLost(said.detail) if what else None
 
     def _look_at_database(self) -> Event | None:
         if self._database is None or self._identity is None:

@@ -1,0 +1,157 @@
+"""The stanzas in the library's log at its level DEBUG, and the events they belong to. Imported by the worker: light.
+
+A stanza is written as XML in which nothing is escaped (whatsmeow binary/xml.go): its attributes in the order of their names, each value as
+it came. The id of a message is chosen by its sender, so it may hold what looks like other attributes, in somebody else's name. All the
+others that are read here are set by WhatsApp's server. So a line counts only if it can be read in one way:
+
+* the server names a ``participant`` in a group and in a broadcast list, always, and nowhere else;
+* ``recipient`` stands where the account itself has written, or in a broadcast list;
+* no attribute comes twice, and none out of order.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from wasess.link.logline import PLAIN_ID
+
+MESSAGE = 17
+# What acknowledges that a message was taken (whatsmeow receipt.go); "retry" asks for it again, "read" is sent when the bot reads.
+TAKEN = frozenset({b"", b"inactive", b"sender", b"peer_msg", b"hist_sync"})
+OWN = frozenset({b"sender", b"peer_msg", b"hist_sync"})
+LONGEST_TAIL = 1200  # four addresses of 256 letters, and more
+
+_ADDRESS = rb'[^"<>\s]{1,256}'
+_BEGIN = b'<receipt id="'
+_END = re.compile(rb' to="%s"(?: type="(?P<type>[^"]*)")?/>\Z' % _ADDRESS)
+_TAIL = re.compile(
+    rb'"(?: participant="(?P<participant>%s)")?(?: recipient="(?P<recipient>%s)")? to="(?P<to>%s)"(?: type="(?P<type>[a-z_]+)")?/>\Z'
+    % (_ADDRESS, _ADDRESS, _ADDRESS)
+)
+# With the messages that it is about, and with nothing else inside: a text there is its sender's, too.
+_CAME = re.compile(rb'<receipt((?: [a-z_]+="[^"<>]*")+)(?:/>|><list>((?:<item id="[^"<>]*"/>)*)</list></receipt>)')
+_ATTRIBUTE = re.compile(rb' ([a-z_]+)="([^"<>]*)"')
+_ITEM = re.compile(rb'<item id="([0-9A-Za-z._-]{1,128})"/>')
+_OWN_MESSAGE = re.compile(rb'<message (?:[a-z_]+="[^"<>]*" )*?id="([0-9A-Za-z._-]{1,128})"')
+_KIND = re.compile(rb"[0-9A-Za-z_-]{0,32}")
+
+Key = tuple[bytes, bytes]
+"""A message: its id, and the user part of its sender's address. Others may use the same id."""
+
+
+class Outgoing(NamedTuple):
+    """A receipt of ours. ``key`` is None where the line can be read in no way, or in more than one."""
+
+    key: Key | None
+    source: bytes
+
+    @property
+    def plain(self) -> bool:
+        """Whether something may be told of its message."""
+        return self.key is not None and PLAIN_ID.fullmatch(self.key[0]) is not None
+
+
+def key_of(message_id: bytes, sender: bytes) -> Key:
+    """The key of a message; ``sender`` is an address, or the user part of one. A long id is kept as a hash: its length is a stranger's choice."""
+    short = message_id if len(message_id) <= 256 else b"%d %d" % (len(message_id), hash(message_id))
+    return short, re.split(rb"[.:@]", sender, maxsplit=1)[0][:256]
+
+
+def taken(line: bytes) -> Outgoing | None:
+    """Read a receipt that the library is about to send; None unless it acknowledges that a message was taken."""
+    end = _END.search(line, max(0, len(line) - LONGEST_TAIL))
+    if not end or (end["type"] or b"") not in TAKEN:
+        return None
+    at = line.find(b'"', max(len(_BEGIN), len(line) - LONGEST_TAIL))
+    while at >= 0:
+        if (found := _TAIL.match(line, at)) and _is_as_the_server_writes(found):
+            sender = found["participant"] or found["to"]
+            source = sender + b" in " + found["to"] if found["participant"] else sender
+            return Outgoing(key_of(line[len(_BEGIN) : at], sender), source)
+        at = line.find(b'"', at + 1)
+    return Outgoing(None, b"")
+
+
+def _is_as_the_server_writes(found: re.Match[bytes]) -> bool:
+    shared = _is_shared(found["to"])
+    if (found["participant"] is not None) != shared:
+        return False
+    return found["recipient"] is None or shared or found["type"] in OWN
+
+
+def _is_shared(address: bytes) -> bool:
+    return address.endswith((b"@g.us", b"@broadcast"))
+
+
+def came(line: bytes) -> tuple[bytes, ...]:
+    """Read a receipt of somebody else's: its kind, its source, and the ids; empty where it is not certain whose it is, or of another kind."""
+    whole = _CAME.fullmatch(line)
+    if not whole:
+        return ()
+    pairs = _ATTRIBUTE.findall(whole[1])
+    names = [name + b"=" for name, _value in pairs]
+    found = dict(pairs)
+    source, participant, kind = found.get(b"from", b""), found.get(b"participant", b""), found.get(b"type", b"")
+    if not source or names != sorted(set(names)) or (participant and not _is_shared(source)) or not _KIND.fullmatch(kind):
+        return ()
+    first = found.get(b"id", b"")
+    ids = [first] if PLAIN_ID.fullmatch(first) else []
+    ids += _ITEM.findall(whole[2] or b"")
+    return (kind, participant + b" in " + source if participant else source, *ids) if ids else ()
+
+
+def own_id(line: bytes) -> bytes:
+    """The id of a message that is about to be sent; empty where there is none."""
+    found = _OWN_MESSAGE.match(line)
+    return found[1] if found else b""
+
+
+def identify(payload: bytes) -> tuple[Key, bool]:
+    """Return the key of a serialized neonize.Message (Info.ID, Info.MessageSource.Sender), and whether it is a message.
+
+    Not a message is a sender's key for a group alone: it comes as an event of its own, with the id of the message behind it.
+    """
+    message_id, sender, keys_only = b"", b"", False
+    for number, content in _fields(payload):
+        if number == 1:
+            info = dict(_fields(content))
+            source = dict(_fields(info.get(1, b"")))
+            message_id, sender = info.get(2, b""), dict(_fields(source.get(2, b""))).get(1, b"")
+        elif number == 2:
+            parts = {inner for inner, _ in _fields(content)}
+            keys_only = 2 in parts and parts <= {2, 35}  # senderKeyDistributionMessage, messageContextInfo
+    return key_of(message_id, sender), not keys_only
+
+
+def _fields(data: bytes) -> list[tuple[int, bytes]]:
+    """The fields of a protobuf message that hold bytes, of all that can be read. Numbers are passed over."""
+    found, at = [], 0
+    try:
+        while at < len(data):
+            tag, at = _varint(data, at)
+            kind = tag & 7
+            if kind == 2:
+                size, at = _varint(data, at)
+                found.append((tag >> 3, data[at : at + size]))
+                at += size
+            elif kind == 0:
+                _, at = _varint(data, at)
+            elif kind in {1, 5}:
+                at += 8 if kind == 1 else 4
+            else:
+                break
+    except IndexError:
+        pass
+    return found
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
