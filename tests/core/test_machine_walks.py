@@ -55,7 +55,7 @@ CAUSES = st.sampled_from(
     [
         ("stopped", ""),
         ("dial-failed", ""),
-        ("dial-failed", "429"),
+        ("dial-failed", "but got 429"),
         ("library-returned", ""),
         ("library-returned", "required field ConnectFailure.Reason not set"),
         ("locked", ""),

@@ -137,7 +137,7 @@ class Library:
         if failure == BUSY:
             self._session.peace_until = self._world.now + 60
         if failure and self._first:
-            self._session.worker_ended(self, "dial-failed", f"dial: {failure}")
+            self._session.worker_ended(self, "dial-failed", f"dial: but got {failure}")
         elif failure:
             if failure in {BUSY, UNWELL}:
                 self.say(events.DialRefused(int(failure)))

@@ -30,6 +30,13 @@ class Slow:
 
 
 @pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "session").mkdir()
+    monkeypatch.chdir(tmp_path / "session")
+    return tmp_path / "session"
+
+
+@pytest.fixture
 def errands():
     return Errands(Receipts(lambda *_: None, Pulse(None), durable=False))
 

@@ -204,7 +204,7 @@ async def test_without_a_link_a_question_fails_at_once(hold: Hold):
 
 async def test_without_a_link_nothing_can_be_sent(hold: Hold):
     with pytest.raises(WorkerFailed, match="not running"):
-        await hold.tether.send("a@g.us", Reply("hello"), None, "")
+        await hold.tether.send("a@g.us", Reply("hello"), None, "", "")
 
 
 # --- presence ---------------------------------------------------------------------------------------------------------
