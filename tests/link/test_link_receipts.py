@@ -1,4 +1,4 @@
-"""Receipts are held until their events are safe. The lines are those of neonize 0.5.2; tests/wire/test_wire_receipts.py pins them."""
+"""Receipts are held until their events are safe. The lines are those of neonize 0.5.2; tests/wire/test_wire_strangers.py pins them."""
 
 from __future__ import annotations
 

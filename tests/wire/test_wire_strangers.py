@@ -164,8 +164,8 @@ async def test_on_a_session_that_is_never_quiet_a_receipt_without_an_event_goes_
         await follower.link.stop()
 
 
-async def test_a_database_that_is_lost_is_looked_at_and_one_that_is_well_is_kept(tmp_path):
-    """The line is the library's own: a table is gone, or SQLite is kept from it. The file tells."""
+async def test_a_database_without_a_table_ends_the_worker(tmp_path):
+    """The line is the library's own, and a look at the file agrees."""
     async with rig(tmp_path) as it:
         follower = await it.online("alice")
         await settled(it, follower)
