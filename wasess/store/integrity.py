@@ -33,6 +33,8 @@ def faults(path: Path) -> list[str]:
         with sqlite_at_work(path), closing(sqlite3.connect(address, uri=True, timeout=ENOUGH, isolation_level=None)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
             rows = connection.execute(f"PRAGMA quick_check({MOST_FAULTS})").fetchall()
+    except UnicodeDecodeError as error:  # SQLite quotes a name that is damaged
+        return [str(error)]
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return [str(error)]
