@@ -12,7 +12,23 @@ import sys
 from collections.abc import Callable
 from functools import partial
 
-from bench import blackhole, damage, fleet, hostile, latency, losses, mail, pss, restore, soak, supervisor, untouched, verify, webhook
+from bench import (
+    blackhole,
+    damage,
+    damage_real,
+    fleet,
+    hostile,
+    latency,
+    losses,
+    mail,
+    pss,
+    restore,
+    soak,
+    supervisor,
+    untouched,
+    verify,
+    webhook,
+)
 from bench import help as help_time
 from bench.figure import BenchFailed, Failure, Figure, document, table
 
@@ -56,12 +72,18 @@ def _losses(wanted: argparse.Namespace) -> list[Figure]:
     return losses.measure(losses.Plan(wanted.kind, wanted.runs, wanted.sessions, wanted.rate, wanted.seed))
 
 
+def _damage(wanted: argparse.Namespace) -> list[Figure]:
+    if wanted.real:
+        return damage_real.measure(wanted.real, wanted.seed or 1)
+    return damage.measure(damage.Plan(wanted.each, wanted.file, wanted.state, wanted.seed))
+
+
 def _soak(wanted: argparse.Namespace) -> list[Figure]:
     return soak.measure(soak.Plan(wanted.sessions, wanted.minutes * 60, wanted.faults_per_minute, wanted.seed))
 
 
 MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
-    "damage": lambda wanted: damage.measure(damage.Plan(wanted.each, wanted.file, wanted.state, wanted.seed)),
+    "damage": _damage,
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "hostile": lambda wanted: hostile.measure(hostile.Plan(wanted.stanzas, wanted.minutes * 60, wanted.seed)),
     "help": lambda wanted: help_time.measure(wanted.runs),
@@ -100,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         ),
         "damage": (
             "no damaged file costs a message or a session silently (only on demand)",
-            {"each": 500, "file": "", "state": "", "seed": 0},
+            {"each": 500, "file": "", "state": "", "seed": 0, "real": 0},
         ),
         "pss": ("memory and CPU of connected, idle workers", {"workers": 8, "seconds": 5.0}),
         "restore": ("start of `wasess serve` to all sessions online, and its end", {"sessions": 20, "rounds": 0}),
@@ -119,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
 
 HELP = {
     "each": "how many cases of each file, while it is stopped and while it is served",
+    "real": "instead: so many sessions with the real library, each file struck once while stopped and once while served",
     "file": "which of a session's files; empty: all",
     "state": "stopped or serving; empty: both",
     "kind": f"what happens: {KINDS}",

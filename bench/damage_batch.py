@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FILES = ("spool.log", "spool.pos", "inbox.db", "inbox.db-wal", "session.json", "device.db", "lock")
 NEW = 3  # messages that come in after the damage, while it is served
-QUIET_FOR = 0.6
+QUIET_FOR = 0.8
 QUIET_WITHIN = 60.0  # on a machine that is busy with other things
 LOOKS_EVERY = 0.05
 HARMLESS = frozenset({"NO_MANAGER", "MANAGER_SILENT", "DEAD_LETTERS", "GAPS", "NOT_KEPT", "STOPPED"})
@@ -216,6 +216,7 @@ class Batch:
                     continue
             if loop.time() - since > QUIET_FOR:
                 return
+        self._told.tracebacks.append(f"not at rest within {QUIET_WITHIN:.0f} s")
 
     async def _revive(self, supervisor: Supervisor) -> None:
         """What is not online gets its good file back, and must go on; only credentials may need that."""
@@ -297,7 +298,7 @@ class _Served:
     """A supervisor that runs for the ``async with`` block."""
 
     def __init__(self, batch: Batch) -> None:
-        settings = Settings(max_parallel=1000, dials_per_second=100_000.0, ready_within=5.0, look_every=0.1)
+        settings = Settings(max_parallel=1000, dials_per_second=100_000.0, ready_within=QUIET_WITHIN, look_every=0.1)
         self._supervisor = Supervisor(batch._home, batch._host, translate, batch._told, bot=batch._clerk, settings=settings)  # noqa: SLF001 - a part of it
 
     async def __aenter__(self) -> Supervisor:

@@ -168,6 +168,7 @@ def test_a_newer_mailbox_is_told_and_left_alone(session: Session, mailbox: Mailb
     mailbox.close()
     with closing(sqlite3.connect(session.folder / "inbox.db")) as database:
         database.execute("PRAGMA user_version = 99")
+        database.execute("PRAGMA application_id = 99")
     [found] = letters.check(session).findings
     assert (found.code, found.level) == ("MAIL_UNREADABLE", "warning")
     assert "newer wasess" in found.sentence

@@ -9,6 +9,8 @@ import pytest
 
 from wasess.errors import DeviceDamaged, Locked, StoreError, UnsafeHome
 from wasess.store.device import Device
+from wasess.store.integrity import faults
+from wasess.supervisor.survey import look_at
 
 # The columns that matter of whatsmeow's schema (version 15), without its CHECKs: a damaged file keeps no promises.
 TABLE = """
@@ -283,3 +285,15 @@ def test_a_folder_in_its_place_is_refused(alice, path):
     path.mkdir()
     with pytest.raises(StoreError, match="is not a file"):
         alice.device()
+
+
+def test_a_name_in_the_database_that_is_no_text_any_more_is_damage(alice, path):
+    """SQLite quotes it in its error, and Python can't decode that."""
+    build(path, row())
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE INDEX platforms ON whatsmeow_device (platform)")
+    path.write_bytes(path.read_bytes().replace(b"CREATE INDEX", b"\xc3REATE INDEX"))
+    with pytest.raises(DeviceDamaged):
+        alice.credentials()
+    assert faults(path)
+    assert look_at(alice).problem

@@ -219,6 +219,7 @@ def test_what_can_not_be_set_aside_is_told(folder: Path):
 def test_a_newer_format_is_refused_and_left_alone(folder: Path):
     with closing(sqlite3.connect(a_full_one(folder))) as database:
         database.execute("PRAGMA user_version = 99")
+        database.execute("PRAGMA application_id = 99")
     before = (folder / MAIL_NAME).read_bytes()
     for attempt in (lambda: open_mail(folder), lambda: MailFile(folder, read_only=True), lambda: MailFile(folder)):
         with pytest.raises(StoreError, match="newer wasess"):

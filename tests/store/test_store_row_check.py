@@ -171,6 +171,37 @@ def test_tables_that_are_not_those_that_were_made_are_damage(folder: Path, old: 
     mail.close()
 
 
+def bits(first: int, last: int) -> list[tuple[int, int]]:
+    return [(byte, bit) for byte in range(first, last) for bit in range(8)]
+
+
+@pytest.mark.parametrize(("byte", "bit"), [*bits(18, 20), *bits(44, 48), *bits(60, 64), *bits(68, 72)])
+def test_no_bit_of_the_header_keeps_a_session_from_its_mail(folder: Path, byte: int, bit: int):
+    """The version that only a newer wasess knows, a format that SQLite does not, a file that may only be read: each a single bit."""
+    filled(folder)
+    content = bytearray((folder / MAIL_NAME).read_bytes())
+    content[byte] ^= 1 << bit
+    (folder / MAIL_NAME).write_bytes(content)
+    mail, kept = open_mail(folder)
+    inbox = Inbox(mail)
+    assert (inbox.waiting == 2) != (kept is not None), "it is used, or set aside"
+    assert inbox.take_in(arrivals(7), None)
+    mail.close()
+
+
+@pytest.mark.parametrize("name", [b"waiting_messages", b"gap_ids", b"CREATE INDEX"])
+def test_a_name_that_is_no_text_any_more_is_damage(folder: Path, name: bytes):
+    """SQLite quotes it in its error, and Python can't decode that."""
+    filled(folder)
+    content = (folder / MAIL_NAME).read_bytes()
+    (folder / MAIL_NAME).write_bytes(content.replace(name, bytes((name[0] | 0x80,)) + name[1:]))
+    with pytest.raises(MailDamaged):
+        open_whole(folder, read_only=True)
+    mail, kept = open_mail(folder)
+    assert kept is not None
+    mail.close()
+
+
 def test_letters_are_checked_as_messages_are(folder: Path):
     for column, value, known in (
         *(("key", "other", False), ("chat", b"\xff", False), ("about", 7, False), ("about", "text", False), ("body", b"{}", False)),

@@ -10,7 +10,7 @@ from wasess.core import events
 from wasess.core.message import Message
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
-from wasess.store.mail import MailFile, open_mail
+from wasess.store.mail import MailDamaged, MailFile, open_mail
 from wasess.store.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -54,9 +54,16 @@ class Mailbox:
 
     @classmethod
     def open(cls, user: str, folder: Path, *, durable: bool) -> tuple[Mailbox, Path | None]:
-        """Open it; see `store.mail.open_mail`."""
+        """Open it; see `store.mail.open_mail`. What is asked first of it is asked here already: damage that is seen only then is damage of the file, too."""
         mail, kept = open_mail(folder, durable=durable)
-        return cls(user, mail), kept
+        try:
+            made = cls(user, mail)
+            made.inbox.chats()
+            made.outbox.chats()
+        except MailDamaged:
+            kept = mail.begin_anew()
+            made = cls(user, mail)
+        return made, kept
 
     def close(self) -> None:
         """Close the file; may be called twice."""

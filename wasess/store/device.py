@@ -138,6 +138,8 @@ def _connected(path: Path, *, may_write: bool = False, quiet: bool = False) -> I
             closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)) as connection,
         ):
             yield connection
+    except UnicodeDecodeError as error:  # SQLite quotes a name that is damaged
+        raise _damaged(path, _("can't be read as whatsmeow's database ({error})").format(error=error)) from error
     except sqlite3.DatabaseError as error:
         raise _explained(path, error, may_write=may_write) from error
 

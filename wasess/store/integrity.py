@@ -35,6 +35,8 @@ def faults(path: Path, table: str = "") -> list[str]:
             rows = connection.execute(f"PRAGMA quick_check({MOST_FAULTS})").fetchall()
             if table and not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchone():
                 rows.append((f"no such table: {table}",))
+    except UnicodeDecodeError as error:  # SQLite quotes a name that is damaged
+        return [str(error)]
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
             return [str(error)]

@@ -89,6 +89,11 @@ class MailFile:
                 self._connection.text_factory = row_check.text_of
                 self._require_known(self.version) if read_only else self._prepare()
                 self._require_shape()
+            except sqlite3.OperationalError as error:
+                self._connection.close()
+                if error.sqlite_errorcode == sqlite3.SQLITE_ERROR:  # nothing that was asked here depends on anything but the file
+                    raise _damaged(self.path, error) from error
+                raise
             except BaseException:
                 self._connection.close()
                 raise
@@ -98,7 +103,8 @@ class MailFile:
     @property
     def version(self) -> int:
         """Of its format; 0: it has no tables."""
-        return int(self.execute("PRAGMA user_version").fetchone()[0])
+        with self.explained():
+            return mail_shape.version_of(self._connection)
 
     def execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """Run one statement."""
@@ -167,6 +173,14 @@ class MailFile:
         if found:
             raise _damaged(self.path, found[-1])
 
+    def require_writable(self) -> None:
+        """Raise `MailDamaged` when SQLite takes it for a file that may only be read, as it does by a byte of the header, and it is not."""
+        try:
+            self._connection.execute("UPDATE place SET position = 0 WHERE one = 0")  # there is no such row; BEGIN alone would not tell
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK):
+                raise _damaged(self.path, error) from error
+
     def _faults(self) -> list[str]:
         """What ``PRAGMA integrity_check`` finds, in SQLite's words; nothing when it takes longer than a second, or can't be told now."""
         deadline = time.monotonic() + CHECKED_WITHIN
@@ -192,7 +206,7 @@ class MailFile:
         """SQLite's errors come out as ours."""
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: SQLite quotes a name that is damaged
             found = _explained(self.path, error)
             if isinstance(found, MailDamaged):
                 self.damage = str(error)
@@ -220,6 +234,8 @@ class MailFile:
             self._migrate(number)
 
     def _require_known(self, version: int) -> None:
+        if version < 0:
+            raise _damaged(self.path, _("there never was a format {version}").format(version=version))
         if version > VERSION:
             raise StoreError(
                 _("{path} was written by a newer wasess (format {version}); nothing was changed.").format(path=self.path, version=version),
@@ -252,12 +268,16 @@ class MailFile:
         """Bring version ``number`` to the next, unless somebody else who has opened the file at the same time does."""
         connection = self._connection
         try:
-            connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} {_numbered(number + 1)} COMMIT;")
         except sqlite3.OperationalError:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if connection.execute("PRAGMA user_version").fetchone()[0] <= number:
+            if mail_shape.version_of(connection) <= number:
                 raise
+
+
+def _numbered(version: int) -> str:
+    return f"PRAGMA application_id = {mail_shape.mark(version)}; PRAGMA user_version = {version};"
 
 
 def settle(folder: Path, *, forgot: bool = False) -> bool:
@@ -305,6 +325,8 @@ def open_whole(folder: Path, *, durable: bool = False, read_only: bool = False) 
     mail = MailFile(folder, durable=durable, read_only=read_only)
     try:
         mail.require_whole()
+        if not read_only:
+            mail.require_writable()
     except BaseException:
         mail.close()
         raise
@@ -355,10 +377,10 @@ def _damaged(path: Path, problem: object) -> MailDamaged:
     )
 
 
-def _explained(path: Path, error: sqlite3.DatabaseError) -> StoreError | Locked:
+def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError | Locked:
     user = path.parent.name
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if primary in _NOT_A_DATABASE:
+    if primary in _NOT_A_DATABASE or isinstance(error, UnicodeDecodeError):
         return _damaged(path, error)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Locked(

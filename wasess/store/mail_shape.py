@@ -7,6 +7,7 @@ version stands in tests/store/shapes.
 from __future__ import annotations
 
 import sqlite3
+import zlib
 
 VERSION = 2
 
@@ -75,6 +76,17 @@ _QUESTIONS = (
     "SELECT 1 FROM gaps INDEXED BY gap_ids WHERE chat = '' AND sender = '' AND id = '' AND id <> ''",
     "SELECT name, position, at, checksum FROM readers INDEXED BY sqlite_autoindex_readers_1 WHERE name = ''",
 )
+
+
+def mark(version: int) -> int:
+    """The ``application_id`` of a file of a version: beside its ``user_version``, which a single bit makes another one's."""
+    return zlib.crc32(f"wasess inbox {version}".encode()) & 0x7FFF_FFFF
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of a file; 0: it has no tables. What is marked as of this version is, whatever its number says."""
+    marked, number = (int(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("application_id", "user_version"))
+    return VERSION if marked == mark(VERSION) else number
 
 
 def fault(connection: sqlite3.Connection) -> str:

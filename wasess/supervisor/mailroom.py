@@ -15,7 +15,7 @@ from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
-from wasess.store.mail import kept_mail, settle
+from wasess.store.mail import MailDamaged, kept_mail, settle
 from wasess.supervisor.attachments import Attachments
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
@@ -140,7 +140,10 @@ class Mailroom:
     async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
         mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
-        messages, replies = await asyncio.to_thread(mailbox.mend, self._clock.now())
+        try:
+            messages, replies = await asyncio.to_thread(mailbox.mend, self._clock.now())
+        except MailDamaged:  # a page that only this look at all rows has come to
+            damaged, messages, replies = await asyncio.to_thread(mailbox.begin_anew), [], []
         self._mailbox = mailbox
         self._set_aside = await asyncio.to_thread(kept_mail, self._folder)
         if damaged is not None:
