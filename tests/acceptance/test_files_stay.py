@@ -112,13 +112,13 @@ def files_sent(house: House) -> list[str]:
 
 async def nothing_was_sent(house: House, serve: Running, wanted: dict[str, Any], told: str) -> None:
     """Each attack is asked in a chat of its own; all are told, none is carried out, and an honest answer comes all the same."""
-    await house.online(serve, "alice")
+    await house.online(serve, "alice", seconds=60)
     (house.folder / "device").hardlink_to(house.home.session("alice").folder / "device.db")
     for name in wanted:
         house.box.say(f"asks-{name}", "alice", name)
-    await until(lambda: serve.has_said(told, len(wanted)) or files_sent(house), lambda: f"all were told as {told!r}:\n{serve.text}", 30)
+    await until(lambda: serve.has_said(told, len(wanted)) or files_sent(house), lambda: f"all were told as {told!r}:\n{serve.text}", 60)
     house.box.say("carol", "alice", "hello")
-    await until(lambda: house.box.contact("carol").texts == ["hello"], lambda: f"an honest answer:\n{serve.text}")
+    await until(lambda: house.box.contact("carol").texts == ["hello"], lambda: f"an honest answer:\n{serve.text}", 30)
     assert files_sent(house) == []
     assert not house.box.contact("mallory").received
 
@@ -164,7 +164,7 @@ async def test_the_send_command_sends_nothing_of_the_home_and_no_secret(house: H
 
     await asyncio.gather(*(refused(path, "queued") for path in (files["link"], files["hard-link"], "wasess.toml")))
     serve = await house.serve()
-    await house.online(serve, "alice")
+    await house.online(serve, "alice", seconds=60)
     await asyncio.gather(*(refused(path, "sent") for path in (files["credentials"], files["process"], "wasess.toml")))
     assert not carol.received
 
@@ -181,24 +181,24 @@ async def test_a_webhook_sends_what_is_below_its_folder_as_it_was_and_bytes_in_i
     carol, dave, offline = house.box.contact("carol"), house.box.contact("dave"), threading.Event()
 
     def answer(text: str) -> Any:
-        assert text != "menu" or offline.wait(20)
+        assert text != "menu" or offline.wait(60)
         return wanted.get(text, text)
 
     with receiver(answer) as (port, got):
         serve = await house.serve(*webhook(port), "--webhook-files", "files")
-        await house.online(serve, "alice")
+        await house.online(serve, "alice", seconds=60)
         for refused in ("link", "dots", "other"):
             house.box.say(f"asks-{refused}", "alice", refused)
         house.box.say("dave", "alice", "bytes")
-        await until(lambda: dave.received, lambda: f"bytes:\n{serve.text}")
-        await until(lambda: serve.has_said("the bot failed on a message", 3), lambda: f"three are refused:\n{serve.text}")
+        await until(lambda: dave.received, lambda: f"bytes:\n{serve.text}", 30)
+        await until(lambda: serve.has_said("the bot failed on a message", 3), lambda: f"three are refused:\n{serve.text}", 30)
         house.box.say("carol", "alice", "menu")
-        await until(lambda: "menu" in got, "menu is asked for")
+        await until(lambda: "menu" in got, "menu is asked for", 30)
         house.box.fault("alice", "refuse")
         house.box.fault("alice", "rst")
-        await until(lambda: not house.device("alice").online, "the outage began")
+        await until(lambda: not house.device("alice").online, "the outage began", 30)
         offline.set()
-        await until(lambda: waiting(house) == 1, lambda: f"the menu is queued:\n{serve.text}")
+        await until(lambda: waiting(house) == 1, lambda: f"the menu is queued:\n{serve.text}", 30)
         (house.folder / "files/menu.pdf").unlink()
         (house.folder / "files/menu.pdf").symlink_to(house.home.session("alice").folder / "device.db")
         house.box.clear("alice")
@@ -222,9 +222,9 @@ async def test_who_takes_the_port_of_a_receiver_gets_no_message_and_the_receiver
     words = [f"private words {number}" for number in range(8)]
     with receiver(lambda text: text) as (port, _):
         serve = await house.serve(*webhook(port))
-        await house.online(serve, "alice")
+        await house.online(serve, "alice", seconds=60)
         house.box.say("carol", "alice", "hello")
-        await until(lambda: house.box.contact("carol").texts == ["hello"], lambda: f"an answer:\n{serve.text}")
+        await until(lambda: house.box.contact("carol").texts == ["hello"], lambda: f"an answer:\n{serve.text}", 30)
     script = Path(__file__).parents[1] / "delivery/impostor.py"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, script, str(NOBODY), "127.0.0.1", str(port), "greedy", SECRET), stdout=asyncio.subprocess.PIPE, limit=1 << 20
@@ -234,7 +234,7 @@ async def test_who_takes_the_port_of_a_receiver_gets_no_message_and_the_receiver
     try:
         for number, text in enumerate(words):
             house.box.say(f"c{number}", "alice", text)
-        await serve.said("gets no messages", 20)
+        await serve.said("gets no messages", 60)
         assert serve.has_said(f"its listener belongs to another user ({NOBODY})")
         status = await house.run("status", "alice", "--json")
         await status.over(30)
