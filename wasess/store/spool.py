@@ -10,16 +10,19 @@ import ctypes
 import errno
 import json
 import os
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.store.atomic import write_atomic
+from wasess.store.damage import destroyed
 from wasess.store.frame import HEADER_SIZE, MAGIC, parse
 from wasess.store.guard import beginning, open_guarded, read_range
 from wasess.store.lock import FileLock
 from wasess.words import mark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SPOOL_NAME = "spool.log"
@@ -34,12 +37,16 @@ _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event. ``offset`` and ``end`` are byte positions in the spool; ``code`` is neonize's number of the event."""
+    """One event. ``offset`` and ``end`` are byte positions in the spool; ``code`` is neonize's number of the event.
+
+    ``damaged``: so many events were destroyed between the one before it and this one.
+    """
 
     offset: int
     end: int
     code: int
     payload: bytes
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +84,11 @@ _NO_FILE = _Identity(0, "")
 class SpoolReader:
     """Reads the spool in ``folder``, beginning behind what was committed. One reader per spool.
 
+    It keeps the file open: what a worker has appended is read to its end, whatever becomes of the file's name meanwhile (see `hold`).
+
     ``skipped_bytes`` counts the damaged bytes that this reader has passed. ``known`` is a place that was remembered elsewhere: where it fits the file,
-    it counts, and not what `commit` has noted.
+    it counts, and not what `commit` has noted. ``lost``: so many events at the least are gone with a file that is not there any more, or was cut
+    off before they were read; whoever has counted them sets it to 0. ``cut``: the file has become shorter than what was read of it, under a worker.
     """
 
     def __init__(self, folder: Path, known: Place | None = None) -> None:
@@ -87,25 +97,54 @@ class SpoolReader:
         self._position_file = folder / POSITION_NAME
         self._lock_file = folder / LOCK_NAME
         self._identity = _NO_FILE
+        self._descriptor = -1
+        self._closing: Callable[[], object] = int
         self._cursor = 0
+        self._written_to = False
+        self._held = False
         self.skipped_bytes = 0
+        self.lost = 0
+        self.cut = False
 
     def read_new(self) -> list[Frame]:
         """Return the complete frames behind the last one returned, up to some megabytes; call again until it returns none."""
-        with open_guarded(self._spool) as descriptor:
-            if descriptor is None:
+        while True:
+            frames = self._read_on()
+            if frames or self._held or not self.replaced:
+                return frames
+            self.close()
+            if not self._open():
                 return []
-            size = self._settle(descriptor)
-            for window in (WINDOW, size):
-                data = read_range(descriptor, min(window, size - self._cursor), self._cursor)
-                frames, skipped = scan(data, self._cursor)
-                if frames:
-                    self._cursor = frames[-1].end
-                    self.skipped_bytes += skipped
-                    return frames
-                if self._cursor + len(data) >= size:
-                    break
-        return []
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the name leads to another file than the one that is being read, or nowhere."""
+        if self._descriptor < 0:
+            return False
+        try:
+            return not os.path.samestat(self._spool.lstat(), os.fstat(self._descriptor))
+        except OSError:
+            return True
+
+    def hold(self) -> None:
+        """A worker appends to the file: stay with it, until `let_go`, even if it loses its name."""
+        self._written_to = True
+        self._held = (self._descriptor >= 0 or self._open()) and not self.replaced
+
+    def let_go(self) -> None:
+        """Nobody appends any more: what is at the name is read next, once all is read that was held."""
+        self._written_to = self._held = False
+        self.lost += self.cut
+        self.cut = False
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is read."""
+        self._closing()
+        self._descriptor, self._closing = -1, int
+
+    def here(self) -> Place:
+        """The place behind the last frame that was returned."""
+        return self.place(self._cursor)
 
     def place(self, end: int) -> Place:
         """The place behind a frame that was returned (`Frame.end`), to be remembered elsewhere."""
@@ -126,36 +165,73 @@ class SpoolReader:
         raises `errors.Locked` while one lives.
         """
         with FileLock.acquire(self._lock_file, mark("compacting the spool")):
-            with open_guarded(self._spool) as descriptor:
-                if descriptor is None:
-                    return 0
-                size = self._settle(descriptor)
-                committed = _stored_position(self._position_file, self._identity, size)
-                if not committed:
-                    return 0
-                write_atomic(self._spool, read_range(descriptor, size - committed, committed))
+            if self.replaced or (self._descriptor < 0 and not self._open()):
+                return 0
+            size = self._settle()
+            committed = _stored_position(self._position_file, self._identity, size)
+            if not committed:
+                return 0
+            write_atomic(self._spool, read_range(self._descriptor, size - committed, committed))
             # A crash here leaves a position that belongs to no file: the reader begins at 0, which is right.
-            with open_guarded(self._spool) as descriptor:
-                if descriptor is not None:
-                    self._identity = _identify(descriptor)
-            self._cursor -= committed
+            cursor = self._cursor - committed
+            self.close()
             self._known = None
+            self._open()
+            self._identity, self._cursor = _identify(self._descriptor), cursor
             self.commit(0)
             return committed
 
-    def _settle(self, descriptor: int) -> int:
+    def _read_on(self) -> list[Frame]:
+        if self._descriptor < 0 and not self._open():
+            return []
+        size = self._settle()
+        for window in (WINDOW, size):
+            data = read_range(self._descriptor, min(window, size - self._cursor), self._cursor)
+            frames, skipped = scan(data, self._cursor)
+            if frames:
+                self._cursor = frames[-1].end
+                self.skipped_bytes += skipped
+                return frames
+            if self._cursor + len(data) >= size:
+                break
+        return []
+
+    def _open(self) -> bool:
+        """Open what is at the name now; False when nothing is. Raises what `guard.open_guarded` does."""
+        with open_guarded(self._spool) as descriptor:
+            if descriptor is None:
+                self._miss(self._known, 0)
+                self._known, self._identity, self._cursor = None, _NO_FILE, 0
+                return False
+            self._descriptor = os.dup(descriptor)
+        self._closing = weakref.finalize(self, os.close, self._descriptor)
+        self._identity, self._held = _NO_FILE, self._written_to
+        return True
+
+    def _settle(self) -> int:
         """Set the cursor to the stored position when this is not the file read last time; return the file's size."""
-        size = os.fstat(descriptor).st_size
-        identity = _identify(descriptor)
+        size = os.fstat(self._descriptor).st_size
+        identity = _identify(self._descriptor)
         if identity != self._identity or self._cursor > size:
+            if self._identity.inode and self._cursor:  # the same file, and another content
+                self.cut, self.lost = self.cut or self._written_to, self.lost + (not self._written_to)
             self._identity = identity
-            self._cursor = self._begin(descriptor)
+            self._cursor = self._begin(size)
         return size
 
-    def _begin(self, descriptor: int) -> int:
+    def _begin(self, size: int) -> int:
         """What is known counts for the file that is found first: a later one may get its inode number, and begin with the same event."""
         known, self._known = self._known, None
-        return _position(descriptor, known, self._position_file)
+        self._miss(known, size)
+        return _position(self._descriptor, known, self._position_file)
+
+    def _miss(self, known: Place | None, size: int) -> None:
+        """Events may be gone where the known place was in a file that is not this one, nor a copy of it, and nobody has noted one in this."""
+        if known is None or not known.position:
+            return
+        goes_on = known.head == self._identity.head and known.position <= size
+        if not goes_on and not _was_begun(self._position_file, self._identity):
+            self.lost += 1
 
 
 def depth(folder: Path, known: Place | None = None) -> Depth:
@@ -252,7 +328,7 @@ def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
         found = parse(data, start)
         if found:
             code, end, payload = found
-            frames.append(Frame(base + start, base + end, code, payload))
+            frames.append(Frame(base + start, base + end, code, payload, destroyed(data[expected:start]) if start > expected else 0))
             skipped += start - expected
             expected = end
             start = data.find(MAGIC, end)
@@ -280,6 +356,15 @@ def _position(descriptor: int, known: Place | None, path: Path) -> int:
         return known.position
     size = os.fstat(descriptor).st_size
     return _stored_position(path, _identify(descriptor), size) or _released(descriptor, size)
+
+
+def _was_begun(path: Path, identity: _Identity) -> bool:
+    """Whether the position that is stored is in this file, as it is or as it was when nothing was in it."""
+    try:
+        place = json.loads(beginning(path))
+        return bool(identity.inode and place["inode"] == identity.inode and place["head"] in {"", identity.head})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 def _stored_position(path: Path, identity: _Identity, size: int) -> int:
