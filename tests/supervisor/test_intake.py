@@ -36,6 +36,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.poisoned: list[int] = []
+        self.destroyed: list[int] = []
         self.told: list[object] = []
         self.refusal = ""
         self.open()
@@ -43,7 +44,7 @@ class Desk:
     def open(self) -> None:
         self.mailbox, _ = Mailbox.open("alice", self.folder, durable=False)
         self.intake = Intake(
-            self.folder, self.mailbox, _translate, lambda code, _error: self.poisoned.append(code), self._wanted, lambda: 1.0
+            self.folder, self.mailbox, _translate, lambda code, _error: self.poisoned.append(code), self.destroyed.append, self._wanted, lambda: 1.0
         )
 
     def reopen(self) -> None:

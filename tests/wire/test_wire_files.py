@@ -72,7 +72,7 @@ async def test_a_spool_that_is_replaced_under_the_worker_loses_nothing(tmp_path:
         await manager.until(lambda: manager.told("alice", REPLACED), 5)
         await manager.until(lambda: set(written) <= set(manager.bot.got), 20)
         await manager.until(lambda: manager.online("alice") and manager.pid("alice") not in {0, pid})
-        await manager.until(lambda: set(written) <= manager.device("alice").receipted)
+        await manager.until(lambda: set(written) <= set(manager.device("alice").receipted))
         assert problem(manager) == REPLACED
         assert spool_of(manager).exists()
 
@@ -96,7 +96,7 @@ async def test_a_spool_that_is_deleted_in_traffic_loses_nothing(tmp_path: Path):
             await manager.until(lambda told=told: len(manager.told("alice", REPLACED)) > told)
         await writing
         await manager.until(lambda: set(written) <= set(manager.bot.got), 20)
-        await manager.until(lambda: set(written) <= manager.device("alice").receipted)
+        await manager.until(lambda: set(written) <= set(manager.device("alice").receipted))
         assert gaps(manager) == 0
 
 

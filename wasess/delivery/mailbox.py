@@ -70,11 +70,13 @@ class Mailbox:
         """Bring all that is committed to the disk; False when a reader was in the way of some of it."""
         return self._mail.checkpoint()
 
-    def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State]) -> Took:
-        """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message."""
+    def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State], destroyed: int = 0) -> Took:
+        """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message. ``destroyed``: so many events there can't be read."""
         receipts = False
         arrivals: list[Arrival] = []
         with self._mail.transaction():
+            if destroyed:
+                self.gaps.enter(Gap("", "", "", Cause.SPOOL_DAMAGED, destroyed, now))
             for one in spooled:
                 match one.event:
                     case events.MessageReceived(message):

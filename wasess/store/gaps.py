@@ -20,6 +20,8 @@ class Cause(StrEnum):
     UNDECRYPTABLE = "undecryptable"  # its sender was asked to send it again, and has not done so yet
     OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
     NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
+    SPOOL_DAMAGED = "spool-damaged"  # its event in the spool was destroyed, or the file is gone; counted without a name
+    MAIL_LOST = "mail-lost"  # inbox.db was damaged or gone, and begun anew; counted without a name
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,10 @@ class FileLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._drop()
 
+    def is_at(self, path: str | os.PathLike[str]) -> bool:
+        """Whether ``path`` still leads to it: else it keeps nobody out any more."""
+        return _is_at(self._descriptor, os.fspath(path))
+
     def fileno(self) -> int:
         """Return the open descriptor, -1 after `release`."""
         return self._descriptor

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wasess.core import reasons
 from wasess.delivery.courier import Courier
 from wasess.delivery.dispatcher import Desk
 from wasess.delivery.mailbox import Mailbox
@@ -17,7 +18,7 @@ from wasess.store.mail import settle
 from wasess.supervisor.attachments import Attachments
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
-from wasess.words import _
+from wasess.words import _, plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 SETTLED_EVERY = 30.0
 SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
 FORGOTTEN_EVERY = 600.0
+TOLD_FOR = 600.0
 DAY = 86_400.0
 
 # One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
@@ -96,6 +98,7 @@ class Mailroom:
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
         self._settling: Future[bool] | None = None
         self._problem = ""
+        self._news = "", 0.0
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
@@ -106,7 +109,11 @@ class Mailroom:
     @property
     def problem(self) -> str:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
-        return self._problem
+        return self._news[0] if self._clock.steady() < self._news[1] else self._problem
+
+    def tell_problem(self, code: str) -> None:
+        """Something has happened to its files (a code of `core.reasons`): it is a `problem` for ten minutes, so that whoever looks now and then sees it."""
+        self._news = code, self._clock.steady() + TOLD_FOR
 
     @property
     def mailbox(self) -> Mailbox:
@@ -127,7 +134,7 @@ class Mailroom:
         if damaged is not None:
             sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=damaged)
             self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
-        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._fate, self._clock.now)
+        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._destroyed, self._fate, self._clock.now)
         self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
         self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
         self.courier.open()
@@ -156,6 +163,7 @@ class Mailroom:
         if self._settling is not None and not self._settling.cancel():
             await asyncio.wait([asyncio.wrap_future(self._settling)])
         self.intake.note_place()
+        self.intake.close()
         self._mailbox.close()
 
     def take(self) -> Iterator[Batch]:
@@ -213,6 +221,11 @@ class Mailroom:
             self._forget_at = now + FORGOTTEN_EVERY
             wall = self._clock.now()
             self._forgot |= self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
+
+    def _destroyed(self, count: int) -> None:
+        many = plural("up to {count} event in its spool was destroyed", "up to {count} events in its spool were destroyed", count)
+        action = _(reasons.FILES_REPLACED.action).format(user=self.user)
+        self._teller.trouble("SPOOL_DAMAGED", many.format(count=count), action=action, level="error")
 
     def _attend(self, message: Message, *, begins: bool) -> None:
         """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""

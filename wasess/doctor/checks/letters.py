@@ -29,6 +29,8 @@ CAUSES = {
     Cause.UNDECRYPTABLE: mark("could not be decrypted, and was asked for again"),
     Cause.OLD_COUNTER: mark("died with a process"),
     Cause.NO_EVENT: mark("was not handed over by the library"),
+    Cause.SPOOL_DAMAGED: mark("may have been in a part of the spool that was destroyed"),
+    Cause.MAIL_LOST: mark("may have waited in an inbox.db that was damaged or removed"),
 }
 
 
