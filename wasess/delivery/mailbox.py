@@ -62,6 +62,23 @@ class Mailbox:
         self._mail.close()
 
     @property
+    def begun(self) -> str:
+        """See `store.mail.MailFile`."""
+        return self._mail.begun
+
+    def fault(self) -> str:
+        """See `store.mail.MailFile.fault`."""
+        return self._mail.fault()
+
+    def put_back(self) -> Path | None:
+        """See `store.mail.MailFile.put_back`."""
+        return self._mail.put_back()
+
+    def mail_lost(self, now: float) -> None:
+        """What waited in a file that is no more may be missing; nobody knows how much."""
+        self.gaps.enter(Gap("", "", "", Cause.MAIL_LOST, 1, now))
+
+    @property
     def changes(self) -> int:
         """How many rows were written since it was opened."""
         return self._mail.changes

@@ -21,7 +21,8 @@ from urllib.parse import quote
 from wasess.errors import Locked, StoreError
 from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
 from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
-from wasess.store.spool import POSITION_NAME, Place, release
+from wasess.store.rescue import Watched, is_rescued, lies_at, reinstate, rescue
+from wasess.store.spool import POSITION_NAME, Place, release, was_mailed
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class MailDamaged(StoreError):
 class MailFile:
     """The open file. One thread at a time. Every method of those who use it raises `errors.StoreError` when the disk refuses.
 
-    ``tallies``: what its users count along; a transaction that fails takes their changes back, too.
+    ``begun``: why it was not simply opened (`open_mail`): "restored" or "anew"; else empty. ``tallies``: what its users count along; a transaction that fails takes their changes back, too.
     """
 
     def __init__(self, folder: Path, *, durable: bool = False, create: bool = True, read_only: bool = False) -> None:
@@ -99,6 +100,8 @@ class MailFile:
         """
         self.path = folder / MAIL_NAME
         self.tallies = Counter[str]()
+        self.begun = ""
+        self._damage = ""
         self._depth = 0
         _guard(folder)
         if create and not read_only:
@@ -113,6 +116,7 @@ class MailFile:
             except BaseException:
                 self._connection.close()
                 raise
+        self._watched = Watched(self.path)
 
     @property
     def version(self) -> int:
@@ -156,6 +160,7 @@ class MailFile:
     def checkpoint(self) -> bool:
         """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
         busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._watched.fault()  # it is longer now
         return not busy and pages == done
 
     def wipe(self) -> bool:
@@ -184,6 +189,19 @@ class MailFile:
         if found != "ok":
             raise _damaged(self.path, found.splitlines()[-1])
 
+    def fault(self) -> str:
+        """What has become of its files while it is open, or was found in them, in words; empty when nothing has. Nothing may be opened there then."""
+        return self._damage or self._watched.fault()
+
+    def put_back(self) -> Path | None:
+        """Behind a `fault`: close it, and let the next `open_mail` find what it holds. Takes its time: for a thread.
+
+        What can't be read as a whole is moved to ``kept/``; returns where it is then.
+        """
+        saved = rescue(self._connection, self.path)
+        self.close()
+        return _set_aside(self.path.parent) if not saved and lies_at(self.path) else None
+
     def close(self) -> None:
         """Close it; may be called twice."""
         with suppress(sqlite3.Error):
@@ -195,7 +213,10 @@ class MailFile:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            raise _explained(self.path, error) from error
+            explained = _explained(self.path, error)
+            if isinstance(explained, MailDamaged):
+                self._damage = _("{name} is damaged ({error})").format(name=MAIL_NAME, error=error)
+            raise explained from error
 
     def _prepare(self, *, durable: bool) -> None:
         connection = self._connection
@@ -276,16 +297,30 @@ def _delete_files(media: Path, mail: MailFile) -> None:
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:
     """Open a session's mail for its manager; a damaged file is moved to ``kept/`` first, and a new one made: the second value says where.
 
+    So is one that lies where a `MailFile.put_back` belongs. One that is gone is begun anew (`MailFile.begun`).
     What it held is not lost to people, but to the bot. The spool brings what was not committed there. Raises `errors.UnsafeHome` and `errors.StoreError`.
     """
     try:
         _guard(folder)
+        if is_rescued(folder / MAIL_NAME):
+            return _reinstated(folder, durable=durable)
         if is_emptied(folder):
             raise _damaged(folder / MAIL_NAME, _("it is empty"))
-        return open_whole(folder, durable=durable), None
+        is_gone = not lies_at(folder / MAIL_NAME) and was_mailed(folder)
+        mail, kept = open_whole(folder, durable=durable), None
     except MailDamaged:
-        kept = _set_aside(folder)
-        return MailFile(folder, durable=durable), kept
+        kept, is_gone = _set_aside(folder), True
+        mail = MailFile(folder, durable=durable)
+    mail.begun = "anew" if is_gone else ""
+    return mail, kept
+
+
+def _reinstated(folder: Path, *, durable: bool) -> tuple[MailFile, Path | None]:
+    kept = _set_aside(folder) if lies_at(folder / MAIL_NAME) else None
+    reinstate(folder / MAIL_NAME)
+    mail = MailFile(folder, durable=durable)
+    mail.begun = "restored"
+    return mail, kept
 
 
 def open_whole(folder: Path, *, durable: bool = False, read_only: bool = False) -> MailFile:

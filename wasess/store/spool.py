@@ -154,9 +154,12 @@ class SpoolReader:
         """Return the frames from there on (`Frame.offset`) once more."""
         self._cursor = min(self._cursor, offset)
 
-    def commit(self, end: int) -> None:
-        """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again."""
-        _store_position(self._position_file, self.place(end))
+    def commit(self, end: int, *, mailed: bool = False) -> None:
+        """Remember that everything before ``end`` (a `Frame.end`) is dealt with. Survives kill -9; after a power cut frames may come again.
+
+        ``mailed``: what is before it is in the session's mail (`was_mailed`).
+        """
+        _store_position(self._position_file, self.place(end), mailed=mailed)
 
     def compact(self) -> int:
         """Drop what is committed; return how many bytes that were.
@@ -178,7 +181,7 @@ class SpoolReader:
             self._known = None
             self._open()
             self._identity, self._cursor = _identify(self._descriptor), cursor
-            self.commit(0)
+            self.commit(0, mailed=was_mailed(self._position_file.parent))
             return committed
 
     def _read_on(self) -> list[Frame]:
@@ -260,7 +263,7 @@ def release(folder: Path, place: Place) -> None:
     with open_guarded(folder / SPOOL_NAME) as known:
         if known is None or not _fits(place, known):
             return
-        _store_position(folder / POSITION_NAME, place)
+        _store_position(folder / POSITION_NAME, place, mailed=True)
         start = max(HEADER_SIZE, _released(known, place.position))
         descriptor = os.open(f"/proc/self/fd/{known}", os.O_WRONLY | os.O_CLOEXEC)
     try:
@@ -337,8 +340,17 @@ def scan(data: bytes, base: int = 0) -> tuple[list[Frame], int]:
     return frames, skipped
 
 
-def _store_position(path: Path, place: Place) -> None:
-    write_atomic(path, json.dumps(place._asdict()).encode(), durable=False)
+def was_mailed(folder: Path) -> bool:
+    """Whether events were taken out of the spool into the session's mail: without that file, they are gone."""
+    try:
+        return bool(json.loads(beginning(folder / POSITION_NAME))["mailed"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return False
+
+
+def _store_position(path: Path, place: Place, *, mailed: bool) -> None:
+    noted = place._asdict() | ({"mailed": True} if mailed else {})
+    write_atomic(path, json.dumps(noted).encode(), durable=False)
 
 
 def _identify(descriptor: int) -> _Identity:

@@ -139,7 +139,7 @@ class Intake:
         if place and place != self._noted and place[:2] == self._reader.here()[:2]:
             with suppress(StoreError, Locked, OSError):
                 if self._mailbox.settle():
-                    self._reader.commit(place.position)
+                    self._reader.commit(place.position, mailed=True)
                     self._noted = place
 
     def _take(self, frames: list[Frame]) -> Batch:

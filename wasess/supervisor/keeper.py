@@ -198,9 +198,18 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
             self._inbox.put_nowait(error)
         self.mail.settle()
-        if self.mail.is_open and self.snapshot.worker is Worker.RUNNING and self.mail.intake.replaced:
-            self._inbox.put_nowait(events.FilesReplaced(_("{name} was replaced or removed").format(name=SPOOL_NAME)))
+        if self.mail.is_open and not self._closing:
+            self._look_at_mail()
         self._inbox.put_nowait(Tick())
+
+    def _look_at_mail(self) -> None:
+        """Where its messages can't stay open, this keeper ends, and the next one opens them anew (`Mailroom.close`, `Supervisor.look`)."""
+        if fault := self.mail.mailbox.fault():
+            self._teller.trouble(reasons.FILES_REPLACED.code, _("{fault}; starting afresh").format(fault=fault), level="error")
+            self.mail.tell_problem(reasons.FILES_REPLACED.code)
+            self.request_stop()
+        elif self.snapshot.worker is Worker.RUNNING and self.mail.intake.replaced:
+            self._inbox.put_nowait(events.FilesReplaced(_("{name} was replaced or removed").format(name=SPOOL_NAME)))
 
     def kill(self) -> None:
         """End the worker at once."""

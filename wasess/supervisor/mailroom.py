@@ -23,6 +23,7 @@ from wasess.words import _, plural
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
@@ -129,11 +130,9 @@ class Mailroom:
 
     async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
-        mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
+        mailbox, kept = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
         self._mailbox = mailbox
-        if damaged is not None:
-            sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=damaged)
-            self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
+        self._tell_of_opening(mailbox, kept)
         self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._destroyed, self._fate, self._clock.now)
         self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
         self._attachments = Attachments(self._folder, mailbox, self._tether, self._online, self._settings.largest_file)
@@ -162,7 +161,11 @@ class Mailroom:
         # It has the files open, and whoever stopped the session may want to move or delete them.
         if self._settling is not None and not self._settling.cancel():
             await asyncio.wait([asyncio.wrap_future(self._settling)])
-        self.intake.note_place()
+        if self._mailbox.fault():
+            if kept := await asyncio.to_thread(self._mailbox.put_back):
+                self._tell_damaged(kept)
+        else:
+            self.intake.note_place()
         self.intake.close()
         self._mailbox.close()
 
@@ -196,7 +199,7 @@ class Mailroom:
     def settle(self) -> None:
         """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
         now = self._clock.steady()
-        if self._mailbox is None or (self._settling is not None and not self._settling.done()):
+        if self._mailbox is None or (self._settling is not None and not self._settling.done()) or self._mailbox.fault():
             return
         if now < self._settle_at and self._mailbox.changes < self._settled + SETTLED_AFTER:
             return
@@ -221,6 +224,24 @@ class Mailroom:
             self._forget_at = now + FORGOTTEN_EVERY
             wall = self._clock.now()
             self._forgot |= self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
+
+    def _tell_of_opening(self, mailbox: Mailbox, kept: Path | None) -> None:
+        """What had to be done before its messages could be opened."""
+        if mailbox.begun == "restored":
+            self.tell_problem(reasons.FILES_REPLACED.code)
+            where = _("what lay there is in {folder}").format(folder=kept) if kept else _("nothing else was there")
+            self._teller.trouble(reasons.FILES_REPLACED.code, _("its messages (inbox.db) were put back; {where}").format(where=where))
+        elif mailbox.begun:
+            mailbox.mail_lost(self._clock.now())
+            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
+            if kept:
+                self._tell_damaged(kept)
+            else:
+                self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
+
+    def _tell_damaged(self, kept: Path) -> None:
+        sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
+        self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
 
     def _destroyed(self, count: int) -> None:
         many = plural("up to {count} event in its spool was destroyed", "up to {count} events in its spool were destroyed", count)
