@@ -128,6 +128,7 @@ async def test_an_inbox_that_is_cut_is_told_and_the_session_goes_on(tmp_path: Pa
         keeper.mail.mailbox.settle()
         damage(manager.it.session("alice").folder / "inbox.db")
         await manager.until(lambda: manager.told("alice", REPLACED), 5)
+        await manager.until(lambda: manager.told("alice", "MAIL_DAMAGED") or "put back" in manager.told("alice", REPLACED)[-1].reason)
         await manager.until(lambda: manager.online("alice") and problem(manager))
         await manager.receives("alice", "after")
         await manager.until(lambda: texts(manager)[-1:] == ["after"])

@@ -70,13 +70,22 @@ class Mailbox:
         """See `store.mail.MailFile.fault`."""
         return self._mail.fault()
 
-    def put_back(self) -> Path | None:
-        """See `store.mail.MailFile.put_back`."""
-        return self._mail.put_back()
+    def put_back(self, now: float) -> Path | None:
+        """See `store.mail.MailFile.put_back`. What is moved to ``kept/`` is counted as missing in the file that is begun."""
+        kept = self._mail.put_back()
+        if kept:
+            anew, _ = Mailbox.open(self.user, kept.parent.parent, durable=True)
+            anew.mail_lost(now)
+            anew.close()
+        return kept
 
     def mail_lost(self, now: float) -> None:
         """What waited in a file that is no more may be missing; nobody knows how much."""
         self.gaps.enter(Gap("", "", "", Cause.MAIL_LOST, 1, now))
+
+    def mail_lost_at(self) -> float:
+        """When that happened last (Unix time); 0 when it never did."""
+        return max((gap.at for gap in self.gaps.entries() if gap.cause == Cause.MAIL_LOST), default=0.0)
 
     @property
     def changes(self) -> int:

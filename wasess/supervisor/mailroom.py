@@ -162,7 +162,7 @@ class Mailroom:
         if self._settling is not None and not self._settling.cancel():
             await asyncio.wait([asyncio.wrap_future(self._settling)])
         if self._mailbox.fault():
-            if kept := await asyncio.to_thread(self._mailbox.put_back):
+            if kept := await asyncio.to_thread(self._mailbox.put_back, self._clock.now()):
                 self._tell_damaged(kept)
         else:
             self.intake.note_place()
@@ -233,11 +233,13 @@ class Mailroom:
             self._teller.trouble(reasons.FILES_REPLACED.code, _("its messages (inbox.db) were put back; {where}").format(where=where))
         elif mailbox.begun:
             mailbox.mail_lost(self._clock.now())
-            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
             if kept:
                 self._tell_damaged(kept)
             else:
                 self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
+
+        if 0 <= self._clock.now() - mailbox.mail_lost_at() < TOLD_FOR:
+            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
 
     def _tell_damaged(self, kept: Path) -> None:
         sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
