@@ -15,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from wasess.control.address import SOCKET_NAME, listening, peer_uid
 from wasess.control.app import application
+from wasess.control.listener import keep_listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,9 +43,11 @@ async def serving(home: Path, manager: Manager, complain: Callable[[str], None])
         return
     server = _Server(_config(manager))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    keeping = keep_listening(home, server, complain)
     try:
         yield
     finally:
+        keeping.cancel()
         with suppress(OSError):
             (home / SOCKET_NAME).unlink()
         server.should_exit = True

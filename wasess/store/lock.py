@@ -91,6 +91,16 @@ class FileLock:
                 raise _locked(name)
             time.sleep(RETRY_EVERY)
 
+    def keep(self, path: str | os.PathLike[str], purpose: str) -> bool:
+        """Take the lock anew where ``path`` does not lead to it any more; returns whether it does not. Raises as `acquire`: somebody else may have it."""
+        if self.is_at(path):
+            return False
+        fresh = FileLock.acquire(path, purpose)
+        os.close(self._descriptor)
+        self._descriptor = fresh._descriptor
+        _held.discard(fresh)
+        return True
+
     def release(self) -> None:
         """Let go, for every process that has the descriptor. May be called twice."""
         if self._descriptor >= 0:
