@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from wasess.control.client import Client
 from wasess.control.server import serving
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -88,9 +88,12 @@ async def test_another_manager_that_listens_there_is_left_alone(home: Path):
 async def test_what_can_not_be_put_back_is_told_once(home: Path, monkeypatch: pytest.MonkeyPatch):
     told: list[str] = []
     tries: list[Path] = []
+    often = asyncio.Event()
 
     def tried(folder: Path) -> socket.socket:
         tries.append(folder)
+        if len(tries) == 4:
+            often.set()
         return listening(folder)
 
     monkeypatch.setattr(listener, "listening", tried)
@@ -98,8 +101,7 @@ async def test_what_can_not_be_put_back_is_told_once(home: Path, monkeypatch: py
         (home / SOCKET_NAME).unlink()
         (home / SOCKET_NAME).mkdir()
         async with asyncio.timeout(10):
-            while len(tries) < 4:
-                await asyncio.sleep(0.01)
+            await often.wait()
         assert len(told) == 1
         (home / SOCKET_NAME).rmdir()
         await comes(home)

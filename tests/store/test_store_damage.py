@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,9 @@ from hypothesis import strategies as some
 from wasess.store.damage import destroyed
 from wasess.store.frame import HEADER_SIZE, MAGIC, frame
 from wasess.store.spool import SpoolReader, scan
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 payloads = some.binary(max_size=40) | some.lists(some.sampled_from([b"W", b"S", b"WS", MAGIC, b"\0", frame(7, b"no")])).map(b"".join)
 events = some.lists(some.tuples(some.integers(0, 255), payloads), min_size=1, max_size=6)
@@ -34,7 +37,9 @@ def test_every_frame_that_one_flipped_bit_costs_is_counted(these, data):
 
 
 def test_each_bit_of_each_byte_of_some_frames():
-    whole = b"".join(frame(*event) for event in ((17, b"hello WS there"), (17, b"W"), (250, b"receipt\0\0x"), (17, b"WS" + MAGIC), (3, b"")))
+    whole = b"".join(
+        frame(*event) for event in ((17, b"hello WS there"), (17, b"W"), (250, b"receipt\0\0x"), (17, b"WS" + MAGIC), (3, b""))
+    )
     for at in range(len(whole)):
         for bit in range(8):
             damaged = bytearray(whole)
@@ -83,7 +88,9 @@ def test_garbage_is_never_worth_more_frames_than_it_has_room_for(garbage):
 def test_two_hundred_flips_of_a_long_spool(tmp_path: Path):
     tmp_path.chmod(0o700)
     dice = random.Random(13)
-    whole = b"".join(frame(17, b"message %d " % number + bytes(dice.randrange(256) for _ in range(dice.randrange(300)))) for number in range(60))
+    whole = b"".join(
+        frame(17, b"message %d " % number + bytes(dice.randrange(256) for _ in range(dice.randrange(300)))) for number in range(60)
+    )
     for _ in range(200):
         damaged = bytearray(whole)
         damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)

@@ -44,7 +44,13 @@ class Desk:
     def open(self) -> None:
         self.mailbox, _ = Mailbox.open("alice", self.folder, durable=False)
         self.intake = Intake(
-            self.folder, self.mailbox, _translate, lambda code, _error: self.poisoned.append(code), self.destroyed.append, self._wanted, lambda: 1.0
+            self.folder,
+            self.mailbox,
+            _translate,
+            lambda code, _error: self.poisoned.append(code),
+            self.destroyed.append,
+            self._wanted,
+            lambda: 1.0,
         )
 
     def reopen(self) -> None:

@@ -18,7 +18,7 @@ import resource
 from contextlib import suppress
 
 from wasess.link.receipts import NOTE
-from wasess.store.frame import frame
+from wasess.store.frame import MAGIC, frame
 from wasess.words import _
 
 EVENTS = 128
@@ -96,10 +96,18 @@ class SpoolFile:
         return self._fault
 
     def sign_off(self) -> None:
-        """Leave a note behind a `fault`, for who still reads it: how much was written until then (`core.events.SpoolLost`)."""
+        """Leave a note behind a `fault`, for who still reads it: how much was written until then (`core.events.SpoolLost`).
+
+        Of a file that was cut, a reader may go on anywhere before what was its end: the note stands behind that, and beginnings of frames before it.
+        """
         if self._fault:
             note = b"spool-lost\0%d\0%d" % (self._written_before, self._written - self._written_before)
             with suppress(OSError):
+                lacks = self._end - os.fstat(self._descriptor).st_size
+                if lacks > LARGEST:
+                    os.truncate(self._descriptor, self._end)
+                elif lacks > 0:
+                    os.write(self._descriptor, MAGIC * (lacks // len(MAGIC) + 1))
                 os.write(self._descriptor, frame(NOTE, note))
 
     def _look(self) -> str:

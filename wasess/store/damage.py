@@ -15,7 +15,8 @@ def destroyed(stretch: bytes) -> int:
     """How many frames it held; 0 when all of it was never finished. A long run of zeros, as a power cut may leave it, counts as one."""
     starts = _starts(stretch)
     ends = {*starts, len(stretch)}
-    count = at = 0
+    count = 0
+    at = next((len(rest) for rest in (MAGIC[1:], MAGIC[2:]) if stretch.startswith(rest)), 0)  # of a beginning that was read up to here
     for following in (*(start for start in starts if start), len(stretch)):
         while at < following:
             piece = stretch[at:following]

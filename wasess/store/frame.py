@@ -42,7 +42,7 @@ def parse(data: bytes, start: int) -> tuple[int, int, bytes] | None:
 def matches(piece: bytes) -> bool:
     """Whether the checksum in a header fits everything behind it, whatever its length says."""
     _, code, _, checksum = _HEADER.unpack_from(piece)
-    return _checksum(code, piece[HEADER_SIZE:]) == checksum
+    return bool(_checksum(code, piece[HEADER_SIZE:]) == checksum)
 
 
 def _checksum(code: int, stored: bytes) -> int:

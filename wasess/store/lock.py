@@ -97,7 +97,7 @@ class FileLock:
             return False
         fresh = FileLock.acquire(path, purpose)
         os.close(self._descriptor)
-        self._descriptor = fresh._descriptor
+        self._descriptor = fresh._descriptor  # noqa: SLF001 - of the same class
         _held.discard(fresh)
         return True
 

@@ -54,6 +54,7 @@ class Depth:
     """How much a spool holds, in bytes: ``size`` in all, ``unread`` of it not dealt with yet. ``frames``: the events in the unread part.
 
     What was given back (`release`) is not held. ``damaged``: unread bytes that make no event. ``counted``: False when the unread part was too long to be looked through.
+    ``gone``: the events were taken in up to a place in another file, or behind the end of this one: some may be missing.
     """
 
     size: int = 0
@@ -61,6 +62,7 @@ class Depth:
     frames: int = 0
     damaged: int = 0
     counted: bool = True
+    gone: bool = False
 
 
 class _Identity(NamedTuple):
@@ -102,6 +104,7 @@ class SpoolReader:
         self._cursor = 0
         self._written_to = False
         self._held = False
+        self._over = True
         self.skipped_bytes = 0
         self.lost = 0
         self.cut = False
@@ -110,8 +113,12 @@ class SpoolReader:
         """Return the complete frames behind the last one returned, up to some megabytes; call again until it returns none."""
         while True:
             frames = self._read_on()
-            if frames or self._held or not self.replaced:
+            if frames or self._held:
                 return frames
+            if self._over:
+                self._written_to, self.cut, self.lost = False, False, self.lost + self.cut
+            if not self.replaced:
+                return []
             self.close()
             if not self._open():
                 return []
@@ -128,14 +135,12 @@ class SpoolReader:
 
     def hold(self) -> None:
         """A worker appends to the file: stay with it, until `let_go`, even if it loses its name."""
-        self._written_to = True
+        self._written_to, self._over = True, False
         self._held = (self._descriptor >= 0 or self._open()) and not self.replaced
 
     def let_go(self) -> None:
         """Nobody appends any more: what is at the name is read next, once all is read that was held."""
-        self._written_to = self._held = False
-        self.lost += self.cut
-        self.cut = False
+        self._held, self._over = False, True
 
     def close(self) -> None:
         """Close the file; it is opened again when it is read."""
@@ -229,30 +234,25 @@ class SpoolReader:
         return _position(self._descriptor, known, self._position_file)
 
     def _miss(self, known: Place | None, size: int) -> None:
-        """Events may be gone where the known place was in a file that is not this one, nor a copy of it, and nobody has noted one in this."""
-        if known is None or not known.position:
-            return
-        goes_on = known.head == self._identity.head and known.position <= size
-        if not goes_on and not _was_begun(self._position_file, self._identity):
-            self.lost += 1
+        self.lost += _is_gone(known, self._identity, size, self._position_file)
 
 
 def depth(folder: Path, known: Place | None = None) -> Depth:
     """Look at the spool in ``folder`` without reading on in it; of an unread part, up to 16 MB are looked through. ``known``: see `SpoolReader`."""
     with open_guarded(folder / SPOOL_NAME) as descriptor:
         if descriptor is None:
-            return Depth()
+            return Depth(gone=known is not None and known.position > 0)
         size = os.fstat(descriptor).st_size
+        gone = _is_gone(known, _identify(descriptor), size, folder / POSITION_NAME)
         position = _position(descriptor, known, folder / POSITION_NAME)
         unread, held = size - position, size - max(0, _behind_hole(descriptor, HOLE_FROM, size) - HOLE_FROM)
         if unread > 4 * WINDOW:
-            return Depth(held, unread, counted=False)
+            return Depth(held, unread, counted=False, gone=gone)
         data = read_range(descriptor, unread, position)
     frames, skipped = scan(data, position)
-    # A torn end may still be written to: it is damaged only when not even its beginning is that of a frame.
     rest = data[frames[-1].end - position if frames else 0 :]
-    torn = rest.startswith(MAGIC[: len(rest)])
-    return Depth(held, unread, len(frames), skipped + (0 if torn else len(rest)))
+    # A torn end may still be written to.
+    return Depth(held, unread, len(frames), skipped + (len(rest) if destroyed(rest) else 0), gone=gone)
 
 
 def release(folder: Path, place: Place) -> None:
@@ -368,6 +368,13 @@ def _position(descriptor: int, known: Place | None, path: Path) -> int:
         return known.position
     size = os.fstat(descriptor).st_size
     return _stored_position(path, _identify(descriptor), size) or _released(descriptor, size)
+
+
+def _is_gone(known: Place | None, identity: _Identity, size: int, path: Path) -> bool:
+    """Events may be gone where the known place was in a file that is not this one, nor a copy of it, and nobody has noted one in this."""
+    if known is None or not known.position or (known.head == identity.head and known.position <= size):
+        return False
+    return not _was_begun(path, identity)
 
 
 def _was_begun(path: Path, identity: _Identity) -> bool:

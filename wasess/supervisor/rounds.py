@@ -76,11 +76,11 @@ class Rounds:
         self._status = ""
         self._warned: dict[tuple[str, str], float] = {}
         self._keep_home: Callable[[], bool] = bool
-        self._home_lost: Callable[[], None] = bool
+        self._home_lost: Callable[[], object] = bool
         self.disk_full: DiskFull | None = None
         """What a keeper that comes later must be told."""
 
-    def guard_home(self, lock: FileLock, purpose: str, lost: Callable[[], None]) -> None:
+    def guard_home(self, lock: FileLock, purpose: str, lost: Callable[[], object]) -> None:
         """Keep the home's lock at its name. ``lost`` is called when another manager has taken the home meanwhile."""
         self._keep_home = partial(lock.keep, self._home.path / HOME_LOCK_NAME, purpose)
         self._home_lost = lost
