@@ -200,6 +200,8 @@ class MailFile:
         """
         saved = rescue(self._connection, self.path)
         self.close()
+        if saved:
+            self._watched.drop()
         return _set_aside(self.path.parent) if not saved and lies_at(self.path) else None
 
     def close(self) -> None:

@@ -53,6 +53,14 @@ class Watched:
                 self._size = found.st_size
         return ""
 
+    def drop(self) -> None:
+        """Remove those that are still at their names: what they hold was rescued, and beside somebody else's database they would spoil that."""
+        for path, known in self._known.items():
+            with suppress(OSError):
+                found = path.lstat()
+                if Identity(found.st_dev, found.st_ino) == known:
+                    path.unlink()
+
 
 def rescue(connection: sqlite3.Connection, path: Path) -> bool:
     """Write what an open connection holds beside ``path``, to be put there by `reinstate`; False when it isn't whole. Reads all of it: for a thread."""

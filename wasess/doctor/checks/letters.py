@@ -16,6 +16,8 @@ from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
 from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, open_whole
 from wasess.store.outbox import Outbox
+from wasess.store.rescue import is_rescued
+from wasess.store.spool import was_mailed
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ def _read(session: Session) -> tuple[dict[str, Any], list[Gap]] | None:
     if is_emptied(session.folder):
         raise MailDamaged(MAIL_NAME)
     if not os.path.lexists(session.folder / MAIL_NAME):
+        if was_mailed(session.folder) and not is_rescued(session.folder / MAIL_NAME):
+            raise MailDamaged(MAIL_NAME)
         return None
     with closing(_looked_at(session)) as mail:
         return (_facts(mail), Gaps(mail).entries()) if mail.version else None
@@ -139,7 +143,7 @@ def _missing(gaps: list[Gap], user: str) -> Finding | None:
     count = sum(gap.count for gap in gaps)
     senders = Counter[str]()
     for gap in gaps:
-        senders[redact(gap.sender)] += gap.count
+        senders[redact(gap.sender) or _("unknown senders")] += gap.count
     shown = ", ".join(f"{sender} ({number})" for sender, number in senders.most_common(MOST_SHOWN))
     why = ", ".join(_(CAUSES[Cause(cause)]) for cause in sorted({gap.cause for gap in gaps}) if cause in CAUSES)
     many = plural("{count} message is missing", "{count} messages are missing", count).format(count=count)
