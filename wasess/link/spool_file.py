@@ -15,6 +15,7 @@ import ctypes
 import errno
 import os
 import resource
+import stat
 from contextlib import suppress
 
 from wasess.link.receipts import NOTE
@@ -119,7 +120,7 @@ class SpoolFile:
             return _("can't be opened any more ({problem})").format(problem=error.strerror)
         if (found.st_dev, found.st_ino) != self._identity:
             return _("was replaced by another file")
-        return _("was truncated") if found.st_size < self._end else ""
+        return _("was truncated") if found.st_size < self._end and stat.S_ISREG(found.st_mode) else ""
 
     def sync(self) -> None:
         """Bring it to the disk. Raises `OSError`."""
