@@ -28,7 +28,8 @@ from wasess.errors import Locked, StoreError
 from wasess.link.scripted import ScriptedHost
 from wasess.store.gaps import Gaps
 from wasess.store.inbox import Inbox
-from wasess.store.mail import MailFile, kept_mail
+from wasess.store.kept_mail import kept_mail
+from wasess.store.mail import MailFile
 from wasess.store.outbox import Outbox
 from wasess.store.sessions import Home
 from wasess.supervisor.supervisor import Settings, Supervisor

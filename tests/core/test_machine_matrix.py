@@ -42,6 +42,7 @@ SAMPLES: dict[str, Event] = {
     "message": events.MessageReceived(Message("1", "a", "a", "hello", 0.0)),
     "undecryptable": events.Undecryptable("1", "a", "b"),
     "missed": events.Missed("1", "a", "b", "old-counter"),
+    "spool lost": events.SpoolLost(3, 1),
     "departing": events.Departing("key", "1"),
     "receipt": events.ReceiptCame("delivered", "a", ("1",)),
     "paired": events.Paired("49:3@s.whatsapp.net"),
@@ -58,10 +59,12 @@ SAMPLES: dict[str, Event] = {
     "ended: locked": events.WorkerEnded("locked", "connect"),
     "ended: no device": events.WorkerEnded("no-device"),
     "ended: database": events.WorkerEnded("database", "x"),
+    "ended: files": events.WorkerEnded("files-replaced", "x"),
     "ended: disk": events.WorkerEnded("disk-full", "x"),
     "stuck": events.WorkerStuck("x"),
     "too large": events.WorkerTooLarge(2, 1),
     "database lost": events.DatabaseLost("x"),
+    "files replaced": events.FilesReplaced("x"),
     "database busy": events.DatabaseBusy(),
     "disk full": events.DiskFull("x"),
     "disk free": events.DiskFree(),
@@ -84,6 +87,7 @@ ENDED = {
     "locked": "waiting SESSION_LOCKED",
     "no device": "logged_out NEEDS_PAIRING",
     "database": "waiting DATABASE_DAMAGED",
+    "files": "waiting FILES_REPLACED",
     "disk": "waiting DISK_FULL",
 }
 RETRIES = ("waiting", "disk full", "banned", "replaced", "outdated")
@@ -114,6 +118,7 @@ LEADS: list[tuple[str, tuple[str, ...], str]] = [
     ("stuck", RUNNING, "waiting WORKER_STUCK"),
     ("too large", RUNNING, "waiting WORKER_TOO_LARGE"),
     ("database lost", RUNNING, "waiting DATABASE_LOST"),
+    ("files replaced", RUNNING, "waiting FILES_REPLACED"),
     ("disk full", LIVE, "waiting DISK_FULL"),
     ("disk free", ("disk full",), "connecting DISK_FULL"),
     ("woke", ("recovering",), "waiting NOT_BACK"),
@@ -143,7 +148,7 @@ STOPS = {
     "refused",
     "too large",
 }
-STOPS |= {"database lost", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
+STOPS |= {"database lost", "files replaced", "disk full", "probe failed", "gave up", "dial 503", "woke", "timer connect", "timer grace"}
 
 
 @pytest.mark.parametrize("event", SAMPLES)
@@ -211,7 +216,7 @@ def test_every_reason_is_reached():
     elsewhere = {reasons.NEVER_STARTED, reasons.MANAGER_DOWN, reasons.PHONE_SILENT, reasons.PHONE_SILENT_URGENT}
     elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.UNREADABLE}
     elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNPROVEN, reasons.OTHER_VERSION}
-    elsewhere |= {reasons.MAIL_NOT_TAKEN, reasons.FILES_REPLACED, reasons.MESSAGES_DAMAGED, reasons.MEDIA_FULL}  # of a connected session
+    elsewhere |= {reasons.MAIL_NOT_TAKEN, reasons.MESSAGES_DAMAGED, reasons.MEDIA_FULL}  # of a connected session
     told: set[reasons.Reason] = set()
 
     def walk(position: str, *names: str, paired_at: float = 0.0) -> None:

@@ -45,6 +45,7 @@ WORDS = st.sampled_from(
         events.WorkerStuck("x"),
         events.WorkerTooLarge(2, 1),
         events.DatabaseLost("x"),
+        events.FilesReplaced("x"),
         events.DatabaseBusy(),
         events.DiskFull("x"),
         events.DiskFree(),

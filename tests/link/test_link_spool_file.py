@@ -137,3 +137,43 @@ def test_waits_for_nobody_at_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "spool.log")
     with pytest.raises(OSError, match="No such device"):
         SpoolFile(str(tmp_path / "spool.log"))
+
+
+def test_a_spool_at_its_name_has_no_fault(path):
+    spool = SpoolFile(str(path))
+    spool.append(b"one")
+    assert spool.fault(1) == ""
+    path.chmod(0o400)
+    assert spool.fault() == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda path: path.unlink(), "was removed"),
+        (lambda path: path.rename(path.with_name("away")), "was removed"),
+        (lambda path: (path.unlink(), path.mkdir()), "was replaced by another file"),
+        (lambda path: (path.unlink(), path.symlink_to("elsewhere")), "was replaced by another file"),
+        (lambda path: (path.rename(path.with_name("away")), path.write_bytes(b"onetwo")), "was replaced by another file"),
+        (lambda path: os.truncate(path, 0), "was truncated"),
+        (lambda path: os.truncate(path, 5), "was truncated"),
+    ],
+)
+def test_a_fault_is_seen_with_the_next_event_and_stays(path, damage, words):
+    spool = SpoolFile(str(path))
+    spool.append(b"one")
+    spool.append(b"two")
+    damage(path)
+    spool.append(b"!")
+    assert spool.fault(1) == words
+    spool.append(b"more")
+    assert spool.fault(1) == words
+    spool.sign_off()
+
+
+def test_looking_costs_microseconds(path):
+    spool = SpoolFile(str(path))
+    began = time.perf_counter()
+    for _ in range(1000):
+        spool.fault()
+    assert time.perf_counter() - began < 0.1, "2 µs each on a quiet machine"

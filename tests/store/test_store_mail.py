@@ -18,7 +18,8 @@ from mail_rows import CHAT, arrivals, message
 from wasess.errors import Locked, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
-from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, open_mail, settle
+from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, open_mail
+from wasess.store.mail_checkpoint import settle
 from wasess.store.names import KEPT_NAME
 from wasess.store.spool import POSITION_NAME, Place
 

@@ -10,7 +10,8 @@ from mail_rows import CHAT, arrivals, files_hold, message, spool_of
 
 from wasess.core.message import Reply
 from wasess.store.inbox import Arrival, Inbox
-from wasess.store.mail import MAIL_NAME, MailFile, settle
+from wasess.store.mail import MAIL_NAME, MailFile
+from wasess.store.mail_checkpoint import settle
 from wasess.store.media import MEDIA_NAME
 from wasess.store.outbox import Outbox
 from wasess.store.spool import SPOOL_NAME, Place, SpoolReader, depth

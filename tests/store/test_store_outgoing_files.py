@@ -19,7 +19,8 @@ from wasess.core.file_types import LARGEST_FILE
 from wasess.core.message import Reply
 from wasess.errors import StoreError
 from wasess.store import outgoing_files
-from wasess.store.mail import MailFile, settle
+from wasess.store.mail import MailFile
+from wasess.store.mail_checkpoint import settle
 from wasess.store.outbox import Outbox
 from wasess.store.outgoing_files import ANYWHERE, NOWHERE, NotSent, OutgoingFiles, Sources
 

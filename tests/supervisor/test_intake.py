@@ -15,7 +15,8 @@ from wasess.delivery.mailbox import Mailbox
 from wasess.errors import StoreError
 from wasess.store.frame import frame
 from wasess.store.lock import FileLock
-from wasess.store.mail import MAIL_NAME, settle
+from wasess.store.mail import MAIL_NAME
+from wasess.store.mail_checkpoint import settle
 from wasess.store.spool import POSITION_NAME, SPOOL_NAME, SpoolReader, depth
 from wasess.supervisor import intake as intake_module
 from wasess.supervisor.intake import FRAMES_AT_ONCE, Intake
@@ -36,6 +37,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.poisoned: list[int] = []
+        self.destroyed: list[int] = []
         self.told: list[object] = []
         self.refusal = ""
         self.open()
@@ -43,7 +45,13 @@ class Desk:
     def open(self) -> None:
         self.mailbox, _ = Mailbox.open("alice", self.folder, durable=False)
         self.intake = Intake(
-            self.folder, self.mailbox, _translate, lambda code, _error: self.poisoned.append(code), self._wanted, lambda: 1.0
+            self.folder,
+            self.mailbox,
+            _translate,
+            lambda code, _error: self.poisoned.append(code),
+            self.destroyed.append,
+            self._wanted,
+            lambda: 1.0,
         )
 
     def reopen(self) -> None:

@@ -27,7 +27,7 @@ from wasess.delivery.replies import LONGEST_TEXT
 from wasess.errors import Interrupted, ManagerNotRunning, UsageError, WasessError
 from wasess.link.attachment import attach
 from wasess.store.guard import guard_folder
-from wasess.store.mail import settle
+from wasess.store.mail_checkpoint import settle
 from wasess.store.sessions import Home
 from wasess.supervisor.post_office import opened_for
 from wasess.words import _

@@ -13,6 +13,7 @@ import uvicorn
 
 from wasess.control.address import SOCKET_NAME, listening
 from wasess.control.app import application
+from wasess.control.listener import keep_listening
 from wasess.control.protocol import MOST_AT_ALL, MOST_AT_ONCE, ControlProtocol
 
 if TYPE_CHECKING:
@@ -40,9 +41,11 @@ async def serving(home: Path, manager: Manager, complain: Callable[[str], None])
         return
     server = _Server(_config(manager))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    keeping = keep_listening(home, server, complain)
     try:
         yield
     finally:
+        keeping.cancel()
         with suppress(OSError):
             (home / SOCKET_NAME).unlink()
         server.should_exit = True

@@ -134,6 +134,21 @@ class Undecryptable(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolLost(Event):
+    """The last word of a worker whose spool was replaced or cut: how many events it had written ``before`` it saw that, and how many ``after``."""
+
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilesReplaced(Event):
+    """Files of the session are not those any more that its worker has open. ``detail`` says which, and what has become of it."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Missed(Event):
     """WhatsApp counts this message as taken, and the library has handed nothing over. ``cause``: see `store.gaps.Cause`."""
 

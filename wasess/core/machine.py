@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import backoff, events, reasons, warnings
 from wasess.core.commands import AmendOutage, Probe, Report, SetTimer, StartWorker
-from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, renew, resume, slowly, sooner, try_later
+from wasess.core.moves import DISK_RETRY, afresh, connect, end, kill, move, pulse, renew, resume, slowly, soon, sooner, try_later
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import LIVE, State
 
@@ -236,8 +236,7 @@ def _lost(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) ->
     """A word that ends the library's pump is a refusal when it answers a login; to a session that is online it is an accident."""
     if gone.state is not State.ONLINE and event.cause == "library-returned" and reasons.is_unknown_word(event.detail):
         return slowly(gone, reasons.REFUSED_UNKNOWN, now, dice, event.detail)
-    wait = backoff.delay(gone.failures, dice) if gone.failures else 0.0
-    return try_later(gone, reasons.WORKER_LOST, now, wait, f"{event.cause}: {event.detail}".removesuffix(": "))
+    return try_later(gone, reasons.WORKER_LOST, now, soon(gone, dice), f"{event.cause}: {event.detail}".removesuffix(": "))
 
 
 def _dial_failed(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
@@ -259,6 +258,7 @@ _ENDS: dict[str, Callable[[Snapshot, events.WorkerEnded, float, float], Step]] =
     "no-device": lambda gone, _event, now, _dice: move(gone, State.LOGGED_OUT, reasons.NEEDS_PAIRING, now),
     "locked": _locked,
     "dial-failed": _dial_failed,
+    "files-replaced": lambda gone, event, now, dice: try_later(gone, reasons.FILES_REPLACED, now, soon(gone, dice), event.detail),
     "database": lambda gone, event, now, _dice: try_later(gone, reasons.DATABASE_DAMAGED, now, DATABASE_RETRY, event.detail),
     "disk-full": lambda gone, event, now, _dice: try_later(gone, reasons.DISK_FULL, now, DISK_RETRY, event.detail),
 }
@@ -277,11 +277,12 @@ def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dic
     return afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail=detail)
 
 
-def _database_lost(snapshot: Snapshot, event: events.DatabaseLost, now: float, dice: float) -> Step:
+def _changed(snapshot: Snapshot, event: events.DatabaseLost | events.FilesReplaced, now: float, dice: float) -> Step:
     """The file may have been put there on purpose. If it is no good, the next worker says so."""
     if _deaf(snapshot):
         return snapshot, []
-    return afresh(snapshot, reasons.DATABASE_LOST, now, dice, detail=event.detail)
+    reason = reasons.DATABASE_LOST if isinstance(event, events.DatabaseLost) else reasons.FILES_REPLACED
+    return afresh(snapshot, reason, now, dice, detail=event.detail)
 
 
 def _disk_full(snapshot: Snapshot, event: events.DiskFull, now: float, _dice: float) -> Step:
@@ -389,7 +390,8 @@ _DECISIONS: dict[type[Event], Callable[[Snapshot, Any, float, float], Step]] = {
     events.WorkerEnded: _worker_ended,
     events.WorkerStuck: _stuck,
     events.WorkerTooLarge: _too_large,
-    events.DatabaseLost: _database_lost,
+    events.DatabaseLost: _changed,
+    events.FilesReplaced: _changed,
     events.DiskFull: _disk_full,
     events.DiskFree: _disk_free,
     events.NetworkBack: _network_back,

@@ -90,6 +90,11 @@ def try_later(gone: Snapshot, reason: Reason, now: float, wait: float, detail: s
     return move(failed, State.WAITING, reason, now, timer=(Timer.RETRY, wait), resume_at=now + wait, detail=detail)
 
 
+def soon(gone: Snapshot, dice: float) -> float:
+    """As long as a try after an accident waits: the first not at all, later ones ever longer."""
+    return backoff.delay(gone.failures, dice) if gone.failures else 0.0
+
+
 def slowly(snapshot: Snapshot, reason: Reason, now: float, dice: float, detail: str) -> Step:
     """The server said no: try again in minutes."""
     resume_at = now + backoff.slow_delay(snapshot.failures, dice)

@@ -95,6 +95,32 @@ class Mailbox:
         return kept
 
     @property
+    def begun(self) -> str:
+        """See `store.mail.MailFile`."""
+        return self._mail.begun
+
+    def fault(self) -> str:
+        """See `store.mail.MailFile.fault`."""
+        return self._mail.fault()
+
+    def put_back(self, now: float) -> Path | None:
+        """See `store.mail.MailFile.put_back`. What is moved to ``kept/`` is counted as missing in the file that is begun."""
+        kept = self._mail.put_back()
+        if kept:
+            anew, _ = Mailbox.open(self.user, kept.parent.parent, durable=True)
+            anew.mail_lost(now)
+            anew.close()
+        return kept
+
+    def mail_lost(self, now: float) -> None:
+        """What waited in a file that is no more may be missing; nobody knows how much."""
+        self.gaps.enter(Gap("", "", "", Cause.MAIL_LOST, 1, now))
+
+    def mail_lost_at(self) -> float:
+        """When that happened last (Unix time); 0 when it never did."""
+        return max((gap.at for gap in self.gaps.entries() if gap.cause == Cause.MAIL_LOST), default=0.0)
+
+    @property
     def changes(self) -> int:
         """How many rows were written since it was opened."""
         return self._mail.changes
@@ -103,11 +129,13 @@ class Mailbox:
         """Bring all that is committed to the disk; False when a reader was in the way of some of it."""
         return self._mail.checkpoint()
 
-    def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State]) -> Took:
-        """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message."""
+    def take_in(self, spooled: Iterable[Spooled], place: Place, now: float, wanted: Callable[[Message], State], destroyed: int = 0) -> Took:
+        """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message. ``destroyed``: so many events there can't be read."""
         receipts = False
         arrivals: list[Arrival] = []
         with self._mail.transaction():
+            if destroyed:
+                self.gaps.enter(Gap("", "", "", Cause.SPOOL_DAMAGED, destroyed, now))
             for one in spooled:
                 match one.event:
                     case events.MessageReceived(message):

@@ -18,6 +18,9 @@ def read_note(payload: bytes) -> events.Event:
     if kind == b"receipt":
         receipt, source, *ids = fields
         return events.ReceiptCame(_RECEIPTS.get(receipt, _text(receipt)), _source(source)[1], tuple(_text(one) for one in ids if one))
+    if kind == b"spool-lost":
+        before, after = fields
+        return events.SpoolLost(int(before), int(after))
     if kind in _MISSED:
         message_id, source = fields
         return events.Missed(_text(message_id), *_source(source), _MISSED[kind])

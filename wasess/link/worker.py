@@ -14,6 +14,7 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
     a QR callback in run mode, or no device row                      ->  "no-device"
     the library can't use device.db                                  ->  "database"
     another process holds the session's lock                         ->  "locked"
+    its spool or its lock is not at its name any more, or cut   ->  drain, then "files-replaced"
     the spool's reserve on the disk can't be had any more            ->  drain, then "disk-full"
     a message that came could not be stored in device.db             ->  drain, then "disk-full" or "database"
     the spool can't be written, or a bug                             ->  "crashed"
@@ -34,10 +35,12 @@ import time
 from typing import Any, NoReturn
 
 from wasess.errors import Locked, WasessError
+from wasess.link import own_files
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
 from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback
 from wasess.link.log_reader import LogReader
+from wasess.link.own_files import LOCK, SPOOL
 from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, control_process, limit_files, mark_running, terminated_by
 from wasess.link.pulse import Pulse
 from wasess.link.receipts import NOTE, Receipts
@@ -68,8 +71,6 @@ SYNC_EVERY = 5.0
 # of one that is gone: not at the start, and not by a connection that the library opens later. Its SQLite is built to leave what is
 # committed to a WAL in memory (DEFAULT_WAL_SYNCHRONOUS=1): a power cut would take sessions back, and their contacts' messages with them.
 DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&_synchronous={synchronous}&rest="}
-SPOOL = "spool.log"
-LOCK = "lock"
 
 
 class Worker:
@@ -114,6 +115,7 @@ class Worker:
             if self._draining and cause != "crashed":
                 cause, detail = self._unfit if self._unfit[0] else ("stopped", self._draining)
             if self._spool:
+                self._spool.sign_off()
                 _sync(self._spool)
             self._tell(Word.ENDED, cause.encode(), detail.encode(errors="replace"))
             os._exit(0 if cause == "stopped" else 1)
@@ -189,8 +191,8 @@ class Worker:
             stay()
             try:
                 payload = string_at(data, size)
-                self._append(code, payload)
-                self._receipts.written(code, payload)
+                if self._append(code, payload):
+                    self._receipts.written(code, payload)
             except BaseException as error:  # noqa: BLE001 - ctypes would print it, and the library would go on acking
                 self.end("crashed", _("the spool can't be written: {error}").format(error=error))
             if self._unsynced.locked():
@@ -199,20 +201,25 @@ class Worker:
 
         return EventCallback(on_event)
 
-    def _append(self, code: int, payload: bytes) -> None:
-        """Spool it and wake the host. Raises `OSError`."""
+    def _append(self, code: int, payload: bytes) -> bool:
+        """Spool it and wake the host; False when nobody may find it there: its receipt must not go out. Raises `OSError`."""
         spool = self._opened()
         with self._appending:
             has_room = spool.append(frame(code, payload))
+            fault = spool.fault(1)
         self._events += 1  # before the host wakes up: it may ask for something at once
         os.eventfd_write(self._wake, 1)
         if not has_room:
             self._leave("disk-full", spool.full)  # while there is room for what comes out
+        if fault:
+            self._leave("files-replaced", f"{SPOOL} {fault}")
+        return not fault
 
     def _note(self, *fields: bytes) -> None:
         """Spool what the library's log says of a message; it goes on once that is done. Ends the worker where that can't be."""
         try:
-            self._append(NOTE, b"\0".join(fields))
+            if not self._append(NOTE, b"\0".join(fields)):
+                threading.Event().wait()  # until the end: what is held back by this note is never let out
             if self._order["durable"]:
                 self._opened().sync()
         except OSError as error:
@@ -256,7 +263,8 @@ class Worker:
             self._unsynced.acquire()
             written = self._receipts.unsynced
             _sync(spool)
-            self._receipts.synced(written)
+            if not spool.fault():
+                self._receipts.synced(written)
             if not self._order["durable"]:
                 time.sleep(SYNC_EVERY)
 
@@ -277,6 +285,8 @@ class Worker:
         ready = self._poll.poll(self._pulse.wait(timeout, time.monotonic()))
         if words := self._pulse.words(time.monotonic(), up=self._events > 0):
             self._tell(Word.BEAT, *words)
+        if self._spool and not self._draining and (fault := own_files.fault(self._spool, self._lock)):
+            self._leave("files-replaced", fault)
         for descriptor, _happened in ready:
             if descriptor != self._control.fileno():
                 self._draining = "ended by SIGTERM"
@@ -322,7 +332,7 @@ class Worker:
             time.sleep(IDLE)
             if seen == self._events:
                 break
-        if not closing.is_alive():
+        if not closing.is_alive() and not self._opened().fault():  # else what comes again must be made readable
             os.unlink(RUNNING_NAME)  # noqa: PTH108 - pathlib is not loaded here
             library.stop()
         self.end("stopped", self._draining)

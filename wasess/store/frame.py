@@ -39,5 +39,11 @@ def parse(data: bytes, start: int) -> tuple[int, int, bytes] | None:
     return int(code), end, stored.replace(b"WS\x00", b"WS")
 
 
+def matches(piece: bytes) -> bool:
+    """Whether the checksum in a header fits everything behind it, whatever its length says."""
+    _, code, _, checksum = _HEADER.unpack_from(piece)
+    return bool(_checksum(code, piece[HEADER_SIZE:]) == checksum)
+
+
 def _checksum(code: int, stored: bytes) -> int:
     return zlib.crc32(stored, zlib.crc32(bytes((code,))))

@@ -33,6 +33,8 @@ class Cause(StrEnum):
     OLD_COUNTER = "old-counter"  # it had been decrypted before, by a process that died with it
     NO_EVENT = "no-event"  # the library acknowledged it, and handed nothing over
     ENTRY_DAMAGED = "entry-damaged"  # the ledger's own entry can't be read any more
+    SPOOL_DAMAGED = "spool-damaged"  # its event in the spool was destroyed, or the file is gone; counted without a name
+    MAIL_LOST = "mail-lost"  # inbox.db was damaged or gone, and begun anew; counted without a name
 
 
 @dataclass(frozen=True, slots=True)

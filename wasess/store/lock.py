@@ -91,12 +91,26 @@ class FileLock:
                 raise _locked(name)
             time.sleep(RETRY_EVERY)
 
+    def keep(self, path: str | os.PathLike[str], purpose: str) -> bool:
+        """Take the lock anew where ``path`` does not lead to it any more; returns whether it does not. Raises as `acquire`: somebody else may have it."""
+        if self.is_at(path):
+            return False
+        fresh = FileLock.acquire(path, purpose)
+        os.close(self._descriptor)
+        self._descriptor = fresh._descriptor  # noqa: SLF001 - of the same class
+        _held.discard(fresh)
+        return True
+
     def release(self) -> None:
         """Let go, for every process that has the descriptor. May be called twice."""
         if self._descriptor >= 0:
             # Closing is not enough: a program that is just being started holds a copy until its exec is through.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._drop()
+
+    def is_at(self, path: str | os.PathLike[str]) -> bool:
+        """Whether ``path`` still leads to it: else it keeps nobody out any more."""
+        return _is_at(self._descriptor, os.fspath(path))
 
     def fileno(self) -> int:
         """Return the open descriptor, -1 after `release`."""

@@ -14,20 +14,18 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
 from wasess.store import mail_shape, row_check
-from wasess.store.guard import FILE_MODE, FOLDER_MODE, guard_file, size_of
+from wasess.store.guard import FILE_MODE, guard_file, size_of
+from wasess.store.kept_mail import set_aside
 from wasess.store.mail_shape import MIGRATIONS, VERSION
-from wasess.store.media import delete_media, media_files
-from wasess.store.names import KEPT_NAME, SIDE_FILES, database_files
-from wasess.store.outbox import Outbox
-from wasess.store.outgoing_files import sweep
-from wasess.store.spool import POSITION_NAME, release
+from wasess.store.names import SIDE_FILES, database_files
+from wasess.store.rescue import Watched, is_rescued, lies_at, reinstate, rescue
+from wasess.store.spool import POSITION_NAME, was_mailed
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAIL_NAME = "inbox.db"
-KEPT_ENDING = "-inbox"
 CHECKED_SINCE = 2  # the version in which rows have checksums
 BUSY_TIMEOUT = 5.0
 LARGEST_WAL_PAGES = 16_384  # 64 MiB; a commit that makes it larger does what `settle` should have done long before
@@ -58,7 +55,7 @@ class MailDamaged(StoreError):
 class MailFile:
     """The open file. One thread at a time. Every method of those who use it raises `errors.StoreError` when the disk refuses.
 
-    ``tallies``: what its users count along; a transaction that fails takes their changes back, too.
+    ``begun``: why it was not simply opened (`open_mail`): "restored" or "anew"; else empty. ``tallies``: what its users count along; a transaction that fails takes their changes back, too.
     """
 
     def __init__(self, folder: Path, *, durable: bool = False, create: bool = True, read_only: bool = False) -> None:
@@ -68,6 +65,7 @@ class MailFile:
         """
         self.path = folder / MAIL_NAME
         self.tallies = Counter[str]()
+        self.begun = ""
         self._durable = durable
         self._open(create=create, read_only=read_only)
 
@@ -99,6 +97,7 @@ class MailFile:
                 raise
             self.checksum = "checksum" if self.version >= CHECKED_SINCE else "NULL"
             """The column of the checksums, for a query; a file of an older version that is only looked at has none."""
+        self._watched = Watched(self.path)
 
     @property
     def version(self) -> int:
@@ -148,6 +147,7 @@ class MailFile:
     def checkpoint(self) -> bool:
         """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
         busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._watched.fault()  # it is longer now
         return not busy and pages == done
 
     def wipe(self) -> bool:
@@ -196,6 +196,21 @@ class MailFile:
         lines = [line for (text,) in rows for line in str(text).splitlines()]
         return [line for line in lines if line != "ok" and not _ROW.match(line)]
 
+    def fault(self) -> str:
+        """What has become of its files while it is open, in words; empty when nothing has. Nothing may be opened there then."""
+        return self._watched.fault()
+
+    def put_back(self) -> Path | None:
+        """Behind a `fault`: close it, and let the next `open_mail` find what it holds. Takes its time: for a thread.
+
+        What can't be read as a whole is moved to ``kept/``; returns where it is then.
+        """
+        saved = rescue(self._connection, self.path)
+        self.close()
+        if saved:
+            self._watched.drop()
+        return set_aside(self.path.parent, MAIL_NAME) if not saved and lies_at(self.path) else None
+
     def close(self) -> None:
         """Close it; may be called twice."""
         with suppress(sqlite3.Error):
@@ -218,8 +233,9 @@ class MailFile:
         Raises as opening does; then it can't be used until this is called again. Not within a transaction.
         """
         self.close()
-        kept = _set_aside(self.path.parent)
+        kept = set_aside(self.path.parent, MAIL_NAME)
         self._open(create=True, read_only=False)
+        self.begun = "anew"
         return kept
 
     def _prepare(self) -> None:
@@ -280,44 +296,33 @@ def _numbered(version: int) -> str:
     return f"PRAGMA application_id = {mail_shape.mark(version)}; PRAGMA user_version = {version};"
 
 
-def settle(folder: Path, *, forgot: bool = False) -> bool:
-    """Bring to the disk what the manager has committed, and take out of the spool what it need not hold any more.
-
-    ``forgot``: something was deleted; wipe it out of the WAL, and delete the files that came with it. Beside the manager: for a thread. Returns whether all
-    of that is done; what is not, is done by a later call.
-    """
-    with suppress(StoreError, Locked, OSError), closing(MailFile(folder, create=False)) as mail:
-        place = row_check.place_in(mail)
-        done = mail.checkpoint()
-        if done and place:
-            release(folder, place)
-        done = sweep(folder, Outbox(mail).kept) and done
-        if forgot:
-            _delete_files(folder, mail)
-            done = mail.wipe() and done
-        return done
-    return False
-
-
-def _delete_files(folder: Path, mail: MailFile) -> None:
-    """Delete the files whose messages have lost their texts; also those that a crash, or a file that was set aside, has left behind."""
-    held = "SELECT 1 FROM messages WHERE seq = ? AND body IS NOT NULL"
-    delete_media(folder, [found.name for found in media_files(folder) if not mail.rows(held, (found.position,))])
-
-
 def open_mail(folder: Path, *, durable: bool = False) -> tuple[MailFile, Path | None]:
     """Open a session's mail for its manager; a damaged file is moved to ``kept/`` first, and a new one made: the second value says where.
 
+    So is one that lies where a `MailFile.put_back` belongs. One that is gone is begun anew (`MailFile.begun`).
     What it held is not lost to people, but to the bot. The spool brings what was not committed there. Raises `errors.UnsafeHome` and `errors.StoreError`.
     """
     try:
         _guard(folder)
+        if is_rescued(folder / MAIL_NAME):
+            return _reinstated(folder, durable=durable)
         if is_emptied(folder):
             raise _damaged(folder / MAIL_NAME, _("it is empty"))
-        return open_whole(folder, durable=durable), None
+        is_gone = not lies_at(folder / MAIL_NAME) and was_mailed(folder)
+        mail, kept = open_whole(folder, durable=durable), None
     except MailDamaged:
-        kept = _set_aside(folder)
-        return MailFile(folder, durable=durable), kept
+        kept, is_gone = set_aside(folder, MAIL_NAME), True
+        mail = MailFile(folder, durable=durable)
+    mail.begun = "anew" if is_gone else ""
+    return mail, kept
+
+
+def _reinstated(folder: Path, *, durable: bool) -> tuple[MailFile, Path | None]:
+    kept = set_aside(folder, MAIL_NAME) if lies_at(folder / MAIL_NAME) else None
+    reinstate(folder / MAIL_NAME)
+    mail = MailFile(folder, durable=durable)
+    mail.begun = "restored"
+    return mail, kept
 
 
 def open_whole(folder: Path, *, durable: bool = False, read_only: bool = False) -> MailFile:
@@ -344,29 +349,6 @@ def is_emptied(folder: Path) -> bool:
         return False
     existed = (folder / MAIL_NAME).exists() and (folder / POSITION_NAME).exists()
     return existed or size_of(folder / f"{MAIL_NAME}{SIDE_FILES[0]}") > 0
-
-
-def kept_mail(folder: Path) -> list[Path]:
-    """The folders of the damaged files that were set aside, and are still there."""
-    return sorted((folder / KEPT_NAME).glob(f"*{KEPT_ENDING}"))
-
-
-def _set_aside(folder: Path) -> Path:
-    kept = folder / KEPT_NAME / f"{datetime.fromtimestamp(time.time(), UTC):%Y%m%dT%H%M%S.%fZ}{KEPT_ENDING}"
-    try:
-        kept.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        kept.mkdir(mode=FOLDER_MODE)
-        for name in database_files(MAIL_NAME):
-            with suppress(FileNotFoundError):
-                (folder / name).rename(kept / name)
-    except OSError as error:
-        raise StoreError(
-            _("The messages of {user!r} are damaged, and can't be moved to {folder}: {problem}.").format(
-                user=folder.name, folder=kept, problem=error.strerror
-            ),
-            hint=f"wasess diagnose {folder.name}",
-        ) from error
-    return kept
 
 
 def _damaged(path: Path, problem: object) -> MailDamaged:

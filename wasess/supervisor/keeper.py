@@ -20,6 +20,7 @@ from wasess.core.snapshot import Snapshot, Worker
 from wasess.core.states import LIVE, State
 from wasess.errors import StoreError
 from wasess.link.port import LinkSignal
+from wasess.store.spool import SPOOL_NAME
 from wasess.supervisor.journal import Journal
 from wasess.supervisor.mailroom import Mailroom, MailSettings
 from wasess.supervisor.report import detail_of
@@ -204,7 +205,18 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
             self._inbox.put_nowait(error)
         self.mail.settle()
+        if self.mail.is_open and not self._closing:
+            self._look_at_mail()
         self._inbox.put_nowait(Tick())
+
+    def _look_at_mail(self) -> None:
+        """Where its messages can't stay open, this keeper ends, and the next one opens them anew (`Mailroom.close`, `Supervisor.look`)."""
+        if fault := self.mail.mailbox.fault():
+            self._teller.trouble(reasons.FILES_REPLACED.code, _("{fault}; starting afresh").format(fault=fault), level="error")
+            self.mail.tell_problem(reasons.FILES_REPLACED.code)
+            self.request_stop()
+        elif self.snapshot.worker is Worker.RUNNING and self.mail.intake.replaced:
+            self._inbox.put_nowait(events.FilesReplaced(_("{name} was replaced or removed").format(name=SPOOL_NAME)))
 
     def kill(self) -> None:
         """End the worker at once."""
@@ -260,6 +272,7 @@ class Keeper:
             case LinkSignal(kind="ended") if self._leaving:
                 self._last_word = item
             case LinkSignal(kind="ended", value=cause, detail=detail):
+                self.mail.intake.worker_ended()
                 await self._read_spool()
                 self._tether.ended()
                 await self._feed(events.WorkerEnded(cause, detail))
@@ -318,6 +331,8 @@ class Keeper:
             self.settled.set()
         if self.snapshot.worker in {Worker.ABSENT, Worker.ENDING} or self.online:
             self._tether.leave_place()
+        if self.snapshot.reason is reasons.FILES_REPLACED is not before.reason:
+            self.mail.tell_problem(reasons.FILES_REPLACED.code)
         if self.online and before.reason in reasons.NETWORK:
             self._tools.network_works(self.user)
 

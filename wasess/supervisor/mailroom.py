@@ -15,12 +15,14 @@ from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
 from wasess.errors import UsageError, WasessError
-from wasess.store.mail import MailDamaged, kept_mail, settle
+from wasess.store.kept_mail import kept_mail
+from wasess.store.mail import MailDamaged
+from wasess.store.mail_checkpoint import settle
 from wasess.supervisor.attachments import Attachments
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
 from wasess.supervisor.media_quota import MediaQuota
-from wasess.words import _
+from wasess.words import _, plural
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -44,6 +46,7 @@ SETTLED_EVERY = 30.0
 SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
 FORGOTTEN_EVERY = 600.0
 MOST_COURTESIES = 16  # under way at once: strangers may write faster than WhatsApp takes them
+TOLD_FOR = 600.0
 DAY = 86_400.0
 
 # One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
@@ -108,6 +111,7 @@ class Mailroom:
         self._problem = ""
         self._set_aside: list[Path] = []
         self._attachments: Attachments | None = None
+        self._news = "", 0.0
         self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
@@ -118,12 +122,16 @@ class Mailroom:
     @property
     def problem(self) -> str:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
-        if self._problem or self._mailbox is None:
-            return self._problem
+        if self._clock.steady() < self._news[1] or self._problem or self._mailbox is None:
+            return self._news[0] if self._clock.steady() < self._news[1] else self._problem
         if self._mailbox.damaged or self._set_aside:
             return reasons.MESSAGES_DAMAGED.code
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
+
+    def tell_problem(self, code: str) -> None:
+        """Something has happened to its files (a code of `core.reasons`): it is a `problem` for ten minutes, so that whoever looks now and then sees it."""
+        self._news = code, self._clock.steady() + TOLD_FOR
 
     @property
     def mailbox(self) -> Mailbox:
@@ -139,20 +147,19 @@ class Mailroom:
 
     async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
-        mailbox, damaged = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
+        mailbox, kept = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
         try:
             messages, replies = await asyncio.to_thread(mailbox.mend, self._clock.now())
         except MailDamaged:  # a page that only this look at all rows has come to
-            damaged, messages, replies = await asyncio.to_thread(mailbox.begin_anew), [], []
+            kept, messages, replies = await asyncio.to_thread(mailbox.begin_anew), [], []
         self._mailbox = mailbox
         self._set_aside = await asyncio.to_thread(kept_mail, self._folder)
-        if damaged is not None:
-            self._tell_set_aside(damaged)
+        self._tell_of_opening(mailbox, kept)
         if messages:
             tell(damaged_message(self.user, *messages))
         if replies:
             tell(damaged_reply(self.user, *replies))
-        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._fate, self._clock.now)
+        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._destroyed, self._fate, self._clock.now)
         self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
         quota = MediaQuota(self._folder, mailbox, self._settings.media_quota, self._teller)
         largest = self._settings.largest_file
@@ -183,7 +190,12 @@ class Mailroom:
         # It has the files open, and whoever stopped the session may want to move or delete them.
         if self._settling is not None and not self._settling.cancel():
             await asyncio.wait([asyncio.wrap_future(self._settling)])
-        self.intake.note_place()
+        if self._mailbox.fault():
+            if kept := await asyncio.to_thread(self._mailbox.put_back, self._clock.now()):
+                self._tell_set_aside(kept)
+        else:
+            self.intake.note_place()
+        self.intake.close()
         self._mailbox.close()
 
     def take(self) -> Iterator[Batch]:
@@ -216,7 +228,7 @@ class Mailroom:
     def settle(self) -> None:
         """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
         now = self._clock.steady()
-        if self._mailbox is None or (self._settling is not None and not self._settling.done()):
+        if self._mailbox is None or (self._settling is not None and not self._settling.done()) or self._mailbox.fault():
             return
         if self._mailbox.damage:
             self._begin_anew()
@@ -237,6 +249,7 @@ class Mailroom:
         """A page of the open file makes no sense: as at a start, it is set aside, and the spool brings what it still holds."""
         with suppress(WasessError):  # the next round tries it again
             kept = self.mailbox.begin_anew()
+            self.mailbox.mail_lost(self._clock.now())
             self.intake.begin_anew()
             self._set_aside = [kept]
             self._settled = -1
@@ -260,6 +273,27 @@ class Mailroom:
             self._forget_at = now + FORGOTTEN_EVERY
             wall = self._clock.now()
             self._forgot |= self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
+
+    def _tell_of_opening(self, mailbox: Mailbox, kept: Path | None) -> None:
+        """What had to be done before its messages could be opened."""
+        if mailbox.begun == "restored":
+            self.tell_problem(reasons.FILES_REPLACED.code)
+            where = _("what lay there is in {folder}").format(folder=kept) if kept else _("nothing else was there")
+            self._teller.trouble(reasons.FILES_REPLACED.code, _("its messages (inbox.db) were put back; {where}").format(where=where))
+        elif mailbox.begun:
+            mailbox.mail_lost(self._clock.now())
+            if kept:
+                self._tell_set_aside(kept)
+            else:
+                self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
+
+        if 0 <= self._clock.now() - mailbox.mail_lost_at() < TOLD_FOR:
+            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
+
+    def _destroyed(self, count: int) -> None:
+        many = plural("up to {count} event in its spool was destroyed", "up to {count} events in its spool were destroyed", count)
+        action = _(reasons.FILES_REPLACED.action).format(user=self.user)
+        self._teller.trouble("SPOOL_DAMAGED", many.format(count=count), action=action, level="error")
 
     def _attend(self, message: Message, *, begins: bool) -> None:
         """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""

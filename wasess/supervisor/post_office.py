@@ -13,7 +13,8 @@ from wasess.core.sending import has_come
 from wasess.delivery import by_hand
 from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mailbox import Mailbox
-from wasess.store.mail import MailFile, settle
+from wasess.store.mail import MailFile
+from wasess.store.mail_checkpoint import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

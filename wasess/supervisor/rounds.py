@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core.events import DiskFull, NetworkBack, Woke
 from wasess.core.warnings import phone_warning
-from wasess.errors import WasessError
+from wasess.errors import Locked, WasessError
+from wasess.store.sessions import HOME_LOCK_NAME
 from wasess.supervisor.awake import Awake
 from wasess.supervisor.report import Notice
 from wasess.supervisor.watch import DiskWatch
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from wasess.core.clock import Clock
     from wasess.core.events import DiskFree
     from wasess.core.reasons import Reason
+    from wasess.store.lock import FileLock
     from wasess.store.sessions import Home
     from wasess.supervisor.keeper import Keeper
     from wasess.supervisor.notify import Notifier
@@ -72,8 +75,15 @@ class Rounds:
         self._nudging: asyncio.TimerHandle | None = None
         self._status = ""
         self._warned: dict[tuple[str, str], float] = {}
+        self._keep_home: Callable[[], bool] = bool
+        self._home_lost: Callable[[], object] = bool
         self.disk_full: DiskFull | None = None
         """What a keeper that comes later must be told."""
+
+    def guard_home(self, lock: FileLock, purpose: str, lost: Callable[[], object]) -> None:
+        """Keep the home's lock at its name. ``lost`` is called when another manager has taken the home meanwhile."""
+        self._keep_home = partial(lock.keep, self._home.path / HOME_LOCK_NAME, purpose)
+        self._home_lost = lost
 
     async def walk(self, every: float = ROUND) -> None:
         """Until cancelled, a round every so many seconds. Neither the looks nor the sense of time wait for the file system."""
@@ -115,6 +125,7 @@ class Rounds:
             if news := await asyncio.to_thread(self._disk.look):
                 self.disk_full = news if isinstance(news, DiskFull) else None
                 self._tell_all(news)
+            await self._look_at_lock()
         if now >= due.note:
             due = replace(due, note=now + NOTE_EVERY)
             await asyncio.to_thread(self._home.note_alive)
@@ -127,6 +138,17 @@ class Rounds:
             for user, reason in await asyncio.to_thread(self._silent_phones, users):
                 self._warn_of_phone(user, reason, now)
         return due
+
+    async def _look_at_lock(self) -> None:
+        """Without it, a second manager would take the same sessions up. A home that can't be reached has other troubles."""
+        try:
+            if await asyncio.to_thread(self._keep_home):
+                self._warn("HOME_LOCK_LOST", _("the lock of this home ({name}) was removed; it was put back").format(name=HOME_LOCK_NAME))
+        except Locked as error:
+            self._warn("HOME_LOCK_LOST", _("another manager has taken this home; this one ends. {error}").format(error=error))
+            self._home_lost()
+        except (WasessError, OSError) as error:
+            self._warn("HOME_LOCK_LOST", _("the lock of this home ({name}) is lost: {error}").format(name=HOME_LOCK_NAME, error=error))
 
     def _look_at_the_clock(self) -> bool:
         """Whether everything stood still for a while."""

@@ -199,7 +199,8 @@ class Supervisor:
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
-        with self._home.lock(self._purpose), ending_signals(self.stop, self.leave):
+        with self._home.lock(self._purpose) as lock, ending_signals(self.stop, self.leave):
+            self._rounds.guard_home(lock, self._purpose, self.stop)
             self._tell("manager_starting", _("manager starting"))
             async with self._serving(self):
                 await self._work()

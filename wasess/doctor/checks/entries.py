@@ -13,6 +13,7 @@ from wasess.store.guard import OTHERS, OTHERS_WRITE
 from wasess.store.mail import MAIL_NAME
 from wasess.store.media import MEDIA_NAME
 from wasess.store.names import KEPT_NAME, OUTGOING_NAME, RUNNING_NAME, database_files
+from wasess.store.rescue import RESCUED
 from wasess.store.sessions import PAUSED_NAME, SESSION_LOCK_NAME
 from wasess.words import _, plural
 
@@ -24,6 +25,7 @@ OWN_FILES = frozenset(
     {
         *database_files(DEVICE_NAME),
         *database_files(MAIL_NAME),
+        MAIL_NAME + RESCUED,
         *("session.json", "session.json.bak", "spool.log", "spool.pos"),
         *(SESSION_LOCK_NAME, PAUSED_NAME, RUNNING_NAME),
     }

@@ -15,8 +15,11 @@ from wasess.doctor.times import span
 from wasess.errors import Locked, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
-from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, kept_mail, open_whole
+from wasess.store.kept_mail import kept_mail
+from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, open_whole
 from wasess.store.outbox import Outbox
+from wasess.store.rescue import is_rescued
+from wasess.store.spool import was_mailed
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ CAUSES = {
     Cause.OLD_COUNTER: mark("died with a process"),
     Cause.ENTRY_DAMAGED: mark("its entry in the ledger is damaged"),
     Cause.NO_EVENT: mark("was not handed over by the library"),
+    Cause.SPOOL_DAMAGED: mark("may have been in a part of the spool that was destroyed"),
+    Cause.MAIL_LOST: mark("may have waited in an inbox.db that was damaged or removed"),
 }
 
 
@@ -62,6 +67,8 @@ def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Findi
     if is_emptied(session.folder):
         raise MailDamaged(MAIL_NAME)
     if not os.path.lexists(session.folder / MAIL_NAME):
+        if was_mailed(session.folder) and not is_rescued(session.folder / MAIL_NAME):
+            raise MailDamaged(MAIL_NAME)
         return None
     with closing(_looked_at(session)) as mail:
         if not mail.version:

@@ -46,6 +46,9 @@ def check(session: Session, view: SessionView) -> Part:
         )
         fix = f"wasess reconnect {view.user}" if live else "wasess serve"
         findings.append(Finding("SPOOL_DAMAGED", "warning", sentence, fix, view.user))
+    if found.gone:
+        sentence = _("{name} is not the one that its messages were read from, or shorter: some may be missing").format(name=SPOOL_NAME)
+        findings.append(Finding("SPOOL_GONE", "warning", sentence, f"wasess logs {view.user}", view.user))
     if live is not None and (problem := reasons.BY_CODE.get(live.problem)):
         findings.append(Finding(problem.code, "error", _(problem.sentence), f"wasess logs {view.user}", view.user))
     return Part(facts, tuple(findings))
