@@ -37,7 +37,7 @@ print("done", flush=True)
 def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """A file system that knows holes, and one that does not."""
     if request.param == "no-holes":
-        monkeypatch.setattr(spool_module, "_punch", lambda *_: False)
+        monkeypatch.setattr(spool_module, "punch", lambda *_: False)
         monkeypatch.setattr(spool_module.os, "lseek", _refuse)
     return str(request.param)
 
