@@ -99,8 +99,12 @@ class Scene:
     # --- kills ------------------------------------------------------------------------------------------------------------
 
     def bots(self) -> list[int]:
-        """The processes of the bot; not the one that only looks whether it can be loaded."""
-        return [pid for pid in children(self.serve.pid) if runs(pid, "bot_process") and not runs(pid, "--check")]
+        """The processes of the bot, below their guardians; not the one that only looks whether it can be loaded."""
+        return [pid for guardian in self.guardians() for pid in children(guardian) if runs(pid, "bot_process")]
+
+    def guardians(self) -> list[int]:
+        """The processes that start a bot and end with it."""
+        return [pid for pid in children(self.serve.pid) if runs(pid, "guardian") and not runs(pid, "--check")]
 
     def workers(self) -> list[int]:
         """The processes of the sessions; none while there is no fork server."""
@@ -117,8 +121,9 @@ class Scene:
     def everybody(self) -> list[int]:
         """The supervisor first, then all that it has started."""
         pid = self.serve.pid
-        server = [child for child in children(pid) if child not in self.bots()]
-        return [pid, *server, *self.workers(), *self.bots()]
+        guardians = self.guardians()
+        server = [child for child in children(pid) if child not in guardians]
+        return [pid, *server, *self.workers(), *guardians, *self.bots()]
 
     def serve_is_gone(self) -> None:
         """Bury the manager, which somebody has killed."""

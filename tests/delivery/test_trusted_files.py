@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasess.cli.app import run
-from wasess.cli.bots import chosen_bot
+from wasess.cli.bots import WebhookOptions, chosen_bot
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.function import BotSpec, FunctionBot
@@ -92,10 +92,12 @@ def test_serve_refuses_what_others_can_have_written(folder, what, damage, proble
         "script": ("", f"{shlex.quote(sys.executable)} -S {file}", "", None),
         "secret": ("", "", "https://bot.example.com", file),
     }[what]
-    assert chosen_bot(*options, ())
+    function, program, url, secret = options
+    webhook = WebhookOptions(url, secret, (), None, False)
+    assert chosen_bot(function, program, webhook, folder)
     damage(file)
     with pytest.raises(UsageError, match=problem) as refused:
-        chosen_bot(*options, ())
+        chosen_bot(function, program, webhook, folder)
     assert str(file) in str(refused.value)
     assert ("it holds a secret" if what == "secret" else "it is code to run") in str(refused.value)
     assert hint in (refused.value.hint or "")

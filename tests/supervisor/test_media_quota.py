@@ -10,9 +10,10 @@ import pytest
 from wasess.core import events
 from wasess.core.message import Media, Message, Reply
 from wasess.delivery.mailbox import Mailbox, Spooled
+from wasess.errors import FileUnavailable
 from wasess.store.media import MEDIA_NAME
 from wasess.store.spool import Place
-from wasess.supervisor.media_quota import MediaQuota, NoRoom
+from wasess.supervisor.media_quota import MediaQuota
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ async def test_what_waits_or_is_to_be_sent_on_is_kept_and_the_new_file_is_not_fe
     assert item is not None
     assert item.message is not None
     rig.mailbox.answered(item, item.message, [Reply(file=item.message.media.path if item.message.media else "")], 2.0)
-    with pytest.raises(NoRoom, match=r"fill the quota of 3 MiB"):
+    with pytest.raises(FileUnavailable, match=r"fill the quota of 3 MiB"):
         await rig.quota.reserve(99, MIB)
     assert (rig.there(), rig.told, rig.quota.full) == (["1.png", "2.png", "3.png"], ["MEDIA_FULL"], True)
     letter = rig.mailbox.outbox.next_open(CHAT)
@@ -105,7 +106,7 @@ async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(folder: P
     rig = Rig(folder, 3)
     rig.arrive("unasked")
     rig.arrive("waiting", mib=2)
-    with pytest.raises(NoRoom):
+    with pytest.raises(FileUnavailable):
         await rig.quota.reserve(99, 2 * MIB)
     assert rig.there() == ["1.png", "2.png"]
 
@@ -113,7 +114,7 @@ async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(folder: P
 async def test_a_file_larger_than_all_of_it_is_nobody_elses_trouble(folder: Path):
     rig = Rig(folder, 3)
     rig.arrive("unasked")
-    with pytest.raises(NoRoom, match="larger than the quota of 3 MiB"):
+    with pytest.raises(FileUnavailable, match="larger than the quota of 3 MiB"):
         await rig.quota.reserve(99, 3 * MIB + 1)
     assert (rig.there(), rig.told, rig.quota.full) == (["1.png"], [], False)
 
@@ -121,7 +122,7 @@ async def test_a_file_larger_than_all_of_it_is_nobody_elses_trouble(folder: Path
 async def test_files_that_come_at_once_are_counted_before_they_are_there(folder: Path):
     rig = Rig(folder, 3)
     await asyncio.gather(*(rig.quota.reserve(number, MIB) for number in (97, 98, 99)))
-    with pytest.raises(NoRoom):
+    with pytest.raises(FileUnavailable):
         await rig.quota.reserve(100, MIB)
     rig.quota.release(98, 0)  # it did not come
     await rig.quota.reserve(100, MIB)
@@ -152,7 +153,7 @@ async def test_half_a_file_that_a_crash_has_left_is_deleted_but_not_one_that_com
     await rig.quota.reserve(7, 2 * MIB)
     assert rig.there() == ["notes.txt"]
     (rig.media / "7.png.part").write_bytes(b"x")
-    with pytest.raises(NoRoom):
+    with pytest.raises(FileUnavailable):
         await rig.quota.reserve(8, 9 * MIB)
     assert rig.there() == ["7.png.part", "notes.txt"]
 

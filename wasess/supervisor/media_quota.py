@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from wasess.errors import WasessError
+from wasess.errors import FileUnavailable
 from wasess.store.media import MediaFile, delete_media, media_files
 from wasess.words import _, plural
 
@@ -26,10 +26,6 @@ DELETED_BEYOND = 0.1
 MOST_DELETED = 200
 
 
-class NoRoom(WasessError):
-    """The quota is used up by what must be kept."""
-
-
 class MediaQuota:
     """Of one session; ``most`` bytes, 0 for any number. ``full``: the last file that came had no room."""
 
@@ -44,11 +40,11 @@ class MediaQuota:
         self._making_room = asyncio.Lock()
 
     async def reserve(self, position: int, size: int) -> None:
-        """Make room for the file of a message; give it back with `release`. Raises `NoRoom`, OSError, `errors.StoreError`."""
+        """Make room for the file of a message; give it back with `release`. Raises `FileUnavailable`, OSError, `errors.StoreError`."""
         if not self._most:
             return
         if size > self._most:
-            raise NoRoom(_("larger than the quota of {most} MiB (--media-quota)").format(most=self._most // MEBIBYTE))
+            raise FileUnavailable(_("larger than the quota of {most} MiB (--media-quota)").format(most=self._most // MEBIBYTE))
         async with self._making_room:
             if self._used is None or self._total(size) > self._most:
                 await self._look(size)
@@ -56,7 +52,7 @@ class MediaQuota:
             if self.full:
                 limit = _("the files that wait fill the quota of {most} MiB (--media-quota)").format(most=self._most // MEBIBYTE)
                 self._teller.trouble("MEDIA_FULL", limit, sparing=True)
-                raise NoRoom(limit)
+                raise FileUnavailable(limit)
             self._coming[position] = size
 
     def release(self, position: int, size: int) -> None:

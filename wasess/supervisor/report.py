@@ -132,18 +132,24 @@ class Reporters:
             reporter.report(notice)
 
 
+BARRED = frozenset({"WEBHOOK_NOT_ALLOWED", "WEBHOOK_NOT_PROVEN"})
+"""Why a webhook may not be asked: that says what to do, which a mere "does not answer" would not."""
+
+
 class BotCondition:
     """Remembers what was told of the bot as a whole. ``sentence``: why it can't be asked now; empty when it can."""
 
     def __init__(self) -> None:
         self.sentence = ""
+        self._barred = False
 
     def report(self, notice: Notice) -> None:
         """See `Reporter`."""
-        if notice.code in {"BOT_BROKEN", "BOT_AWAY"}:
+        if notice.code in BARRED or (notice.code in {"BOT_BROKEN", "BOT_AWAY"} and not self._barred):
             self.sentence = notice.reason
         elif notice.code == "BOT_BACK":
             self.sentence = ""
+        self._barred = bool(self.sentence) and (self._barred or notice.code in BARRED)
 
 
 def detail_of(change: Report) -> str:
