@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from wasess.core import events
 from wasess.core.message import Message, Reply
 from wasess.delivery.mailbox import Mailbox, Spooled
+from wasess.link.spool_file import SpoolFile
 from wasess.store.device import protect_device
 from wasess.store.frame import frame
 from wasess.store.gaps import Cause
@@ -91,10 +92,9 @@ def furnish(session: Session) -> Truth:
         for kind, count in (("done", 8), ("dead", 2), ("unasked", 3), ("waiting", 4), ("answered", 2), ("later", 3), ("spooled", 4))
     }
     missed = [events.Missed(f"3EB0GAP{number}", JID, JID, Cause.OLD_COUNTER) for number in range(MISSING)]
-    spool = os.open(session.folder / SPOOL_NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    spool = SpoolFile(str(session.folder / SPOOL_NAME))
     for event in (*(groups["done"]), *missed, *(event for kind, group in groups.items() if kind != "done" for event in group)):
-        os.write(spool, frame(EVENT, payload(event)))
-    os.close(spool)
+        spool.append(frame(EVENT, payload(event)))
     letters = _mail(session, groups)
     with session.lock("serve"):
         pass

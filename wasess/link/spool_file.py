@@ -16,10 +16,12 @@ import errno
 import os
 import resource
 import stat
+from collections import deque
 from contextlib import suppress
 
 from wasess.link.receipts import NOTE
-from wasess.store.frame import MAGIC, frame
+from wasess.store.frame import HEADER_SIZE, MAGIC, frame
+from wasess.store.spool_ends import EndNotes
 from wasess.words import _
 
 EVENTS = 128
@@ -35,8 +37,8 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class SpoolFile:
     """An open spool. One thread at a time may `append`; `sync` is for any."""
 
-    def __init__(self, path: str) -> None:
-        """Open it for appending; made with 0600 when it is not there."""
+    def __init__(self, path: str, *, durable: bool = False) -> None:
+        """Open it for appending; made with 0600 when it is not there. ``durable``: what was appended counts only after the next `sync`."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)  # never waits for somebody who reads, should it be a named pipe
         os.set_blocking(self._descriptor, True)
@@ -46,6 +48,8 @@ class SpoolFile:
         self._path = path
         self._identity = found.st_dev, found.st_ino
         self._end = found.st_size
+        self._ends = EndNotes(path, found)
+        self._unnoted: deque[tuple[bytes, int]] | None = deque() if durable else None
         self._written = self._written_before = 0
         self._fault = ""
         self._taken = 0
@@ -67,6 +71,10 @@ class SpoolFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._end += size
         self._written += 1
+        if self._unnoted is None:
+            self._ends.note(record, self._end)
+        else:
+            self._unnoted.append((record[:HEADER_SIZE], self._end))
         if size > SMALLEST:
             self._needed = max(self._needed, EVENTS * min(size, LARGEST))
         return self._taken - self._end >= self._needed or self.reserve()
@@ -124,11 +132,15 @@ class SpoolFile:
 
     def sync(self) -> None:
         """Bring it to the disk. Raises `OSError`."""
+        unnoted = self._unnoted or deque()
+        count = len(unnoted)
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
                 raise
+        for _number in range(count):
+            self._ends.note(*unnoted.popleft())
 
     def _take(self, end: int) -> int:
         """Make the blocks from the end of the file up to ``end`` the file's; return the error number."""

@@ -136,7 +136,7 @@ class Worker:
         if not mark_running(order["mode"]):
             self.end("locked", _("what died with the last worker is to be put back first"))
         self._suspicion = Suspicion("device.db")
-        self._spool = SpoolFile(SPOOL)
+        self._spool = SpoolFile(SPOOL, durable=order["durable"])
         if not self._spool.reserve():
             self.end("disk-full", self._spool.full)
         self._uuid = f"{order['user']}-{os.getpid()}-{os.urandom(6).hex()}"

@@ -18,11 +18,13 @@ from wasess.store.frame import HEADER_SIZE, MAGIC, parse
 from wasess.store.guard import beginning, open_guarded, read_range
 from wasess.store.holes import behind_hole, punch, zero
 from wasess.store.lock import FileLock
+from wasess.store.spool_ends import ENDS_NAME, cut_off, forget_ends, read_ends
 from wasess.words import mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
 
 SPOOL_NAME = "spool.log"
 POSITION_NAME = "spool.pos"
@@ -98,6 +100,7 @@ class SpoolReader:
         self._identity = _NO_FILE
         self._descriptor = -1
         self._closing: Callable[[], object] = int
+        self._ends = read_ends(str(folder / ENDS_NAME))
         self._cursor = 0
         self._written_to = False
         self._held = False
@@ -237,16 +240,24 @@ class SpoolReader:
         return _position(self._descriptor, known, self._position_file)
 
     def _miss(self, known: Place | None, size: int) -> None:
-        self.lost += _is_gone(known, self._identity, size, self._position_file)
+        """Count what is gone, once: with the file that is found first."""
+        ends, self._ends = self._ends, None
+        gone = _is_gone(known, self._identity, size, self._position_file)
+        self.lost += max(gone, cut_off(ends, known, self._identity, size))
+
+    def counted(self) -> None:
+        """What was ``lost`` stands in the ledger: the next reader does not count it again."""
+        forget_ends(str(self._spool.with_name(ENDS_NAME)))
 
 
 def depth(folder: Path, known: Place | None = None) -> Depth:
     """Look at the spool in ``folder`` without reading on in it; of an unread part, up to 16 MB are looked through. ``known``: see `SpoolReader`."""
+    ends = read_ends(str(folder / ENDS_NAME))  # first: a worker may append meanwhile
     with open_guarded(folder / SPOOL_NAME) as descriptor:
         if descriptor is None:
-            return Depth(gone=known is not None and known.position > 0)
-        size = os.fstat(descriptor).st_size
-        gone = _is_gone(known, _identify(descriptor), size, folder / POSITION_NAME)
+            return Depth(gone=(known is not None and known.position > 0) or cut_off(ends, known, _NO_FILE, 0) > 0)
+        size, identity = os.fstat(descriptor).st_size, _identify(descriptor)
+        gone = _is_gone(known, identity, size, folder / POSITION_NAME) or cut_off(ends, known, identity, size) > 0
         position = _position(descriptor, known, folder / POSITION_NAME)
         unread, held = size - position, size - max(0, behind_hole(descriptor, HOLE_FROM, size) - HOLE_FROM)
         if unread > 4 * WINDOW:

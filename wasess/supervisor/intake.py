@@ -128,9 +128,14 @@ class Intake:
             frames[0] = replace(frames[0], damaged=frames[0].damaged + lost)
         elif lost:
             self._mailbox.take_in((), self._reader.here(), self._now(), self._wanted, lost)
-            self._destroyed(lost)
+            self._counted(lost)
         self._reader.lost = 0
         return frames
+
+    def _counted(self, count: int) -> None:
+        self._destroyed(count)
+        if self._over:  # what a worker notes meanwhile stays
+            self._reader.counted()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -169,7 +174,7 @@ class Intake:
         self._place = place
         self._read += sum(frame.offset >= self._fresh_from for frame in frames)
         if destroyed:
-            self._destroyed(destroyed)
+            self._counted(destroyed)
         for code, problem in poisoned:  # not before: these frames may come again
             self._poison(code, problem)
         return Batch(tuple(told), took.messages, took.receipts)

@@ -26,7 +26,7 @@ OWN_FILES = frozenset(
         *database_files(DEVICE_NAME),
         *database_files(MAIL_NAME),
         MAIL_NAME + RESCUED,
-        *("session.json", "session.json.bak", "spool.log", "spool.pos"),
+        *("session.json", "session.json.bak", "spool.log", "spool.pos", "spool.ends"),
         *(SESSION_LOCK_NAME, PAUSED_NAME, RUNNING_NAME),
     }
 )
