@@ -177,3 +177,17 @@ def test_looking_costs_microseconds(path):
     for _ in range(1000):
         spool.fault()
     assert time.perf_counter() - began < 0.1, "2 µs each on a quiet machine"
+
+
+def test_what_is_appended_while_somebody_looks_is_no_truncation(path, monkeypatch):
+    spool = SpoolFile(str(path))
+    spool.append(b"first")
+    look = os.lstat
+
+    def slow_look(name):
+        found = look(name)
+        spool.append(b"meanwhile")
+        return found
+
+    monkeypatch.setattr("wasess.link.spool_file.os.lstat", slow_look)
+    assert spool.fault() == ""

@@ -120,6 +120,7 @@ class SpoolFile:
                 os.write(self._descriptor, frame(NOTE, note))
 
     def _look(self) -> str:
+        end = self._end  # first: another thread may append meanwhile
         try:
             found = os.lstat(self._path)
         except FileNotFoundError:
@@ -128,7 +129,7 @@ class SpoolFile:
             return _("can't be opened any more ({problem})").format(problem=error.strerror)
         if (found.st_dev, found.st_ino) != self._identity:
             return _("was replaced by another file")
-        return _("was truncated") if found.st_size < self._end and stat.S_ISREG(found.st_mode) else ""
+        return _("was truncated") if found.st_size < end and stat.S_ISREG(found.st_mode) else ""
 
     def sync(self) -> None:
         """Bring it to the disk. Raises `OSError`."""
