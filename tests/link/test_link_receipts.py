@@ -14,7 +14,7 @@ from hypothesis import strategies as some
 from wasess.link import protobuf
 from wasess.link.logline import Entry, debugger, text_at, undelivered
 from wasess.link.pulse import Pulse
-from wasess.link.receipts import ALL_PASSED, FEW_LOOKS, MOST_AT_ONCE, MOST_HELD, MOST_LOOKS, Receipts
+from wasess.link.receipts import ALL_PASSED, FEW_LOOKS, MOST_BEGUN, MOST_HELD, MOST_LOOKS, Receipts
 from wasess.link.stanza import MESSAGE, identify
 
 if TYPE_CHECKING:
@@ -325,7 +325,7 @@ def test_too_many_let_the_oldest_out(room):
 
 def test_the_library_decrypts_on_only_when_fewer_wait(room):
     room.pulse.handing_over_since = 1.0
-    for number in range(MOST_AT_ONCE):
+    for number in range(MOST_BEGUN):
         room.send(f"A{number}").join(LOOK_EVERY / 10)
     decrypting = threading.Thread(target=room.say, args=("Decrypting message from 2@lid", ""))
     decrypting.start()
@@ -336,7 +336,7 @@ def test_the_library_decrypts_on_only_when_fewer_wait(room):
     assert not decrypting.is_alive()
     room.pulse.handing_over_since = 0.0
     room.close()
-    assert len(room.notes) == MOST_AT_ONCE - 1
+    assert len(room.notes) == MOST_BEGUN - 1
 
 
 @given(some.text(max_size=40), some.sampled_from(["DEBUG", "WARN", "ERROR", "INFO"]), some.integers(0, 70000))

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from wasess.link.logline import debugger, meaning, read_entry, shown, text_at, undelivered, unstored
+from wasess.link.receipts import HEARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from wasess.link.receipts import Receipts
 
 LONGEST_LINE = 4000  # one atomic write to the pipe, or none: PIPE_BUF is 4096
+LONGEST_BEGINNING = 32
 LONGEST_STANZA = 16 * 1024  # but for a receipt: what it says stands at its end
 TELLS_AGAIN_AFTER = 1.0  # seconds; a kind of hint that comes more often says nothing new
 
@@ -35,10 +37,10 @@ class LogReader:
         """Take a serialized neonize.LogEntry at an address. Raises `IndexError` when it is none, `OSError` when nobody reads what is printed."""
         start, end = text_at(ctypes.string_at(data, min(size, 6)))
         if logger := debugger(ctypes.string_at(data + end, size - end)) if 0 < end < size else b"":
-            line = ctypes.string_at(data + start, min(end - start, LONGEST_STANZA))
-            if line.startswith(b"<receipt "):
-                line = ctypes.string_at(data + start, end - start)
-            self._receipts.hear_debug(line, logger)
+            line = ctypes.string_at(data + start, min(end - start, LONGEST_BEGINNING))
+            if line.startswith(HEARD):
+                longest = end - start if line.startswith(b"<receipt ") else LONGEST_STANZA
+                self._receipts.hear_debug(ctypes.string_at(data + start, min(end - start, longest)), logger)
             return
         entry = read_entry(ctypes.string_at(data, size))
         if missing := undelivered(entry):

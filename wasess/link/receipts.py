@@ -48,7 +48,9 @@ MOST_LOOKS = 40
 DEADLINE = 30.0
 # Once so many events more were handed over, whatever was in the channel has come: its slots, one under way, and one in the callback.
 ALL_PASSED = 102
-# Held at once, before the library is kept from decrypting the next message; and beyond it the oldest one goes out.
+# Under way at once, before the library is kept from decrypting the next message, and down to which it is: each stop costs the threads a turn,
+# so there is one for many messages. Where so many are held that nothing moves, and beyond which the oldest one goes out.
+MOST_BEGUN, FEW_BEGUN = 32, 8
 MOST_AT_ONCE = 16
 MOST_HELD = 40
 # Events whose receipt has not been seen: there is none for some kinds.
@@ -57,6 +59,8 @@ MOST_KNOWN = 2000
 _SEND, _RECEIVE, _CLIENT = b"Client/Send", b"Client/Recv", b"Client"
 _DECRYPTS = b"Decrypting message from "
 _ACKNOWLEDGES = b'<ack class="message" '
+HEARD = (b"<receipt ", b"<message ", _ACKNOWLEDGES, _DECRYPTS)
+"""How the lines at the level DEBUG begin that are taken; most do not, and need not be copied."""
 
 
 class _Held:
@@ -203,7 +207,8 @@ class Receipts:
             others.remove(held)
             if not others:
                 del self._waiting[key]
-        self._fewer.notify()
+        if len(self._held) < MOST_BEGUN:
+            self._fewer.notify()
 
     def _begin_one(self) -> None:
         """Return when another message may be decrypted: a thread waits for each receipt, and strangers send as much as they like.
@@ -211,16 +216,17 @@ class Receipts:
         The library begins to send a receipt in a thread of its own, some time later: those that are still to come count, too.
         """
         with self._fewer:
-            while len(self._held) >= MOST_AT_ONCE:
+            while len(self._held) >= MOST_BEGUN:
                 self._fewer.wait(LOOK_EVERY)
-            if self._begun >= MOST_AT_ONCE and not self._fewer.wait_for(lambda: self._begun < MOST_AT_ONCE, LOOK_EVERY):
-                self._begun = 0  # for some nothing was sent
+            if self._begun >= MOST_BEGUN and not self._fewer.wait_for(lambda: self._begun <= FEW_BEGUN, LOOK_EVERY):
+                self._begun = FEW_BEGUN  # for some nothing was sent
             self._begun += 1
 
     def _end_one(self) -> None:
         with self._fewer:
             self._begun = max(0, self._begun - 1)
-            self._fewer.notify()
+            if self._begun <= FEW_BEGUN:
+                self._fewer.notify()
 
 
 def _remember(store: dict[Key, bool], key: Key, value: bool) -> None:  # noqa: FBT001 - what is remembered

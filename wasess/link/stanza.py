@@ -34,6 +34,7 @@ _CAME = re.compile(rb'<receipt((?: [a-z_]+="[^"<>]*")+)(?:/>|><list>((?:<item id
 _ATTRIBUTE = re.compile(rb' ([a-z_]+)="([^"<>]*)"')
 _ITEM = re.compile(rb'<item id="([0-9A-Za-z._-]{1,128})"/>')
 _OWN_MESSAGE = re.compile(rb'<message (?:[a-z_]+="[^"<>]*" )*?id="([0-9A-Za-z._-]{1,128})"')
+_USER = re.compile(rb"[^.:@]{0,256}")
 _KIND = re.compile(rb"[0-9A-Za-z_-]{0,32}")
 
 Key = tuple[bytes, bytes]
@@ -55,7 +56,8 @@ class Outgoing(NamedTuple):
 def key_of(message_id: bytes, sender: bytes) -> Key:
     """The key of a message; ``sender`` is an address, or the user part of one. A long id is kept as a hash: its length is a stranger's choice."""
     short = message_id if len(message_id) <= 256 else b"%d %d" % (len(message_id), hash(message_id))
-    return short, re.split(rb"[.:@]", sender, maxsplit=1)[0][:256]
+    user = _USER.match(sender)
+    return short, user[0] if user else b""
 
 
 def taken(line: bytes) -> Outgoing | None:
