@@ -12,9 +12,12 @@ others that are read here are set by WhatsApp's server. So a line counts only if
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.link.logline import PLAIN_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MESSAGE = 17
 # What acknowledges that a message was taken (whatsmeow receipt.go); "retry" asks for it again, "read" is sent when the bot reads.
@@ -117,25 +120,36 @@ def identify(payload: bytes) -> tuple[Key, bool]:
     message_id, sender, keys_only = b"", b"", False
     for number, content in _fields(payload):
         if number == 1:
-            info = dict(_fields(content))
-            source = dict(_fields(info.get(1, b"")))
-            message_id, sender = info.get(2, b""), dict(_fields(source.get(2, b""))).get(1, b"")
+            info = _first(content, 1, 2)
+            message_id, sender = info.get(2, b""), _first(_first(info.get(1, b""), 2).get(2, b""), 1).get(1, b"")
         elif number == 2:
             parts = {inner for inner, _ in _fields(content)}
             keys_only = 2 in parts and parts <= {2, 35}  # senderKeyDistributionMessage, messageContextInfo
+            break
     return key_of(message_id, sender), not keys_only
 
 
-def _fields(data: bytes) -> list[tuple[int, bytes]]:
+def _first(data: bytes, *wanted: int) -> dict[int, bytes]:
+    """The first of each of these fields; what is behind them is not looked at."""
+    found: dict[int, bytes] = {}
+    for number, content in _fields(data):
+        if number in wanted:
+            found.setdefault(number, content)
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The fields of a protobuf message that hold bytes, of all that can be read. Numbers are passed over."""
-    found, at = [], 0
+    at = 0
     try:
         while at < len(data):
             tag, at = _varint(data, at)
             kind = tag & 7
             if kind == 2:
                 size, at = _varint(data, at)
-                found.append((tag >> 3, data[at : at + size]))
+                yield tag >> 3, data[at : at + size]
                 at += size
             elif kind == 0:
                 _, at = _varint(data, at)
@@ -144,8 +158,7 @@ def _fields(data: bytes) -> list[tuple[int, bytes]]:
             else:
                 break
     except IndexError:
-        pass
-    return found
+        return
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
