@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -71,4 +72,5 @@ def test_a_unit_does_not_hide_what_the_settings_name(
         monkeypatch.setenv(variable, "/tmp/elsewhere")  # noqa: S108 - a name to compare with
     assert run([*options, "service", "manager", "--home", "/var/lib/wasess/auth_sessions"]) == 0
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PrivateTmp=")]
-    assert told == ["PrivateTmp=no" if variable else "PrivateTmp=yes"]
+    lies_there = sys.executable.startswith(("/tmp/", "/var/tmp/"))  # noqa: S108 - a checkout may be anywhere, and the program is named, too
+    assert told == ["PrivateTmp=no" if variable or lies_there else "PrivateTmp=yes"]

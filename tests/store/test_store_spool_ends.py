@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,3 +131,26 @@ def test_no_link_is_followed_and_a_pipe_keeps_nobody_waiting(tmp_path: Path):
     os.mkfifo(tmp_path / ENDS_NAME)
     write(tmp_path, "two")
     assert read(tmp_path) == (["one", "two"], 0)
+
+
+def test_many_who_bring_it_to_the_disk_at_once_note_each_event_once(tmp_path: Path):
+    spool = write(tmp_path, durable=True)
+    problems: list[BaseException] = []
+
+    def sync() -> None:
+        try:
+            for _ in range(100):
+                spool.sync()
+        except BaseException as error:  # noqa: BLE001 - the test tells it
+            problems.append(error)
+
+    threads = [threading.Thread(target=sync) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for number in range(200):
+        spool.append(frame(17, b"%d" % number))
+    for thread in threads:
+        thread.join()
+    spool.sync()
+    assert problems == []
+    assert len(set(ends(tmp_path))) == len(ends(tmp_path)) == 200

@@ -121,6 +121,7 @@ async def test_files_are_private_whatever_the_umask_of_the_host(tmp_path, sessio
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in session.folder.iterdir()} == {
         "device.db": "0o600",
         "spool.log": "0o600",
+        "spool.ends": "0o600",
         "lock": "0o600",
         "running": "0o600",
     }

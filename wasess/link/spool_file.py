@@ -16,6 +16,7 @@ import errno
 import os
 import resource
 import stat
+import threading
 from collections import deque
 from contextlib import suppress
 
@@ -49,7 +50,9 @@ class SpoolFile:
         self._identity = found.st_dev, found.st_ino
         self._end = found.st_size
         self._ends = EndNotes(path, found)
-        self._unnoted: deque[tuple[bytes, int]] | None = deque() if durable else None
+        self._durable = durable
+        self._unnoted: deque[tuple[bytes, int]] = deque()
+        self._noting = threading.Lock()
         self._written = self._written_before = 0
         self._fault = ""
         self._taken = 0
@@ -71,10 +74,10 @@ class SpoolFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._end += size
         self._written += 1
-        if self._unnoted is None:
-            self._ends.note(record, self._end)
-        else:
+        if self._durable:
             self._unnoted.append((record[:HEADER_SIZE], self._end))
+        else:
+            self._ends.note(record, self._end)
         if size > SMALLEST:
             self._needed = max(self._needed, EVENTS * min(size, LARGEST))
         return self._taken - self._end >= self._needed or self.reserve()
@@ -133,15 +136,15 @@ class SpoolFile:
 
     def sync(self) -> None:
         """Bring it to the disk. Raises `OSError`."""
-        unnoted = self._unnoted or deque()
-        count = len(unnoted)
+        end = self._end
         try:
             os.fdatasync(self._descriptor)
         except OSError as error:
             if error.errno not in {errno.EINVAL, errno.EROFS}:  # not a file on a disk: nothing to bring there
                 raise
-        for _number in range(count):
-            self._ends.note(*unnoted.popleft())
+        with self._noting:  # whoever spools a note brings it to the disk himself
+            while self._unnoted and self._unnoted[0][1] <= end:
+                self._ends.note(*self._unnoted.popleft())
 
     def _take(self, end: int) -> int:
         """Make the blocks from the end of the file up to ``end`` the file's; return the error number."""
