@@ -7,6 +7,7 @@ apart is read twice rather than never: a session that was renamed while it was f
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 from heapq import merge
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     Complain = Callable[[str, Exception], None]
 
+COMPLAINS_AFTER = 2
 BATCH = 100
 
 
@@ -132,7 +134,8 @@ class Box:
 class Boxes:
     """Those of all the sessions that ``sessions`` tells, each time anew.
 
-    ``complain`` is told once of a box that can't be read now, and it is tried again the next time; without it, that is raised.
+    ``complain`` is told once of a box that can't be read twice in a row, and it is tried again each time; without it, that is raised. What is just
+    being removed is overwritten first, and makes no sense for a moment.
     """
 
     def __init__(self, sessions: Callable[[], list[Session]], start: Start, complain: Complain | None) -> None:
@@ -140,13 +143,23 @@ class Boxes:
         self._sessions = sessions
         self._start = start
         self._complain = complain
-        self._unreadable: set[str] = set()
+        self._unreadable: Counter[str] = Counter()
 
     def new(self) -> Iterator[tuple[Box, Item]]:
         """What has come since the last time, the oldest first, and within a session always in its order. Raises as `Box.look`."""
         self._follow_sessions()
         changed = [box for box in self.boxes.values() if self._is_changed(box)]
         yield from merge(*map(self._of, changed), key=lambda pair: pair[1].received_at)
+
+    def note(self, now: float) -> None:
+        """Bring to the disk how far the reader has come; what can't be noted now is noted the next time. Raises as `Box.look`."""
+        for box in self.boxes.values():
+            try:
+                box.note(now)
+            except Locked:
+                continue
+            except StoreError as error:
+                self._pass_over(box, error)
 
     def close(self) -> None:
         """Close all files."""
@@ -166,7 +179,7 @@ class Boxes:
         except (StoreError, Locked) as error:
             self._pass_over(box, error)
             return False
-        self._unreadable.discard(box.user)
+        self._unreadable.pop(box.user, None)
         return changed
 
     def _of(self, box: Box) -> Iterator[tuple[Box, Item]]:
@@ -180,6 +193,6 @@ class Boxes:
         if self._complain is None:
             raise error
         box.close()
-        if box.user not in self._unreadable:
+        self._unreadable[box.user] += 1
+        if self._unreadable[box.user] == COMPLAINS_AFTER:
             self._complain(box.user, error)
-        self._unreadable.add(box.user)

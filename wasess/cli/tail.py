@@ -6,7 +6,6 @@ import re
 import select
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,7 @@ from wasess.cli.options import HOME, HomeOption, complete_user
 from wasess.cli.render import in_json, mention
 from wasess.core.escaping import harmless
 from wasess.doctor.times import moment
-from wasess.errors import Locked, UsageError
+from wasess.errors import UsageError
 from wasess.store.sessions import Home
 from wasess.words import _, plural
 
@@ -137,11 +136,8 @@ class Stream:
             raise BrokenPipeError
 
     def _note(self) -> None:
-        """What can't be noted now is noted the next time."""
         self._noted_at = time.monotonic()
-        for box in self._boxes.boxes.values():
-            with suppress(Locked):
-                box.note(time.time())
+        self._boxes.note(time.time())
 
     def _unsaid(self) -> bool:
         """Whether the reader may still say that something was dealt with."""
