@@ -250,13 +250,14 @@ class Outbox:
 
 
 def _letter(row: tuple[Any, ...]) -> Letter:
-    seq, key, chat, body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, _checksum = row
+    seq, key, chat, _body, about, queued_at, state, tries, message_id, detail, sent_at, delivered_at, read_at, _checksum = row
     try:
+        reply, kept = _content(row)
         return Letter(
             seq,
             row_check.text(key, "key"),
             row_check.text(chat, "chat"),
-            _content(row),
+            reply,
             None if about is None else row_check.count(about, "about"),
             row_check.moment(queued_at, "queued_at"),
             _state(state),
@@ -266,7 +267,7 @@ def _letter(row: tuple[Any, ...]) -> Letter:
             row_check.moment_or_none(sent_at, "sent_at"),
             row_check.moment_or_none(delivered_at, "delivered_at"),
             row_check.moment_or_none(read_at, "read_at"),
-            kept=_kept(body),
+            kept=kept,
         )
     except RowDamaged as damage:
         known: State = state if state in STATES else "failed"
@@ -275,15 +276,14 @@ def _letter(row: tuple[Any, ...]) -> Letter:
         return Letter(seq, key, chat, None, None, row_check.moment_or(queued_at, 0.0), known, 0, "", said, None, None, None, str(damage))
 
 
-def _content(row: tuple[Any, ...]) -> Reply | None:
-    """What does not change in a row. Raises `RowDamaged`."""
+def _content(row: tuple[Any, ...]) -> tuple[Reply | None, str]:
+    """What does not change in a row: the reply, and the name of the copy of its file. Raises `RowDamaged`."""
     key, chat, body, about, stored = *row[1:5], row[13]
     if row_check.blob(body, "body") is None and stored is None:
-        return None  # its time is over, or a power cut has taken it
+        return None, ""  # its time is over, or a power cut has taken it
     row_check.require_sum(stored, key, chat, about, blobs=(body,))
     try:
-        _kept(body)
-        return _decode(body or b"")
+        return _decode(body or b""), _kept(body)
     except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors, and so is what is no UTF-8
         raise RowDamaged("it is no reply") from error
 

@@ -108,7 +108,6 @@ class Mailroom:
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
         self._settling: Future[bool] | None = None
-        self._problem = ""
         self._set_aside: list[Path] = []
         self._attachments: Attachments | None = None
         self._news = "", 0.0
@@ -122,8 +121,11 @@ class Mailroom:
     @property
     def problem(self) -> str:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
-        if self._clock.steady() < self._news[1] or self._problem or self._mailbox is None:
-            return self._news[0] if self._clock.steady() < self._news[1] else self._problem
+        code, until = self._news
+        if self._clock.steady() < until:
+            return code
+        if self._mailbox is None:
+            return ""
         if self._mailbox.damaged or self._set_aside:
             return reasons.MESSAGES_DAMAGED.code
         full = self._attachments is not None and self._attachments.full
