@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as some
 from wasess.link import protobuf
 from wasess.link.logline import Entry, debugger, text_at, undelivered
 from wasess.link.pulse import Pulse
-from wasess.link.receipts import ALL_PASSED, FEW_LOOKS, MOST_BEGUN, MOST_HELD, MOST_LOOKS, Receipts
+from wasess.link.receipts import ALL_PASSED, FEW_BEGUN, FEW_LOOKS, MOST_BEGUN, MOST_HELD, MOST_LOOKS, Receipts
 from wasess.link.stanza import MESSAGE, identify
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Room:
         self.pulse = Pulse(self._sockets[0])
         self.notes: list[tuple[bytes, ...]] = []
         self.receipts = Receipts(lambda *fields: self.notes.append(fields), self.pulse, durable=durable)
+        threading.Thread(target=self.receipts.watch, daemon=True).start()
         self.out: list[str] = []
         self.threads: list[threading.Thread] = []
 
@@ -299,7 +301,8 @@ def test_with_durability_the_disk_must_have_what_has_passed():
 
 
 def test_looks_that_come_late_count_for_nothing_and_after_long_any_is_enough(room, monkeypatch):
-    monkeypatch.setattr("wasess.link.receipts.time", SimpleNamespace(monotonic=iter(range(10**6)).__next__))  # a second at each look
+    late = SimpleNamespace(monotonic=iter(range(10**6)).__next__, sleep=time.sleep)  # a second from each look to the next
+    monkeypatch.setattr("wasess.link.receipts.time", late)
     monkeypatch.setattr("wasess.link.receipts.DEADLINE", 4.0 * MOST_LOOKS)
     room.warn(b"Ignoring message A from 1@s.whatsapp.net: failed: received message with old counter (index: 1, count: 0)")
     sending = room.send("A")
@@ -323,20 +326,60 @@ def test_too_many_let_the_oldest_out(room):
     room.pulse.handing_over_since = 0.0  # and the others follow
 
 
+def decrypting(room: Room, count: int) -> threading.Thread:
+    """The library decrypts so many messages; it is at the last one."""
+
+    def decrypt() -> None:
+        for _ in range(count):
+            room.say("Decrypting message from 2@lid", "")
+
+    thread = threading.Thread(target=decrypt)
+    room.threads.append(thread)
+    thread.start()
+    thread.join(2 * EMPTY_AFTER)
+    return thread
+
+
 def test_the_library_decrypts_on_only_when_fewer_wait(room):
     room.pulse.handing_over_since = 1.0
+    assert not decrypting(room, MOST_BEGUN).is_alive()
     for number in range(MOST_BEGUN):
         room.send(f"A{number}").join(LOOK_EVERY / 10)
-    decrypting = threading.Thread(target=room.say, args=("Decrypting message from 2@lid", ""))
-    decrypting.start()
-    decrypting.join(3 * EMPTY_AFTER)
-    assert decrypting.is_alive()
-    room.receipts.written(MESSAGE, event("A3", conversation="one is enough"))
-    decrypting.join(1)
-    assert not decrypting.is_alive()
+    one_more = decrypting(room, 1)
+    for number in range(MOST_BEGUN - FEW_BEGUN):
+        one_more.join(LOOK_EVERY / 10)
+        assert one_more.is_alive()
+        room.receipts.written(MESSAGE, event(f"A{number}", conversation="it came"))
+    assert one_more.is_alive()
+    room.say(f'<ack class="message" error="495" id="X" to="{CHAT}"/>')  # one that could not be decrypted
+    one_more.join(1)
+    assert not one_more.is_alive()
     room.pulse.handing_over_since = 0.0
     room.close()
-    assert len(room.notes) == MOST_BEGUN - 1
+    assert len(room.notes) == FEW_BEGUN
+
+
+def test_many_that_wait_are_not_let_out_while_the_disk_is_slow(room):
+    """Whoever is the oldest, and however long it takes: what is under way may still come."""
+    room.pulse.handing_over_since = 1.0
+    decrypting(room, MOST_BEGUN)
+    for number in range(MOST_BEGUN):
+        room.send(f"A{number}").join(LOOK_EVERY / 10)
+    one_more = decrypting(room, 1)
+    one_more.join(2 * SILENT_AFTER)
+    assert one_more.is_alive()
+    assert not room.out
+    for number in range(MOST_BEGUN):
+        room.receipts.written(MESSAGE, event(f"A{number}", conversation="late"))
+    room.close()
+    assert not room.notes
+
+
+def test_what_is_never_sent_stops_the_library_for_a_moment_only(room, monkeypatch):
+    monkeypatch.setattr("wasess.link.receipts.NOT_SENT_AFTER", 2 * LOOK_EVERY)
+    many = decrypting(room, 5 * MOST_BEGUN)
+    many.join(20 * LOOK_EVERY)
+    assert not many.is_alive()
 
 
 @given(some.text(max_size=40), some.sampled_from(["DEBUG", "WARN", "ERROR", "INFO"]), some.integers(0, 70000))

@@ -6,8 +6,8 @@ So the line ``<receipt id="…">`` is taken when the message of that id and send
 until then WhatsApp keeps the message, and brings it again.
 
 A held receipt is an operating system's thread that waits. It goes out, counted from its own beginning, once its event can't come any more:
-as many events were handed over as the channel has slots, or the channel was seen empty for a while. While many are held, the library is
-kept from decrypting the next message, in the same way: so there are never many more than `MOST_BEGUN`.
+as many events were handed over as the channel has slots, or the channel was seen empty for a while (`watch`). While many are on their way,
+the library is kept from decrypting the next message, in the same way: so there are never more than `MOST_BEGUN`.
 
 The same lines say what else must be known after a crash, and it is spooled as *notes* (`link.notes` reads them) before the library goes on::
 
@@ -25,7 +25,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from wasess.link.stanza import MESSAGE, Outgoing, came, identify, key_of, own_id, taken
 
@@ -37,22 +37,25 @@ if TYPE_CHECKING:
     from wasess.link.stanza import Key
 
 NOTE = 250  # the event number of a note; neonize's own end at 50
-# How long a held receipt waits between two looks at the channel. A look finds it empty when nothing was handed over since the last one. One
-# that comes late counts for nothing: a process that was stopped, or gets no processor, has handed nothing over for that reason.
+# How often the channel is looked at while receipts are held. A look finds it empty when nothing was handed over since the last one. One that
+# comes late counts for nothing: a process that was stopped, or gets no processor, has handed nothing over for that reason.
 LOOK_EVERY = 0.05
 # So many such looks in a row are enough where all that the library had to say may have come already, and where many wait...
-FEW_LOOKS = 4
+FEW_LOOKS = 5
 # ...and so many, whatever comes between them, where nothing has come yet.
 MOST_LOOKS = 40
 # After so long any of them is enough.
 DEADLINE = 30.0
 # Once so many events more were handed over, whatever was in the channel has come: its slots, one under way, and one in the callback.
 ALL_PASSED = 102
-# Under way at once, before the library is kept from decrypting the next message, and down to which it is: each stop costs the threads a turn,
-# so there is one for many messages. Where so many are held that nothing moves, and beyond which the oldest one goes out.
+# Decrypted, and their receipts not gone out: so many before the library is kept from decrypting the next message, and down to which it is. Each
+# stop costs the threads a turn, so there is one for many messages.
 MOST_BEGUN, FEW_BEGUN = 32, 8
+# None of them is held, and still they are too many: for some there is no receipt, as the connection was lost.
+NOT_SENT_AFTER = 0.5
 MOST_AT_ONCE = 16
-MOST_HELD = 40
+# Beyond this the oldest one goes out: some that were thought to be lost have come after all.
+MOST_HELD = 48
 # Events whose receipt has not been seen: there is none for some kinds.
 MOST_KNOWN = 2000
 
@@ -64,14 +67,19 @@ HEARD = (b"<receipt ", b"<message ", _ACKNOWLEDGES, _DECRYPTS)
 
 
 class _Held:
-    """A receipt that waits. Its thread does so at ``gate``; whoever opens it has said why."""
+    """A receipt that waits. Its thread does so at ``gate``; whoever opens it has said why. ``looks``: that found the channel empty, ``in_a_row`` the last ones."""
 
-    __slots__ = ("gate", "spooled")
+    __slots__ = ("all_passed", "began", "gate", "ignored", "in_a_row", "key", "looks", "spooled")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Key, *, ignored: bool, all_passed: int) -> None:
+        self.key = key
+        self.ignored = ignored
+        self.all_passed = all_passed
+        self.began = time.monotonic()
+        self.looks = self.in_a_row = 0
+        self.spooled = False
         self.gate = threading.Lock()
         self.gate.acquire()
-        self.spooled = False
 
     def open(self) -> None:
         """Let it go on; more than once is no harm. One thread at a time."""
@@ -88,6 +96,7 @@ class Receipts:
         self._durable = durable
         self._lock = threading.Lock()
         self._fewer = threading.Condition(self._lock)
+        self._some = threading.Condition(self._lock)
         self._known: dict[Key, bool] = {}  # messages that are safe, and whether that was all of it
         self._waiting: dict[Key, list[_Held]] = {}
         self._held: dict[_Held, None] = {}  # all of them, the oldest first
@@ -96,7 +105,10 @@ class Receipts:
         self._keys: dict[int, bytes] = {}
         self._handed_over = 0
         self._safe = 0
-        self._begun = 0
+        self._begun = 0  # messages: for the one thread that decrypts
+        self._ended = 0
+        self._stopped = False  # the library, before the next message
+        self._watching = True
 
     # --- the event callback's and the disk's side -----------------------------------------------------------------------
 
@@ -144,10 +156,10 @@ class Receipts:
         if logger == _SEND:
             if line.startswith(b"<receipt "):
                 if found := taken(line):
-                    self._end_one()
                     self._let_out(found)
             elif line.startswith(_ACKNOWLEDGES):
-                self._end_one()
+                with self._lock:
+                    self._end_one()
             elif line.startswith(b"<message ") and (key := self._keys.get(threading.get_ident())):
                 self._note(b"sending", key, own_id(line))
         elif logger == _RECEIVE:
@@ -167,66 +179,84 @@ class Receipts:
     def _let_out(self, receipt: Outgoing) -> None:
         """Return when the receipt may go out."""
         key = receipt.key or (b"", b"")  # no message has this one
-        held = _Held()
         with self._lock:
             ignored = self._ignored.pop(key, False)
             if self._known.get(key):
+                self._end_one()
                 return
+            held = _Held(key, ignored=ignored, all_passed=self._handed_over + ALL_PASSED)
             self._waiting.setdefault(key, []).append(held)
             self._held[held] = None
             if len(self._held) > MOST_HELD:
                 oldest = next(iter(self._held))
                 del self._held[oldest]
                 oldest.open()
-        self._wait(held, key, ignored=ignored)
+            if not self._watching:
+                self._some.notify()
+        held.gate.acquire()
         with self._lock:
-            self._forget(held, key)
+            self._forget(held)
+            self._end_one()
             if held.spooled or key in self._known:
                 return  # it came, or half of it did and there was no more
         if receipt.plain:
             self._note(b"ignored" if ignored else b"silent", key[0], receipt.source)
 
-    def _wait(self, held: _Held, key: Key, *, ignored: bool) -> None:
-        """Return when it is spooled, or can't come any more, or is the oldest of too many."""
-        all_passed, handed_over = self._handed_over + ALL_PASSED, self._handed_over
-        looks = in_a_row = 0
-        began = looked = time.monotonic()
-        while not held.gate.acquire(timeout=LOOK_EVERY):
-            empty = not self._pulse.handing_over_since and not self._unsynced and self._handed_over == handed_over
-            handed_over, late, looked = self._handed_over, time.monotonic() - looked > 2 * LOOK_EVERY, time.monotonic()
-            in_a_row = in_a_row + 1 if empty and not late else 0
-            looks += empty and not late
-            few = ignored or key in self._known or len(self._held) >= MOST_AT_ONCE
-            if looks >= MOST_LOOKS or (few and in_a_row >= FEW_LOOKS) or (empty and looked > began + DEADLINE) or self._safe >= all_passed:
-                return
-
-    def _forget(self, held: _Held, key: Key) -> None:
+    def _forget(self, held: _Held) -> None:
         self._held.pop(held, None)
-        others = self._waiting.get(key)
+        others = self._waiting.get(held.key)
         if others and held in others:
             others.remove(held)
             if not others:
-                del self._waiting[key]
-        if len(self._held) < MOST_BEGUN:
-            self._fewer.notify()
+                del self._waiting[held.key]
 
     def _begin_one(self) -> None:
         """Return when another message may be decrypted: a thread waits for each receipt, and strangers send as much as they like.
 
-        The library begins to send a receipt in a thread of its own, some time later: those that are still to come count, too.
+        Of each comes one receipt, or one acknowledgement of an error (whatsmeow message.go decryptMessages), in a thread of its own and some
+        time later; none where the connection is lost meanwhile.
         """
+        self._begun += 1
+        if self._begun - self._ended <= MOST_BEGUN:
+            return
         with self._fewer:
-            while len(self._held) >= MOST_BEGUN:
-                self._fewer.wait(LOOK_EVERY)
-            if self._begun >= MOST_BEGUN and not self._fewer.wait_for(lambda: self._begun <= FEW_BEGUN, LOOK_EVERY):
-                self._begun = FEW_BEGUN  # for some nothing was sent
-            self._begun += 1
+            self._stopped = True
+            while not self._fewer.wait_for(lambda: self._begun - self._ended <= FEW_BEGUN, NOT_SENT_AFTER):
+                if not self._held:
+                    self._ended = self._begun
+            self._stopped = False
 
     def _end_one(self) -> None:
-        with self._fewer:
-            self._begun = max(0, self._begun - 1)
-            if self._begun <= FEW_BEGUN:
-                self._fewer.notify()
+        self._ended = min(self._ended + 1, self._begun)
+        if self._stopped and self._begun - self._ended <= FEW_BEGUN:
+            self._fewer.notify()
+
+    # --- the watch ------------------------------------------------------------------------------------------------------
+
+    def watch(self) -> NoReturn:
+        """Let out what can't come any more. For a thread of its own, for ever; it sleeps while nothing is held."""
+        while True:
+            with self._some:
+                self._watching = False
+                self._some.wait_for(lambda: self._held)
+                self._watching = True
+            handed_over, looked = self._handed_over, time.monotonic()
+            while self._held:
+                time.sleep(LOOK_EVERY)
+                empty = not self._pulse.handing_over_since and not self._unsynced and self._handed_over == handed_over
+                late = time.monotonic() - looked > 2 * LOOK_EVERY
+                handed_over, looked = self._handed_over, time.monotonic()
+                with self._lock:
+                    self._look(looked, empty=empty, late=late)
+
+    def _look(self, now: float, *, empty: bool, late: bool) -> None:
+        many = self._stopped or len(self._held) >= MOST_AT_ONCE
+        for held in self._held:
+            held.in_a_row = held.in_a_row + 1 if empty and not late else 0
+            held.looks += empty and not late
+            enough = held.looks >= MOST_LOOKS or (empty and now > held.began + DEADLINE) or self._safe >= held.all_passed
+            if enough or (held.in_a_row >= FEW_LOOKS and (many or held.ignored or held.key in self._known)):
+                held.open()
 
 
 def _remember(store: dict[Key, bool], key: Key, value: bool) -> None:  # noqa: FBT001 - what is remembered

@@ -3,9 +3,9 @@
 The library acknowledges a message to WhatsApp when the event enters a channel of 100 slots in Go, before Python sees it. So the
 event callback does one thing: it appends the raw event to the spool with one write, then wakes the host. Nothing is decoded here.
 
-Threads: *main* reads the host's requests and says once a second that it lives; *session* sits in the library's blocking call; *sync* brings the spool to the disk; one
-for each request, because any call into the library may block for minutes. The process ends by ``os._exit`` alone: Go's runtime
-can't be shut down, and the library's threads never end by themselves.
+Threads: *main* reads the host's requests and says once a second that it lives; *session* sits in the library's blocking call; *sync* brings the
+spool to the disk; *watch* lets receipts out; one for each request, because any call into the library may block for minutes. The process ends by
+``os._exit`` alone: Go's runtime can't be shut down, and the library's threads never end by themselves.
 
 Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
 
@@ -14,7 +14,7 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
     a QR callback in run mode, or no device row                      ->  "no-device"
     the library can't use device.db                                  ->  "database"
     another process holds the session's lock                         ->  "locked"
-    its spool or its lock is not at its name any more, or cut   ->  drain, then "files-replaced"
+    its spool or its lock is not at its name any more, or cut        ->  drain, then "files-replaced"
     the spool's reserve on the disk can't be had any more            ->  drain, then "disk-full"
     a message that came could not be stored in device.db             ->  drain, then "disk-full" or "database"
     the spool can't be written, or a bug                             ->  "crashed"
@@ -148,6 +148,7 @@ class Worker:
         self._unsynced.acquire()
         self._tell(Word.STARTED, b"%d" % self._spool.end)
         _thread(self._synchronise, self._spool)
+        _thread(self._receipts.watch)
         _thread(self._session)
 
     def _take_lock(self) -> FileLock:
