@@ -334,8 +334,9 @@ def _item(row: tuple[Any, ...]) -> Item:
 
 def _content(row: tuple[Any, ...]) -> tuple[Message | None, bytes | None]:
     """What does not change in a row: the message and its event. Raises `RowDamaged`."""
-    chat, sender, id_, kind, stored = *row[1:5], row[13]
-    body, raw = row_check.blob(row[5], "body"), row_check.blob(row[6], "raw")
+    _seq, chat, sender, id_, kind, body, raw, _state, _tries, _retry_at, _detail, _received_at, _finished_at, stored = row
+    row_check.blob(body, "body")
+    row_check.blob(raw, "raw")
     if body is None and stored is None:
         return None, None  # its time is over
     row_check.require_sum(stored, chat, sender, id_, kind, blobs=(body, raw))
@@ -343,7 +344,7 @@ def _content(row: tuple[Any, ...]) -> tuple[Message | None, bytes | None]:
         message = _decode(body or b"")
     except (ValueError, RecursionError) as error:  # msgspec's own are ValueErrors, and so is what is no UTF-8
         raise RowDamaged("it is no message") from error
-    if (*message.key, message.kind) != (chat, sender, id_, kind):
+    if message.key != (chat, sender, id_) or message.kind != kind:
         raise RowDamaged("it is not what was stored")
     return message, raw
 

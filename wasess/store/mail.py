@@ -107,8 +107,10 @@ class MailFile:
 
     def execute(self, query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """Run one statement."""
-        with self.explained():
+        try:  # not `explained`: some ten statements for each message
             return self._connection.execute(query, values)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._meaning(error) from error
 
     def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """All rows of a query."""
@@ -127,12 +129,12 @@ class MailFile:
             yield
             return
         self.execute("BEGIN IMMEDIATE")
-        self._depth, before = 1, self.tallies.copy()
+        self._depth, before = 1, dict(self.tallies)
         try:
             yield
             self.execute("COMMIT")
         except BaseException:
-            self.tallies = before
+            self.tallies = Counter(before)
             with suppress(sqlite3.Error):  # what is wrong with the disk is told by the first error
                 self._connection.rollback()
             raise
@@ -221,11 +223,15 @@ class MailFile:
         """SQLite's errors come out as ours."""
         try:
             yield
-        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter: SQLite quotes a name that is damaged
-            found = _explained(self.path, error)
-            if isinstance(found, MailDamaged):
-                self.damage = str(error)
-            raise found from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError | Locked:
+        """Our error for one of SQLite's; the second kind comes where SQLite quotes a name that is damaged."""
+        found = _explained(self.path, error)
+        if isinstance(found, MailDamaged):
+            self.damage = str(error)
+        return found
 
     def begin_anew(self) -> Path:
         """Move the damaged file to ``kept/``, and go on with a new one: whoever has this one open need not know. Returns where the old one is.

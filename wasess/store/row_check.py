@@ -32,10 +32,10 @@ class RowDamaged(Exception):
 
 def checksum(*values: object, blobs: tuple[bytes | None, ...] = ()) -> int:
     """Of the values of a row, in their order; None is another value than nothing."""
-    found = zlib.crc32("\0".join(map(str, values)).encode(errors="surrogatepass"))
+    parts = ["\0".join(map(str, values)).encode(errors="surrogatepass")]
     for blob in blobs:
-        found = zlib.crc32(b"-", found) if blob is None else zlib.crc32(blob, zlib.crc32(b"+", found))
-    return found
+        parts += (b"-",) if blob is None else (b"+", blob)
+    return zlib.crc32(b"".join(parts))
 
 
 def text_of(data: bytes) -> str:

@@ -224,8 +224,8 @@ class SpoolReader:
 
     def _settle(self) -> int:
         """Set the cursor to the stored position when this is not the file read last time; return the file's size."""
-        size = os.fstat(self._descriptor).st_size
-        identity = _identify(self._descriptor)
+        found = os.fstat(self._descriptor)
+        size, identity = found.st_size, _identity(self._descriptor, found)
         if identity != self._identity or self._cursor > size:
             if self._identity.inode and self._cursor:  # the same file, and another content
                 self.cut, self.lost = self.cut or self._written_to, self.lost + (not self._written_to)
@@ -346,7 +346,11 @@ def _store_position(path: Path, place: Place, *, mailed: bool) -> None:
 
 
 def _identify(descriptor: int) -> _Identity:
-    return _Identity(os.fstat(descriptor).st_ino, os.pread(descriptor, HEADER_SIZE, 0).hex())
+    return _identity(descriptor, os.fstat(descriptor))
+
+
+def _identity(descriptor: int, found: os.stat_result) -> _Identity:
+    return _Identity(found.st_ino, os.pread(descriptor, HEADER_SIZE, 0).hex())
 
 
 def _fits(place: Place, descriptor: int) -> bool:
