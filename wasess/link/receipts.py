@@ -139,6 +139,8 @@ class Receipts:
         with self._lock:
             _remember(self._known, key, whole or self._known.get(key, False))
             for held in self._waiting.pop(key, ()) if whole else ():
+                del self._held[held]
+                self._end_one()
                 held.spooled = True
                 held.open()
 
@@ -188,27 +190,27 @@ class Receipts:
             self._waiting.setdefault(key, []).append(held)
             self._held[held] = None
             if len(self._held) > MOST_HELD:
-                oldest = next(iter(self._held))
-                del self._held[oldest]
-                oldest.open()
+                next(iter(self._held)).open()
             if not self._watching:
                 self._some.notify()
         held.gate.acquire()
+        if held.spooled:
+            return
         with self._lock:
             self._forget(held)
-            self._end_one()
             if held.spooled or key in self._known:
-                return  # it came, or half of it did and there was no more
+                return  # it came just now, or half of it did and there was no more
         if receipt.plain:
             self._note(b"ignored" if ignored else b"silent", key[0], receipt.source)
 
     def _forget(self, held: _Held) -> None:
-        self._held.pop(held, None)
-        others = self._waiting.get(held.key)
-        if others and held in others:
-            others.remove(held)
-            if not others:
-                del self._waiting[held.key]
+        if held not in self._held:
+            return
+        del self._held[held]
+        self._end_one()
+        self._waiting[held.key].remove(held)
+        if not self._waiting[held.key]:
+            del self._waiting[held.key]
 
     def _begin_one(self) -> None:
         """Return when another message may be decrypted: a thread waits for each receipt, and strangers send as much as they like.

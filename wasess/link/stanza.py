@@ -12,12 +12,9 @@ others that are read here are set by WhatsApp's server. So a line counts only if
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from wasess.link.logline import PLAIN_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MESSAGE = 17
 # What acknowledges that a message was taken (whatsmeow receipt.go); "retry" asks for it again, "read" is sent when the bot reads.
@@ -65,24 +62,19 @@ def key_of(message_id: bytes, sender: bytes) -> Key:
 
 def taken(line: bytes) -> Outgoing | None:
     """Read a receipt that the library is about to send; None unless it acknowledges that a message was taken."""
-    end = _END.search(line, max(0, len(line) - LONGEST_TAIL))
-    if not end or (end["type"] or b"") not in TAKEN:
-        return None
     at = line.find(b'"', max(len(_BEGIN), len(line) - LONGEST_TAIL))
     while at >= 0:
-        if (found := _TAIL.match(line, at)) and _is_as_the_server_writes(found):
-            sender = found["participant"] or found["to"]
-            source = sender + b" in " + found["to"] if found["participant"] else sender
-            return Outgoing(key_of(line[len(_BEGIN) : at], sender), source)
+        if found := _TAIL.match(line, at):
+            participant, recipient, to, kind = found.groups()
+            if (kind or b"") not in TAKEN:
+                return None
+            shared = _is_shared(to)
+            if (participant is not None) == shared and (recipient is None or shared or kind in OWN):
+                sender = participant or to
+                return Outgoing(key_of(line[len(_BEGIN) : at], sender), participant + b" in " + to if participant else to)
         at = line.find(b'"', at + 1)
-    return Outgoing(None, b"")
-
-
-def _is_as_the_server_writes(found: re.Match[bytes]) -> bool:
-    shared = _is_shared(found["to"])
-    if (found["participant"] is not None) != shared:
-        return False
-    return found["recipient"] is None or shared or found["type"] in OWN
+    end = _END.search(line, max(0, len(line) - LONGEST_TAIL))
+    return Outgoing(None, b"") if end and (end["type"] or b"") in TAKEN else None
 
 
 def _is_shared(address: bytes) -> bool:
@@ -117,56 +109,57 @@ def identify(payload: bytes) -> tuple[Key, bool]:
 
     Not a message is a sender's key for a group alone: it comes as an event of its own, with the id of the message behind it.
     """
-    message_id, sender, keys_only = b"", b"", False
-    for number, content in _fields(payload):
-        if number == 1:
-            info = _first(content, 1, 2)
-            message_id, sender = info.get(2, b""), _first(_first(info.get(1, b""), 2).get(2, b""), 1).get(1, b"")
-        elif number == 2:
-            parts = {inner for inner, _ in _fields(content)}
-            keys_only = 2 in parts and parts <= {2, 35}  # senderKeyDistributionMessage, messageContextInfo
+    info = _field(payload, 1, 0, len(payload))
+    source = _field(payload, 1, *info)
+    message_id = _field(payload, 2, source[1], info[1])
+    user = _field(payload, 1, *_field(payload, 2, *source))
+    at, end = _field(payload, 2, info[1], len(payload))
+    kinds = set()
+    while at < end:
+        kind, _, at = _next(payload, at, end)
+        kinds.add(kind)
+    kinds.discard(0)
+    keys_only = 2 in kinds and kinds <= {2, 35}  # senderKeyDistributionMessage, messageContextInfo
+    return key_of(payload[slice(*message_id)], payload[slice(*user)]), not keys_only
+
+
+def _field(data: bytes, wanted: int, at: int, end: int) -> tuple[int, int]:
+    """Where the first field of this number that holds bytes begins and ends; an empty place when there is none."""
+    while at < end:
+        number, start, at = _next(data, at, end)
+        if number == wanted:
+            return start, at
+    return end, end
+
+
+def _next(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+    """The number of the next field that holds bytes, where what it holds begins, and where it ends; numbers are passed over.
+
+    Number 0, at the end: there is no more that can be read.
+    """
+    while at < end:
+        tag, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at, end)  # nearly all are of one byte
+        kind = tag & 7
+        if kind == 2 and at < end:
+            size, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at, end)
+            return (tag >> 3, at, at + size) if at + size <= end else (0, end, end)
+        if kind == 0:
+            _, at = _varint(data, at, end)
+        elif kind in {1, 5}:
+            at += 8 if kind == 1 else 4
+        else:
             break
-    return key_of(message_id, sender), not keys_only
+    return 0, end, end
 
 
-def _first(data: bytes, *wanted: int) -> dict[int, bytes]:
-    """The first of each of these fields; what is behind them is not looked at."""
-    found: dict[int, bytes] = {}
-    for number, content in _fields(data):
-        if number in wanted:
-            found.setdefault(number, content)
-            if len(found) == len(wanted):
-                break
-    return found
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields of a protobuf message that hold bytes, of all that can be read. Numbers are passed over."""
-    at = 0
-    try:
-        while at < len(data):
-            tag, at = _varint(data, at)
-            kind = tag & 7
-            if kind == 2:
-                size, at = _varint(data, at)
-                yield tag >> 3, data[at : at + size]
-                at += size
-            elif kind == 0:
-                _, at = _varint(data, at)
-            elif kind in {1, 5}:
-                at += 8 if kind == 1 else 4
-            else:
-                break
-    except IndexError:
-        return
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """A number, and where it ends; behind the end when it is cut off."""
     value = shift = 0
-    while True:
+    while at < end:
         byte = data[at]
         at += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value | byte << shift, at
+        value |= (byte & 0x7F) << shift
         shift += 7
+    return 0, end + 1

@@ -22,7 +22,6 @@ Ways to end, reported as `Word.ENDED` and then meant by the exit status, too::
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import resource
@@ -241,8 +240,10 @@ class Worker:
     def _on_log(self, data: int, size: int) -> None:
         """Take an entry of the library's log; it waits until this returns."""
         self._stay()
-        with contextlib.suppress(OSError, IndexError):
+        try:
             self._log.take(data, size)
+        except (OSError, IndexError):
+            return
 
     def _could_not_store(self, words: str) -> None:
         """A message that the library could not store it acknowledges right after it has said so. That is prevented here, unless all is well.

@@ -115,12 +115,14 @@ class EndNotes:
         """An event was appended, and ends there. One system call."""
         if self._descriptor < 0:
             return
-        with suppress(OSError):
+        try:
             if not self._begun:
                 os.pwrite(self._descriptor, _HEAD.pack(record[:HEADER_SIZE], self._inode), 0)
                 self._begun = True
             os.pwrite(self._descriptor, _SLOT.pack(end), _HEAD.size + self._next * _SLOT.size)
             self._next = (self._next + 1) % SLOTS
+        except OSError:
+            return
 
     def _filled(self, head: bytes, ends: list[int]) -> bytes:
         return _HEAD.pack(head, self._inode) + _SLOTS.pack(*ends, *[0] * (SLOTS - len(ends)))
