@@ -1,4 +1,4 @@
-"""Two checkouts in turn, A B A B, as figures are worth comparing only within one run: ``python -m bench.compare [--pairs N] OTHER FIGURE …``.
+"""Two checkouts in turn, A B B A, as figures are worth comparing only within one run: ``python -m bench.compare [--pairs N] OTHER FIGURE …``.
 
 OTHER is the folder of another checkout with a .venv of its own, of the commit before for example::
 
@@ -73,13 +73,14 @@ def main(arguments: list[str]) -> int:
     units: dict[str, str] = {}
     pairs = []
     for pair in range(1, wanted.pairs + 1):
-        measured = []
-        for checkout in (wanted.other.resolve(), ROOT):
+        measured = {}
+        both = (wanted.other.resolve(), ROOT)
+        for checkout in both if pair % 2 else both[::-1]:  # a machine that becomes slower favours neither
             tell(f"pair {pair} of {wanted.pairs}: {checkout}")
             figures = _measure(checkout, wanted.command)
             units |= {figure["name"]: figure["unit"] for figure in figures}
-            measured.append({figure["name"]: figure["median"] for figure in figures})
-        pairs.append((measured[0], measured[1]))
+            measured[checkout] = {figure["name"]: figure["median"] for figure in figures}
+        pairs.append((measured[both[0]], measured[both[1]]))
     rows = compare(pairs, units)
     print(f"{circumstances()}; {' '.join(wanted.command)}; {wanted.pairs} pairs\n")
     for row in rows:

@@ -162,6 +162,46 @@ def test_what_was_appended_is_read_from_the_open_file(desk: Office, damage: Call
     assert desk.missing == 0
 
 
+def test_what_was_read_before_the_worker_was_heard_of_is_not_missing(desk: Office):
+    """A signal that something was spooled may stand before the one that the worker has started."""
+    desk.spool(message(1))
+    desk.intake.worker_starts()
+    desk.spool(message(2))  # by a predecessor
+    file = SpoolFile(str(desk.spool_file))
+    begin = file.end
+    file.append(message(3))
+    assert desk.taken() == ["1", "2", "3"]
+    file.append(message(4))
+    assert desk.taken() == ["4"]
+    desk.intake.worker_started(begin)
+    desk.spool_file.unlink()
+    file.append(message(5))
+    assert file.fault(1)
+    file.sign_off()
+    assert desk.ends() == ["5"]
+    assert desk.missing == 0
+
+
+def test_what_a_new_worker_wrote_into_a_new_file_is_known_to_be_its_own(desk: Office):
+    """As above, and the file before it was deleted."""
+    desk.serves().append(message(1))
+    desk.spool_file.unlink()
+    assert desk.ends() == ["1"]
+    desk.intake.worker_starts()
+    file = SpoolFile(str(desk.spool_file))
+    file.append(frame(CONNECTED, b""))
+    file.append(message(2))
+    assert desk.taken() == ["2"]
+    assert desk.told == ["1", "Connected", "2"]
+    desk.intake.worker_started(0)
+    desk.spool_file.unlink()
+    file.append(message(3))
+    assert file.fault(1)
+    file.sign_off()
+    assert desk.ends() == ["3"]
+    assert desk.missing == 0
+
+
 def test_of_a_file_that_was_put_there_the_keeper_is_told_messages_alone(desk: Office):
     file = desk.serves()
     file.append(message(1))

@@ -68,9 +68,11 @@ class Intake:
         self._place: Place | None = None
         self._noted: Place | None = None
         self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
-        self._read = 0  # frames of the worker that runs
+        self._read = 0  # frames of the worker that runs...
+        self._early: list[int] = []  # ...and where those begin that were read before it was heard of (`worker_started`)
         self._read_before_cut: int | None = None
         self._over = True
+        self._starting = False
         self._awaits_last_word = False
 
     @property
@@ -81,6 +83,7 @@ class Intake:
     def worker_starts(self) -> None:
         """Call before a worker is started: what is in the spool by now is news of an earlier one."""
         self._compact()
+        self._starting, self._early = True, []
         try:
             self._fresh_from = self._spool.stat().st_size
         except FileNotFoundError:
@@ -89,7 +92,8 @@ class Intake:
     def worker_started(self, at: int) -> None:
         """The worker has the session to itself, and its events begin there: a predecessor may have written until then."""
         self._fresh_from = max(self._fresh_from, at)
-        self._read, self._read_before_cut, self._over, self._awaits_last_word = 0, None, False, True
+        self._read, self._read_before_cut = sum(offset >= at for offset in self._early), None
+        self._starting, self._over, self._awaits_last_word = False, False, True
         self._reader.hold()
 
     def worker_ended(self) -> None:
@@ -156,7 +160,9 @@ class Intake:
     def _take(self, frames: list[Frame]) -> Batch:
         place = self._reader.place(frames[-1].end)
         if self._over and self._place and self._place.inode != place.inode:
-            self._fresh_from = sys.maxsize  # another file, and nobody has appended to it yet
+            self._early = []
+            if not self._starting:
+                self._fresh_from = sys.maxsize  # another file, and nobody has appended to it yet
         spooled, told, poisoned = [], [], []
         destroyed = sum(frame.damaged for frame in frames)
         for read, frame in enumerate(frames, self._read):
@@ -173,6 +179,8 @@ class Intake:
         took = self._mailbox.take_in(spooled, place, self._now(), self._wanted, destroyed)
         self._place = place
         self._read += sum(frame.offset >= self._fresh_from for frame in frames)
+        if self._starting:
+            self._early += [frame.offset for frame in frames]
         if destroyed:
             self._counted(destroyed)
         for code, problem in poisoned:  # not before: these frames may come again
