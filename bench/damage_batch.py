@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from wasess.supervisor.report import Notice
 
 FILES = ("spool.log", "spool.pos", "inbox.db", "inbox.db-wal", "session.json", "device.db", "lock")
-NEW = 3  # messages that come in after the damage, while it is served
+NEW = 3  # messages that come in just before the damage, while it is served, and nobody has read them; and as many after it
 QUIET_FOR = 0.8
 QUIET_WITHIN = 60.0  # on a machine that is busy with other things
 LOOKS_EVERY = 0.05
@@ -183,13 +183,9 @@ class Batch:
         if self._serving:
             async with _Served(self) as supervisor:
                 await self._quiet(supervisor, bot=False)
+                self._come("unread")
                 self._strike()
-                for user in self._users:
-                    fresh = [message(user, "fresh", number) for number in range(NEW)]
-                    before = self._truth[user]
-                    self._truth[user] = Truth((*before.due, *(one.message.text for one in fresh)), before.kept, before.letters)
-                    if user in self._host.links:
-                        self._host.links[user].frames(EVENT, *map(payload, fresh))
+                self._come("fresh")
                 self._clerk.door.set()
                 await self._quiet(supervisor)
                 for user, keeper in supervisor.keepers.items():
@@ -200,6 +196,14 @@ class Batch:
         async with _Served(self) as supervisor:
             await self._quiet(supervisor)
             await self._revive(supervisor)
+
+    def _come(self, kind: str) -> None:
+        """New messages for each session that is served: read once the event loop goes on."""
+        for user, link in self._host.links.items():
+            messages = [message(user, kind, number) for number in range(NEW)]
+            before = self._truth[user]
+            self._truth[user] = Truth((*before.due, *(one.message.text for one in messages)), before.kept, before.letters)
+            link.frames(EVENT, *map(payload, messages))
 
     async def _quiet(self, supervisor: Supervisor, *, bot: bool = True) -> None:
         """Until every session has had its try, and nothing moves any more."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from wasess.core import events
 from wasess.core.message import Message, Reply
 from wasess.delivery.mailbox import Mailbox, Spooled
+from wasess.link.notes import read_note
+from wasess.link.receipts import NOTE
 from wasess.link.spool_file import SpoolFile
 from wasess.store.device import protect_device
 from wasess.store.frame import frame
@@ -54,8 +56,10 @@ class Truth:
         return frozenset((*self.due, *self.kept))
 
 
-def translate(_code: int, payload: bytes) -> events.Event:
-    """The harness's own events: the name and the fields as JSON."""
+def translate(code: int, payload: bytes) -> events.Event:
+    """The harness's own events: the name and the fields as JSON. A worker's note as it is."""
+    if code == NOTE:
+        return read_note(payload)
     name, fields = json.loads(payload)
     if name == "MessageReceived":
         return events.MessageReceived(Message(**fields))

@@ -227,7 +227,7 @@ async def test_a_presence_that_is_refused_or_that_nobody_can_show_is_no_matter(h
     hold.tether.show_presence(seen=True)
     await hold.settle()
     assert hold.link.presences == []
-    assert hold.inbox == [LinkSignal("started", str(hold.link.pid))]
+    assert hold.inbox == [LinkSignal("started", str(hold.link.pid), "0")]
 
 
 async def test_a_device_that_has_no_name_yet_is_shown_later(hold: Hold):
@@ -295,7 +295,7 @@ async def test_the_next_start_knows_nothing_of_the_last_end(hold: Hold):
     await until(lambda: len(hold.host.all) == 2)
     await hold.settle()
     assert not hold.link.ended.is_set()
-    assert hold.last == LinkSignal("started", str(hold.link.pid))
+    assert hold.last == LinkSignal("started", str(hold.link.pid), "0")
 
 
 @pytest.mark.parametrize("fault", [WorkerFailed("no memory"), OSError(11, "Resource temporarily unavailable")])

@@ -1,6 +1,7 @@
 """A stand-in for `link.host` that runs no process: a script (a test, a drill) says what the sessions do.
 
-It keeps the door's promises: signals in order, ``started`` first, ``ended`` last and once, events in the session's real spool.
+It keeps the door's promises: signals in order, ``started`` first, ``ended`` last and once, events in the session's real spool. As a worker does,
+it ends when that is not at its name any more, or was cut; what it has written since is not acknowledged, and `ScriptedHost` brings it again.
 
 ::
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from wasess.errors import WasessError, WorkerFailed
@@ -32,7 +32,9 @@ from wasess.link.requests import (
     typing_request,
     vote_request,
 )
+from wasess.link.spool_file import SpoolFile
 from wasess.store.frame import frame
+from wasess.store.spool import SPOOL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -78,6 +80,8 @@ class ScriptedLink:
         self.silent_probe = False
         self.logged_out = False
         self.refusal = ""
+        self.unacknowledged: list[tuple[int, bytes]] = []
+        self.spool = SpoolFile(str(spec.folder / SPOOL_NAME))
         self.ended = asyncio.Event()
         self._signals: asyncio.Queue[LinkSignal] = asyncio.Queue()
 
@@ -176,17 +180,23 @@ class ScriptedLink:
             self._signals.put_nowait(signal)
 
     def frames(self, code: int, *payloads: bytes) -> None:
-        """Append events to the session's spool, as a worker does, and wake the reader."""
-        spool = os.open(self.spec.folder / "spool.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            for payload in payloads:
-                os.write(spool, frame(code, payload))
-        finally:
-            os.close(spool)
+        """Append events to the session's spool, as a worker does, and wake the reader; nothing after its end."""
+        if self.ended.is_set():
+            return
+        for payload in payloads:
+            self.spool.append(frame(code, payload))
+            if self.spool.fault(1):
+                self.unacknowledged.append((code, payload))
         self.say(LinkSignal("spooled"))
+        if fault := self.spool.fault():
+            self.end("files-replaced", f"{SPOOL_NAME} {fault}")
 
     def end(self, cause: str, detail: str = "") -> None:
         """End the process for this cause (`core.events.WorkerEnded`)."""
+        if self.ended.is_set():
+            return
+        self.spool.sign_off()
+        self.spool.close()
         self.say(LinkSignal("spooled"))
         self.say(LinkSignal("ended", cause, detail))
         self.ended.set()
@@ -215,8 +225,11 @@ class ScriptedHost:
         self.started.append(spec)
         if self.refusal:
             raise WorkerFailed(self.refusal)
+        before = self.links.get(spec.user)
         link = self.links[spec.user] = ScriptedLink(spec, next(self._pids))
-        link.say(LinkSignal("started", str(link.pid)))
+        link.say(LinkSignal("started", str(link.pid), str(link.spool.end)))
+        for code, payload in before.unacknowledged if before else ():
+            link.frames(code, payload)
         return link
 
     async def close(self) -> None:

@@ -122,6 +122,11 @@ class SpoolFile:
                     os.write(self._descriptor, MAGIC * (lacks // len(MAGIC) + 1))
                 os.write(self._descriptor, frame(NOTE, note))
 
+    def close(self) -> None:
+        """Close it; the worker need not, as it ends."""
+        os.close(self._descriptor)
+        self._ends.close()
+
     def _look(self) -> str:
         end = self._end  # first: another thread may append meanwhile
         try:

@@ -124,6 +124,12 @@ class EndNotes:
         except OSError:
             return
 
+    def close(self) -> None:
+        """Note no more."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
     def _filled(self, head: bytes, ends: list[int]) -> bytes:
         return _HEAD.pack(head, self._inode) + _SLOTS.pack(*ends, *[0] * (SLOTS - len(ends)))
 
