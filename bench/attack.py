@@ -20,6 +20,7 @@ from wasess.sandbox.cdn import Behind
 from wasess.sandbox.letter import Letter
 from wasess.sandbox.nodes import Node
 from wasess.sandbox.signal.party import Party
+from wasess.sandbox.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -166,38 +167,57 @@ def _post_file(attacker: Attacker) -> None:
 
 
 class Attacks:
-    """``orders`` are for the stand-in's stdin."""
+    """``orders`` are for the stand-in's stdin.
+
+    What waits in the stand-in itself, behind the attacker's stanzas for example, is no delay of wasess's: ``_left`` is when each message went out
+    (its id, Unix time).
+    """
 
     def __init__(self, box: Sandbox) -> None:
         self._box = box
+        self._left: dict[str, float] = {}
         self.orders: dict[str, Callable[..., Awaitable[Any]]] = {"attack": self._attack}
 
     async def _attack(self, user: str, others: list[str], seconds: float, rates: list[float], stanzas: int, seed: int) -> dict[str, Any]:
         """For so long, a friend writes to the user and a neighbour to the others (messages a second to each of them), and the attacker does his work.
 
-        Returns when it ended, the texts of both (each is the moment it was written), how late they were written, and what was sent how often.
+        Returns the texts of both (each has the moment it was written) and when they left, how late they were written, and what was sent how often.
         """
         device = self._box.state.device(user)
         if device is None:
             raise ValueError(user)
         _, first = Party.create().encrypt("somebody", envelope.write_text("hello"), Party.create().bundle())
         attacker = Attacker(self._box, device, Random(seed), first)
-        friend, neighbour, sent = await asyncio.gather(
-            self._pace(FRIEND, [user], rates[0], seconds),
-            self._pace(NEIGHBOUR, others, rates[1], seconds),
-            self._send(attacker, stanzas, seconds),
-        )
-        late = [wrong for _, wrong in (*friend, *neighbour)]
-        return {"friend": [text for text, _ in friend], "neighbour": [text for text, _ in neighbour], "late": late, "sent": sent}
+        send, Wire.send = Wire.send, self._noting(Wire.send)  # type: ignore[method-assign]
+        try:
+            friend, neighbour, sent = await asyncio.gather(
+                self._pace(FRIEND, [user], rates[0], seconds),
+                self._pace(NEIGHBOUR, others, rates[1], seconds),
+                self._send(attacker, stanzas, seconds),
+            )
+        finally:
+            Wire.send = send  # type: ignore[method-assign]
+        both = {"friend": friend, "neighbour": neighbour}
+        left = {whose: {text: self._left.get(name, now) for text, now, _, name in written} for whose, written in both.items()}
+        return {**left, "late": [late for _, _, late, _ in (*friend, *neighbour)], "sent": sent}
 
-    async def _pace(self, contact: str, users: list[str], rate: float, seconds: float) -> list[tuple[str, float]]:
+    def _noting(self, send: Callable[[Wire, Node], Awaitable[None]]) -> Callable[[Wire, Node], Awaitable[None]]:
+        async def noting(wire: Wire, node: Node) -> None:
+            if node.tag == "message":
+                self._left.setdefault(node.text("id"), time.time())
+            await send(wire, node)
+
+        return noting
+
+    async def _pace(self, contact: str, users: list[str], rate: float, seconds: float) -> list[tuple[str, float, float, str]]:
+        """The texts, when each was written, by how much that was too late, and its id."""
         began, step, written = time.time(), 1 / (rate * len(users)), []
         for number in range(round(seconds / step)):
             due = began + number * step
             await asyncio.sleep(max(0.0, due - time.time()))
             now = time.time()
-            written.append((f"{contact} {now:.6f}", now - due))
-            self._box.say(contact, users[number % len(users)], written[-1][0])
+            text = f"{contact} {now:.6f}"
+            written.append((text, now, now - due, self._box.say(contact, users[number % len(users)], text)))
         return written
 
     async def _send(self, attacker: Attacker, stanzas: int, seconds: float) -> dict[str, int]:
