@@ -81,6 +81,11 @@ class _Held:
         self.gate = threading.Lock()
         self.gate.acquire()
 
+    def wait(self) -> bool:
+        """Return once it may go on; whether its event is spooled."""
+        self.gate.acquire()
+        return self.spooled
+
     def open(self) -> None:
         """Let it go on; more than once is no harm. One thread at a time."""
         if self.gate.locked():
@@ -190,11 +195,12 @@ class Receipts:
             self._waiting.setdefault(key, []).append(held)
             self._held[held] = None
             if len(self._held) > MOST_HELD:
-                next(iter(self._held)).open()
+                oldest = next(iter(self._held))
+                self._forget(oldest)
+                oldest.open()
             if not self._watching:
                 self._some.notify()
-        held.gate.acquire()
-        if held.spooled:
+        if held.wait():
             return
         with self._lock:
             self._forget(held)
