@@ -245,7 +245,7 @@ class Batch:
         return keeper is not None and keeper.snapshot.state is State.ONLINE
 
     def _note_unhandled(self, _loop: object, context: dict[str, Any]) -> None:
-        self._told.tracebacks.append(f"{context.get('message')}: {context.get('exception')!r}")
+        self._told.tracebacks.append(f"{context.get('message')}: {context.get('exception') or context.get('task')!r}")
 
     # --- judged ---------------------------------------------------------------------------------------------------------------
 

@@ -131,13 +131,13 @@ def test_texts_go_before_keys_and_only_those_of_what_is_over(outbox: Outbox):
 def test_a_receipt_is_found_by_an_index(outbox: Outbox, monkeypatch: pytest.MonkeyPatch):
     """Many receipts come for what is none of ours."""
     asked: list[str] = []
-    execute = outbox._mail.execute
+    row = outbox._mail.row
 
     def noted(query: str, values: tuple[object, ...] = ()) -> object:
         asked.append(query)
-        return execute(query, values)
+        return row(query, values)
 
-    monkeypatch.setattr(outbox._mail, "execute", noted)
+    monkeypatch.setattr(outbox._mail, "row", noted)
     outbox.receipt("OWN", "read", 1.0)
     outbox.find("OWN")
     plans = [str(outbox._mail.rows(f"EXPLAIN QUERY PLAN {query}", ("OWN",))) for query in asked]

@@ -122,6 +122,28 @@ def test_a_message_in_no_state_that_there_is_becomes_a_dead_letter_that_can_be_t
         assert inbox.retry(1)
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_message_at_a_position_that_cannot_be_gets_another(folder: Path, whole: bool):
+    """A block of zeros over the first row of a table makes it number 0, and all its values NULL."""
+    filled(folder)
+    with closing(MailFile(folder)) as mail:
+        mail.execute("UPDATE messages SET seq = 0 WHERE seq = 1")
+        if not whole:
+            mail.execute("UPDATE messages SET state = '', body = NULL, checksum = NULL WHERE seq = 0")
+    with closing(MailFile(folder)) as mail:
+        inbox = Inbox(mail)
+        assert inbox.sweep(1.0) == [0]
+        assert inbox.mend(0, 5.0) is whole
+        assert [(item.seq, item.state, item.message is not None) for item in inbox.items()] == [
+            (2, "waiting", True),
+            (3, "waiting" if whole else "dead", whole),
+        ]
+        assert inbox.damaged_positions() == ([] if whole else [3])
+        inbox.take_in([Arrival(message(9, "next"), 2.0)], None)
+        assert inbox.last() == 4
+        assert inbox.sweep(1.0) == []
+
+
 def test_an_index_that_still_has_it_does_not_bring_it_back(folder: Path):
     """The row says another state than the index it is found by: it would be the chat's first message for ever."""
     filled(folder)

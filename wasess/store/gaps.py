@@ -62,7 +62,7 @@ class Gaps:
 
     def count_anew(self) -> None:
         """Count the entries, as at the beginning: after a damaged file was replaced by a new one."""
-        self._mail.tallies["gaps"] = int(self._mail.execute("SELECT count(*) FROM gaps").fetchone()[0])
+        self._mail.tallies["gaps"] = self._mail.number("SELECT count(*) FROM gaps")
         counted = self._mail.rows("SELECT chat, sender, cause, seq FROM gaps WHERE id = ''")
         self._counted = {(str(chat), str(sender), str(cause)): int(str(seq)) for chat, sender, cause, seq in counted}
 
@@ -83,14 +83,12 @@ class Gaps:
     def _has_a_place(self, gap: Gap) -> bool:
         if self._mail.tallies["gaps"] >= MOST_ROWS:
             return False
-        named = self._mail.execute("SELECT count(*) FROM gaps WHERE chat = ? AND sender = ? AND id <> ''", (gap.chat, gap.sender))
-        return int(named.fetchone()[0]) < MOST_NAMED
+        named = "SELECT count(*) FROM gaps WHERE chat = ? AND sender = ? AND id <> ''"
+        return self._mail.number(named, (gap.chat, gap.sender)) < MOST_NAMED
 
     def _is_named(self, gap: Gap) -> bool:
-        found = self._mail.execute(
-            "SELECT 1 FROM gaps WHERE chat = ? AND sender = ? AND id = ? AND id <> ''", (gap.chat, gap.sender, gap.id)
-        )
-        return found.fetchone() is not None
+        query = "SELECT 1 FROM gaps WHERE chat = ? AND sender = ? AND id = ? AND id <> ''"
+        return self._mail.row(query, (gap.chat, gap.sender, gap.id)) is not None
 
     def _count(self, gap: Gap) -> None:
         """In the entry without an id; its number is kept, for no index leads to it."""
@@ -111,7 +109,7 @@ class Gaps:
 
     def _counted_before(self, key: tuple[str, str, str]) -> int | None:
         query = "SELECT count FROM gaps WHERE seq = ? AND chat = ? AND sender = ? AND id = '' AND cause = ?"
-        row = self._mail.execute(query, (self._counted.get(key), *key)).fetchone()
+        row = self._mail.row(query, (self._counted.get(key), *key))
         try:
             return row_check.count(row[0], "count") if row else None
         except RowDamaged:

@@ -116,13 +116,13 @@ class Inbox:
 
     def holds(self, chat: str, sender: str, message_id: str) -> bool:
         """Whether this message has come in."""
-        found = self._mail.execute("SELECT 1 FROM messages WHERE chat = ? AND sender = ? AND id = ?", (chat, sender, message_id)).fetchone()
+        found = self._mail.row("SELECT 1 FROM messages WHERE chat = ? AND sender = ? AND id = ?", (chat, sender, message_id))
         return found is not None
 
     def find(self, chat: str, message_id: str) -> Message | None:
         """The message of a chat with this id; None when it, or its text, is not here."""
         query = f"SELECT {_COLUMNS} FROM messages WHERE chat = ? AND id = ? AND body IS NOT NULL"  # noqa: S608 - constants of this module
-        row = self._mail.execute(query, (chat, message_id)).fetchone()
+        row = self._mail.row(query, (chat, message_id))
         return _item(row).message if row else None
 
     # --- the bot's side ---------------------------------------------------------------------------------------------
@@ -135,13 +135,13 @@ class Inbox:
     def next_waiting(self, chat: str) -> Item | None:
         """The first message that waits in a chat."""
         query = f"SELECT {_COLUMNS} FROM messages WHERE state = 'waiting' AND chat = ? ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
-        row = self._mail.execute(query, (chat,)).fetchone()
+        row = self._mail.row(query, (chat,))
         return _item(row) if row else None
 
     def next_unfetched(self, after: int) -> Item | None:
         """The first message behind a position that nobody was asked about, and of which something is still to be fetched."""
         query = f"SELECT {_COLUMNS} FROM messages WHERE seq > ? AND raw IS NOT NULL AND state = 'unasked' ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
-        row = self._mail.execute(query, (after,)).fetchone()
+        row = self._mail.row(query, (after,))
         return _item(row) if row else None
 
     def prepared(self, seq: int, message: Message) -> None:
@@ -175,7 +175,7 @@ class Inbox:
 
     def item(self, seq: int) -> Item | None:
         """The message at a position."""
-        row = self._mail.execute(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants of this module
+        row = self._mail.row(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,))  # noqa: S608 - constants of this module
         return _item(row) if row else None
 
     def items(self, *, states: tuple[State, ...] = (), after: int = 0, limit: int = -1, newest: bool = False) -> list[Item]:
@@ -192,10 +192,10 @@ class Inbox:
 
     def oldest_waiting(self) -> float | None:
         """When the message came in that waits longest (Unix time); None when none does."""
-        row = self._mail.execute(
+        row = self._mail.row(
             "SELECT received_at FROM messages WHERE seq = (SELECT min(seq) FROM messages INDEXED BY waiting_messages WHERE state = 'waiting')"
-        ).fetchone()
-        return float(row[0]) if row else None
+        )
+        return row_check.known_moment(row[0]) if row else None
 
     def dead(self) -> int:
         """How many dead letters there are."""
@@ -213,7 +213,7 @@ class Inbox:
 
     def drop(self, seq: int, now: float) -> bool:
         """Give a dead letter, or one that waits, up for good; False when it is neither."""
-        before = self._mail.execute("SELECT state = 'waiting', checksum IS ? FROM messages WHERE seq = ?", (DAMAGED, seq)).fetchone()
+        before = self._mail.row("SELECT state = 'waiting', checksum IS ? FROM messages WHERE seq = ?", (DAMAGED, seq))
         changed = self._mail.execute(
             "UPDATE messages SET state = 'done', finished_at = ? WHERE seq = ? AND state IN ('dead', 'waiting')", (now, seq)
         )
@@ -227,10 +227,11 @@ class Inbox:
     def mend(self, seq: int, now: float) -> bool:
         """See to a message whose row is damaged: one whose text is whole stays what it was, any other is a dead letter from now on.
 
-        Returns whether its text is whole. A dead letter that is damaged can only be dropped; its ``detail`` says what is wrong.
+        Returns whether its text is whole. A dead letter that is damaged can only be dropped; its ``detail`` says what is wrong. One whose position
+        is none that can be gets one behind all others.
         """
         with self._mail.transaction():
-            row = self._mail.execute(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants of this module
+            row = self._mail.row(f"SELECT {_COLUMNS} FROM messages WHERE seq = ?", (seq,))  # noqa: S608 - constants of this module
             if row is None:
                 self._mail.execute("REINDEX messages")  # an index has led there
                 self.count_anew()
@@ -241,12 +242,13 @@ class Inbox:
             state = state if whole and state in STATES else "dead"
             detail = "" if state != "dead" else _("damaged: {problem}").format(problem=why)
             times = row_check.moment_or(received_at, now), None if state == "waiting" else row_check.moment_or(finished_at, now)
+            place = seq if seq > 0 else self._mail.number("SELECT max(max(seq), 0) + 1 FROM messages")
             self._mail.execute(
-                "UPDATE messages SET state = ?, tries = 0, retry_at = 0, detail = ?, received_at = ?, finished_at = ?, checksum = ? WHERE seq = ?",
-                (state, detail, *times, stored if whole else DAMAGED, seq),
+                "UPDATE messages SET seq = ?, state = ?, tries = 0, retry_at = 0, detail = ?, received_at = ?, finished_at = ?, checksum = ? WHERE seq = ?",
+                (place, state, detail, *times, stored if whole else DAMAGED, seq),
             )
             query = "SELECT 1 FROM messages INDEXED BY waiting_messages WHERE state = 'waiting' AND seq = ?"
-            if state != "waiting" and self._mail.execute(query, (seq,)).fetchone():
+            if state != "waiting" and self._mail.row(query, (seq,)):
                 self._mail.execute("REINDEX messages")  # it has the row as it was
                 for other in self.sweep(SWEPT_WITHIN):  # those that it alone has led to
                     self.mend(other, now)
@@ -284,7 +286,7 @@ class Inbox:
     def position(self, reader: str) -> int:
         """How far a reader has come; 0 at its first time."""
         query = f"SELECT position, {self._mail.checksum} FROM readers WHERE name = ?"  # noqa: S608 - one of two constants
-        row = self._mail.execute(query, (reader,)).fetchone()
+        row = self._mail.row(query, (reader,))
         try:
             if row:
                 row_check.require_sum(row[1], reader, row[0])
@@ -299,16 +301,16 @@ class Inbox:
 
     def last(self) -> int:
         """The position of the newest message; 0 when there never was one."""
-        row = self._mail.execute("SELECT seq FROM sqlite_sequence WHERE name = 'messages'").fetchone()
+        row = self._mail.row("SELECT seq FROM sqlite_sequence WHERE name = 'messages'")
         return int(row[0]) if row else 0
 
     def _count(self, state: Literal["waiting", "dead"]) -> int:
         """Those of a state that has an index: only a constant finds it."""
-        return int(self._mail.execute(f"SELECT count(*) FROM messages WHERE state = '{state}'").fetchone()[0])  # noqa: S608 - one of two words
+        return self._mail.number(f"SELECT count(*) FROM messages WHERE state = '{state}'")  # noqa: S608 - one of two words
 
     def _count_damaged(self) -> int:
         query = f"SELECT count(*) FROM messages WHERE state = 'dead' AND {self._mail.checksum} IS {DAMAGED}"  # noqa: S608 - constants
-        return int(self._mail.execute(query).fetchone()[0])
+        return self._mail.number(query)
 
 
 def _item(row: tuple[Any, ...]) -> Item:
@@ -316,7 +318,7 @@ def _item(row: tuple[Any, ...]) -> Item:
     try:
         message, raw = _content(row)
         return Item(
-            int(seq),
+            row_check.position(seq),
             message,
             raw or b"",
             _state(state, message),

@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wasess.errors import Locked, StoreError
@@ -112,6 +112,18 @@ class MailFile:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._meaning(error) from error
 
+    def row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
+        """The first row of a query; None when there is none. A page may make no sense behind the first one, too."""
+        try:
+            return self._connection.execute(query, values).fetchone()  # type: ignore[no-any-return]
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            raise self._meaning(error) from error
+
+    def number(self, query: str, values: tuple[object, ...] = ()) -> int:
+        """What a query counts: its only value."""
+        row = self.row(query, values)
+        return int(row[0]) if row else 0
+
     def rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
         """All rows of a query."""
         with self.explained():
@@ -148,7 +160,7 @@ class MailFile:
 
     def checkpoint(self) -> bool:
         """Bring all that is committed into the main file and to the disk; False when a reader was in the way of some of it."""
-        busy, pages, done = self.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        busy, pages, done = self.row("PRAGMA wal_checkpoint(PASSIVE)") or (1, 0, 0)
         self._watched.fault()  # it is longer now
         return not busy and pages == done
 
@@ -156,7 +168,7 @@ class MailFile:
         """`checkpoint`, and leave nothing in the WAL: old texts stand there. False when somebody else is at work; nobody is waited for."""
         self.execute("PRAGMA busy_timeout = 0")
         try:
-            return not self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            return not self.number("PRAGMA wal_checkpoint(TRUNCATE)")
         except Locked:
             return False
         finally:
@@ -168,7 +180,7 @@ class MailFile:
         An index that does not fit its table is made anew first. Rows are looked at one by one elsewhere: `store.inbox.Inbox.sweep`.
         """
         found = self._faults()
-        if found and all(_INDEX.search(line) for line in found) and not self._connection.execute("PRAGMA query_only").fetchone()[0]:
+        if found and all(_INDEX.search(line) for line in found) and not self.number("PRAGMA query_only"):
             with suppress(StoreError):
                 self.execute("REINDEX")
                 found = self._faults()
@@ -182,6 +194,8 @@ class MailFile:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY and os.access(self.path, os.W_OK):
                 raise _damaged(self.path, error) from error
+        except sqlite3.DatabaseError as error:
+            raise self._meaning(error) from error
 
     def _faults(self) -> list[str]:
         """What ``PRAGMA integrity_check`` finds, in SQLite's words; nothing when it takes longer than a second, or can't be told now."""

@@ -116,7 +116,7 @@ class Outbox:
     def next_open(self, chat: str) -> Letter | None:
         """The first of a chat that is not over: queued, or sending."""
         query = f"SELECT {_COLUMNS} FROM outbox WHERE chat = ? AND {_OPEN} ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
-        row = self._mail.execute(query, (chat,)).fetchone()
+        row = self._mail.row(query, (chat,))
         return _letter(row) if row else None
 
     def find(self, message_id: str) -> Letter | None:
@@ -135,8 +135,7 @@ class Outbox:
 
     def waiting(self) -> int:
         """How many are not sent yet."""
-        row = self._mail.execute(f"SELECT count(*) FROM outbox WHERE {_OPEN}").fetchone()  # noqa: S608 - constants of this module
-        return int(row[0])
+        return self._mail.number(f"SELECT count(*) FROM outbox WHERE {_OPEN}")  # noqa: S608 - constants of this module
 
     def answered_positions(self) -> set[int]:
         """Of the messages to which a reply is still to be sent: it may be their file."""
@@ -182,7 +181,7 @@ class Outbox:
         column = "read_at" if kind == "read" else "delivered_at"
         weaker = ("queued", "sending", "unknown", "sent") if kind == "delivered" else ("queued", "sending", "unknown", "sent", "delivered")
         marks = ", ".join("?" for _state in weaker)
-        row = self._mail.execute(f"SELECT seq FROM outbox WHERE {_SENT_AS}", (message_id,)).fetchone()  # noqa: S608 - constants of this module
+        row = self._mail.row(f"SELECT seq FROM outbox WHERE {_SENT_AS}", (message_id,))  # noqa: S608 - constants of this module
         if row is None:
             return None
         query = (
@@ -206,7 +205,7 @@ class Outbox:
     def mend(self, seq: int, now: float) -> bool:
         """See to a letter whose row is damaged: one whose text is whole stays what it was, any other has failed. Returns whether its text is whole."""
         with self._mail.transaction():
-            row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE seq = ?", (seq,)).fetchone()  # noqa: S608 - constants of this module
+            row = self._mail.row(f"SELECT {_COLUMNS} FROM outbox WHERE seq = ?", (seq,))  # noqa: S608 - constants of this module
             if row is None:
                 self._mail.execute("REINDEX outbox")  # an index has led there
                 return False
@@ -224,7 +223,7 @@ class Outbox:
             )
             self._mail.tallies["damaged letters"] += not known
             query = f"SELECT 1 FROM outbox INDEXED BY open_replies WHERE {_OPEN} AND seq = ?"  # noqa: S608 - constants of this module
-            if not known and self._mail.execute(query, (seq,)).fetchone():
+            if not known and self._mail.row(query, (seq,)):
                 self._mail.execute("REINDEX outbox")  # it has the row as it was
                 for other in self.sweep(SWEPT_WITHIN):  # those that it alone has led to
                     self.mend(other, now)
@@ -243,7 +242,7 @@ class Outbox:
         return [int(str(seq)) for (seq,) in self._mail.rows(query)]
 
     def _one(self, condition: str, value: object) -> Letter:
-        row = self._mail.execute(f"SELECT {_COLUMNS} FROM outbox WHERE {condition}", (value,)).fetchone()  # noqa: S608 - constants of this module
+        row = self._mail.row(f"SELECT {_COLUMNS} FROM outbox WHERE {condition}", (value,))  # noqa: S608 - constants of this module
         if row is None:
             raise KeyError(value)
         return _letter(row)

@@ -77,12 +77,25 @@ def moment(value: object, name: str) -> float:
     return float(value)
 
 
-def moment_or(value: object, otherwise: float) -> float:
-    """Unix time, or another where it makes no sense."""
+def position(value: int) -> int:
+    """Of a row that has a place among others. Raises `RowDamaged`."""
+    if value < 1:
+        raise RowDamaged("its position is none that can be")
+    return value
+
+
+def known_moment(value: object) -> float | None:
+    """Unix time; None where it makes no sense."""
     try:
         return moment(value, "")
     except RowDamaged:
-        return otherwise
+        return None
+
+
+def moment_or(value: object, otherwise: float) -> float:
+    """Unix time, or another where it makes no sense."""
+    known = known_moment(value)
+    return otherwise if known is None else known
 
 
 def moment_or_none(value: object, name: str) -> float | None:
@@ -104,7 +117,7 @@ def damaged(rows: Iterable[tuple[int, str]], within: float) -> list[int]:
 
 def place_in(mail: MailFile) -> Place | None:
     """How far the spool was taken in; None at the beginning, and when that can't be read: then everything comes again, and is taken in once."""
-    row = mail.execute(f"SELECT inode, head, position, {mail.checksum} FROM place").fetchone()  # noqa: S608 - one of two constants
+    row = mail.row(f"SELECT inode, head, position, {mail.checksum} FROM place")  # noqa: S608 - one of two constants
     try:
         if row:
             inode, head, position, stored = row

@@ -239,9 +239,11 @@ class Supervisor:
 
     async def _tell_when_ready(self, found: int) -> None:
         first_tries = [asyncio.create_task(self._first_try(kept)) for kept in self._kept.values()]
-        if first_tries:
-            settled = await asyncio.wait(first_tries, timeout=self._settings.ready_within)
-            for task in settled[1]:
+        try:
+            if first_tries:
+                await asyncio.wait(first_tries, timeout=self._settings.ready_within)
+        finally:
+            for task in first_tries:
                 task.cancel()
         self.ready = True
         online = sum(kept.keeper.online for kept in self._kept.values())
