@@ -115,9 +115,10 @@ class MailFile:
     def row(self, query: str, values: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         """The first row of a query; None when there is none. A page may make no sense behind the first one, too."""
         try:
-            return self._connection.execute(query, values).fetchone()  # type: ignore[no-any-return]
+            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._meaning(error) from error
+        return found
 
     def number(self, query: str, values: tuple[object, ...] = ()) -> int:
         """What a query counts: its only value."""
