@@ -7,7 +7,7 @@ until then WhatsApp keeps the message, and brings it again.
 
 A held receipt is an operating system's thread that waits. It goes out, counted from its own beginning, once its event can't come any more:
 as many events were handed over as the channel has slots, or the channel was seen empty for a while (`watch`). While many are on their way,
-the library is kept from decrypting the next message, in the same way: so there are never more than `MOST_BEGUN`.
+the library is kept from decrypting the next message, in the same way: there are `MOST_BEGUN` as a rule, and never more than `MOST_HELD`.
 
 The same lines say what else must be known after a crash, and it is spooled as *notes* (`link.notes` reads them) before the library goes on::
 
