@@ -26,6 +26,8 @@ COMES_ABOUT_WITHIN = 20.0
 class Situation:
     """``before``: the manager starts; ``after``: the session was online. ``cure``: what happens outside before somebody reconnects.
 
+    ``late``: brings about what passes by itself (a black hole is found in 30 s, a dial is given up in 45), after everything else stands.
+
     ``state``, ``code``, ``exit_code``: how it is called then. ``stays``: the code that a reconnect ends with, empty when it helps.
     """
 
@@ -35,6 +37,7 @@ class Situation:
     exit_code: int
     before: Callable[[House, str], Awaitable[None]] | None = None
     after: Callable[[House, str], Awaitable[None]] | None = None
+    late: Callable[[House, str], Awaitable[None]] | None = None
     cure: Callable[[House, str], Awaitable[None]] | None = None
     stays: str = ""
     linked: bool = True
@@ -56,6 +59,12 @@ async def unlinked_on_the_phone(house: House, user: str) -> None:
 
 async def paused(house: House, user: str) -> None:
     done = await house.run("pause", user)
+    assert await done.over() == 0, done.text
+
+
+async def resumed_into_a_stall(house: House, user: str) -> None:
+    house.box.fault(user, "stall", "upgrade", "count=1")
+    done = await house.run("resume", user)
     assert await done.over() == 0, done.text
 
 
@@ -83,9 +92,9 @@ async def cleared(house: House, user: str) -> None:
 
 SITUATIONS = (
     Situation("online", "online", "ONLINE", 0),
-    Situation("black-hole", "online", "ONLINE", 0, after=faults("freeze live")),  # nobody can know yet
-    Situation("connecting", "connecting", "STARTING", 3, before=faults("stall upgrade count=1")),
-    Situation("recovering", "recovering", "CONNECTION_LOST", 3, after=faults("stall upgrade count=1", "rst")),
+    Situation("black-hole", "online", "ONLINE", 0, late=faults("freeze live")),  # nobody can know yet
+    Situation("connecting", "connecting", "STARTING", 3, after=paused, late=resumed_into_a_stall),
+    Situation("recovering", "recovering", "CONNECTION_LOST", 3, late=faults("stall upgrade count=1", "rst")),
     Situation("unreachable", "waiting", "NETWORK_DOWN", 3, before=faults("refuse connect"), stays="NETWORK_DOWN"),
     Situation("reachable-again", "waiting", "NETWORK_DOWN", 3, before=faults("refuse connect"), cure=cleared),
     Situation("refused-once", "waiting", "REFUSED", 3, before=faults("failure 409 count=1")),
@@ -124,17 +133,24 @@ class Street:
         serve = await self.house.serve()
         await self.house.online(serve, *(found.name for found in self.situations if not found.before), seconds=COMES_ABOUT_WITHIN)
         await asyncio.gather(*(found.after(self.house, found.name) for found in self.situations if found.after))
-        await self.settle(serve)
+        await self.settle(serve, tuple(found for found in self.situations if not found.late))
+        await asyncio.gather(*(found.late(self.house, found.name) for found in self.situations if found.late))
+        await self.settle(serve, self.situations)
         return serve
 
-    async def settle(self, serve: Running) -> None:
-        """Wait until every session is called what its situation says."""
-        wanted = {found.name: (found.state, found.code) for found in self.situations}
+    async def settle(self, serve: Running, situations: tuple[Situation, ...]) -> None:
+        """Wait until each of these sessions is called what its situation says."""
+        wanted = {found.name: (found.state, found.code) for found in situations}
         deadline = time.monotonic() + COMES_ABOUT_WITHIN
-        while (found := {user: (str(view.state), view.code) for user, view in (await self.views()).items()}) != wanted:
-            wrong = {user: (found.get(user), where) for user, where in wanted.items() if found.get(user) != where}
+        while wrong := self._elsewhere(await self.views(), wanted):
             assert time.monotonic() < deadline, f"found, wanted: {wrong}\n{serve.text}"
             await asyncio.sleep(0.05)
+
+    @staticmethod
+    def _elsewhere(views: dict[str, SessionView], wanted: dict[str, tuple[str, str]]) -> dict[str, object]:
+        """What is found and what is wanted, of each that is not there yet."""
+        found = {user: (str(view.state), view.code) for user, view in views.items()}
+        return {user: (found.get(user), where) for user, where in wanted.items() if found.get(user) != where}
 
     async def views(self) -> dict[str, SessionView]:
         """What the census says, by user."""
