@@ -16,7 +16,7 @@ from wasess.errors import NotLinked
 from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
-from wasess.link.translate import translate
+from wasess.link.translate import translate, translate_state
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
 from wasess.supervisor.limited import LimitedReporter
@@ -91,6 +91,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
         where.host(settings.worker_files, durable=settings.durability == "power"),
         translate,
         reporter,
+        translate_state=translate_state,
         hint=hint_of,
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
         settings=_pace(settings),
@@ -121,7 +122,17 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     reporter = Reporters()
     settings = replace(_pace(Settings()), mail=MailSettings(leave=True, keep_texts=FOREVER, keep_ids=FOREVER), seen=False)
     serving = _control_socket(reporter, where)
-    supervisor = Supervisor(chosen, where.host(), translate, reporter, hint=hint_of, settings=settings, serving=serving, purpose=purpose)
+    supervisor = Supervisor(
+        chosen,
+        where.host(),
+        translate,
+        reporter,
+        translate_state=translate_state,
+        hint=hint_of,
+        settings=settings,
+        serving=serving,
+        purpose=purpose,
+    )
     return supervisor, Operations(supervisor, reporter, where.name, time.time, brief=True)
 
 

@@ -7,6 +7,8 @@
     │   └── BadUserId         2
     ├── StoreError            1    something on disk is not as it must be
     │   ├── UnsafeHome        1    modes, owner, symlink
+    │   ├── StoreBusy         9    another process has a lock on a file
+    │   ├── StoreFull         1    the disk, or a quota, has no room
     │   ├── RecordDamaged     1    session.json can't be read
     │   └── DeviceDamaged     1    device.db can't be read
     ├── Locked                9    another process holds the home or the session
@@ -79,6 +81,21 @@ class UnsafeHome(StoreError):
     """Wrong modes, a foreign owner, or a link where a folder must be."""
 
     code = "UNSAFE_HOME"
+
+
+class StoreBusy(StoreError):
+    """Another process keeps a file locked: what was asked is tried again."""
+
+    code = "STORE_BUSY"
+    exit_code = 9
+    retryable = True
+
+
+class StoreFull(StoreError):
+    """There is no room on the disk, or within a quota."""
+
+    code = "STORE_FULL"
+    retryable = True
 
 
 class RecordDamaged(StoreError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from at_once import AtOnce
 from hand_clock import HandClock
 
 from wasess.core import events
@@ -14,6 +15,7 @@ from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
 from wasess.delivery.dispatcher import Desk, Dispatcher
 from wasess.delivery.enclosures import Enclosures
+from wasess.delivery.mail_queue import MailQueue
 from wasess.delivery.mailbox import Mailbox, Spooled
 from wasess.store.spool import Place
 
@@ -73,8 +75,11 @@ class MailDesk:
         self.dispatcher = Dispatcher(bot, self.troubles.append, self.clock, dice=lambda: 0.5, max_age=max_age)
         self._spooled = 0
 
-    def open(self) -> None:
-        self.dispatcher.open(Desk(self.mailbox, self._fetch, self._hold, self.queued.append, self._attend, self.enclosures))
+    async def open(self) -> None:
+        await self.dispatcher.open(self.of(self.mailbox))
+
+    def of(self, mailbox: Mailbox) -> Desk:
+        return Desk(MailQueue(mailbox, AtOnce()), self._fetch, self._hold, self.queued.append, self._attend, self.enclosures)
 
     def arrive(self, chat: str, *texts: str, state: State = "waiting", **fields: Any) -> None:
         messages = [
@@ -122,7 +127,7 @@ class MailDesk:
 @asynccontextmanager
 async def mail_desk(folder: Path, bot: Bot | Answer, **options: Any) -> AsyncIterator[MailDesk]:
     desk = MailDesk(folder, bot if hasattr(bot, "ask") else ScriptedBot(bot), **options)
-    desk.open()
+    await desk.open()
     try:
         yield desk
     finally:

@@ -4,11 +4,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from at_once import AtOnce
 from mail_desk import MailDesk, ScriptedBot
 
 from wasess.core import events
 from wasess.core.message import Reply
 from wasess.delivery.courier import DOUBT_PATIENCE, TRIES, Courier
+from wasess.delivery.mail_queue import MailQueue
 from wasess.errors import SendRefused, UsageError, WorkerFailed
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ class Road(MailDesk):
         self.most = 0
         self._now = 0
         self._noted: list[events.Event] = []
+        mail = MailQueue(self.mailbox, AtOnce())
         self.courier = Courier(
-            self.mailbox, self._carry, self._read_up, self.clock, self.troubles.append, per_minute=per_minute, dice=lambda: 0.5
+            mail, self._carry, self._caught_up, self.clock, self.troubles.append, per_minute=per_minute, dice=lambda: 0.5
         )
 
     def queue(self, key: str, chat: str = "a", text: str = "") -> None:
@@ -64,7 +67,7 @@ class Road(MailDesk):
             raise found
         return message_id
 
-    async def _read_up(self) -> None:
+    async def _caught_up(self) -> None:
         self.take_in(*self._noted)
         self._noted.clear()
 
@@ -72,7 +75,7 @@ class Road(MailDesk):
 @asynccontextmanager
 async def road(folder: Path, act: Callable[[Letter], object], **options: float) -> AsyncIterator[Road]:
     made = Road(folder, act, **options)
-    made.courier.open()
+    await made.courier.open()
     try:
         yield made
     finally:
@@ -185,7 +188,7 @@ async def test_a_departure_that_a_power_cut_took_goes_out_once(tmp_path: Path):
     async with road(tmp_path, lambda _letter: None) as it:
         it.take_in(events.Departing("reply:1:0", "X"))
         it.queue("reply:1:0")
-        it.courier.open()
+        await it.courier.open()
         it.courier.online()
         await it.quiet()
         assert it.carried == []
@@ -270,7 +273,7 @@ async def test_what_the_disk_does_not_note_is_not_sent_twice(tmp_path: Path):
         await it.until(it.codes)
         assert it.codes() == ["OUTBOX_UNUSABLE"]
         it.mailbox._mail.execute("PRAGMA query_only = OFF")
-        await it._read_up()
+        await it._caught_up()
         it.clock.advance(DOUBT_PATIENCE + 6)
         await it.quiet()
         assert it.carried == ["order-7"]

@@ -31,7 +31,7 @@ async def test_a_damaged_message_is_a_dead_letter_and_its_chat_goes_on(tmp_path:
         desk.arrive("a", "one", "two", "three")
         spoil(desk, "UPDATE messages SET body = replace(CAST(body AS TEXT), 'one', 'own') WHERE seq = 1")
         spoil(desk, "UPDATE messages SET body = CAST(replace(CAST(body AS TEXT), 'two', 'tow') AS BLOB) WHERE seq = 2")
-        desk.open()
+        await desk.open()
         await desk.done()
         assert [message.text for message in bot.asked] == ["three"]
         assert [item.state for item in desk.mailbox.inbox.items()] == ["dead", "dead", "done"]
@@ -51,7 +51,7 @@ async def test_a_message_that_is_whole_is_asked_about_whatever_stands_beside_it(
         desk.arrive("b", "two")
         spoil(desk, "UPDATE messages SET tries = 'x', detail = x'ff', retry_at = -5 WHERE seq = 1")
         spoil(desk, "UPDATE messages SET retry_at = 9e9 WHERE seq = 2")
-        desk.open()
+        await desk.open()
         await desk.done()
         assert sorted(message.text for message in bot.asked) == ["one", "two"]
         assert desk.codes() == []
@@ -79,7 +79,7 @@ async def test_what_nobody_has_thought_of_costs_a_try_and_the_chat_goes_on(tmp_p
 
         desk._attend, desk._fetch = failing, failing_fetch
         await desk.dispatcher.close()
-        desk.open()
+        await desk.open()
         desk.arrive("a", "bad", media=Media("text/plain"))
         desk.arrive("a", "good")
 
@@ -100,7 +100,7 @@ async def test_a_damaged_letter_has_failed_and_its_chat_goes_on(tmp_path: Path):
             mail.mailbox.outbox.queue(key, "a", Reply(key), 1.0)
         spoil(mail, "UPDATE outbox SET body = CAST(replace(CAST(body AS TEXT), 'one', 'own') AS BLOB) WHERE key = 'one'")
         spoil(mail, "UPDATE outbox SET tries = 'x' WHERE key = 'two'")
-        mail.courier.open()
+        await mail.courier.open()
         mail.courier.online()
         await mail.until(lambda: mail.state("three") == "sent")
         assert (mail.state("one"), mail.state("two"), mail.carried) == ("failed", "sent", ["two", "three"])

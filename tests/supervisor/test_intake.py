@@ -1,4 +1,4 @@
-"""From the spool to the mailbox, with the place behind it; the rest to the keeper, and nothing to it twice."""
+"""From the spool to the mailbox, with the place behind it; what is no mail to the keeper; nothing twice."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from wasess.store.mail_checkpoint import settle
 from wasess.store.spool import POSITION_NAME, SPOOL_NAME, SpoolReader, depth
 from wasess.supervisor import intake as intake_module
 from wasess.supervisor.intake import FRAMES_AT_ONCE, Intake
+from wasess.supervisor.state_reader import StateReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +33,10 @@ MESSAGE, CONNECTED, MISSED, RECEIPT, POISON = 17, 3, 200, 201, 99
 
 
 class Desk:
-    """An intake over a spool that is written to by hand: a message's payload is its id and text. ``refusal``: of a disk, at the message with that id."""
+    """An intake over a spool that is written to by hand: a message's payload is its id and text. ``refusal``: of a disk, at the message with that id.
+
+    ``told``: what the keeper hears of. Both are told of the worker, and read, as the keeper does.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,15 +48,24 @@ class Desk:
 
     def open(self) -> None:
         self.mailbox, _ = Mailbox.open("alice", self.folder, durable=False)
-        self.intake = Intake(
-            self.folder,
-            self.mailbox,
-            _translate,
-            lambda code, _error: self.poisoned.append(code),
-            self.destroyed.append,
-            self._wanted,
-            lambda: 1.0,
-        )
+        self.intake = Intake(self.folder, self.mailbox, self._translate, self._wanted, lambda: 1.0)
+        self.states = StateReader(self.folder, self._translate)
+
+    def worker_starts(self) -> None:
+        if self.intake.is_long:
+            self.intake.compact()
+        self.intake.worker_starts(self.states.worker_starts())
+
+    def worker_started(self, at: int) -> None:
+        self.states.worker_started(at)
+        self.intake.worker_started(at)
+
+    def worker_ended(self) -> None:
+        self.tell()
+        self.intake.worker_ended()
+
+    def tell(self) -> None:
+        self.told += [type(event).__name__ for event in self.states.read()]
 
     def reopen(self) -> None:
         """As the next manager does."""
@@ -72,8 +85,11 @@ class Desk:
         self.spool(*(frame(MESSAGE, name.encode()) for name in names))
 
     def batches(self) -> Iterator[Batch]:
-        for batch in self.intake.take():
-            self.told += [event.message.id if isinstance(event, events.MessageReceived) else type(event).__name__ for event in batch.events]
+        self.tell()
+        while (batch := self.intake.take_next()) is not None:
+            self.poisoned += [code for code, _error in batch.poisoned]
+            if batch.destroyed:
+                self.destroyed.append(batch.destroyed)
             yield batch
 
     def taken(self) -> list[str]:
@@ -81,6 +97,10 @@ class Desk:
 
     def ids(self) -> list[str]:
         return [item.message.id for item in self.mailbox.inbox.items() if item.message]
+
+    @staticmethod
+    def _translate(code: int, payload: bytes) -> events.Event:
+        return _translate(code, payload)
 
     def _wanted(self, message: Message) -> State:
         if message.id == self.refusal:
@@ -152,7 +172,7 @@ def test_a_disk_that_refuses_is_given_the_same_again_and_nothing_is_told_twice(d
     desk.say("later")
     desk.refusal = ""
     assert desk.taken() == [*names[FRAMES_AT_ONCE:], "later"]
-    assert desk.told == [*names, "later"]
+    assert desk.ids() == [*names, "later"]
     assert desk.poisoned == [POISON]
     assert desk.mailbox.inbox.waiting == len(names) + 1
 
@@ -164,19 +184,19 @@ def test_whoever_stops_between_two_batches_goes_on_there(desk: Desk):
         break
     desk.reopen()
     assert desk.taken() == names[FRAMES_AT_ONCE:]
-    assert desk.told == names
+    assert desk.ids() == names
 
 
-def test_of_what_an_earlier_worker_wrote_the_keeper_is_told_messages_alone(desk: Desk):
+def test_of_what_an_earlier_worker_wrote_the_keeper_is_told_nothing(desk: Desk):
     desk.spool(frame(CONNECTED, b""), frame(MESSAGE, b"old"), frame(MISSED, b"M"))
-    desk.intake.worker_starts()
+    desk.worker_starts()
     predecessor = desk.spool_file.stat().st_size
     desk.spool(frame(CONNECTED, b""))  # it was still there
-    desk.intake.worker_started(desk.spool_file.stat().st_size)
+    desk.worker_started(desk.spool_file.stat().st_size)
     assert desk.spool_file.stat().st_size > predecessor
     desk.spool(frame(CONNECTED, b""), frame(RECEIPT, b"X"), frame(MESSAGE, b"new"))
     assert desk.taken() == ["old", "new"]
-    assert desk.told == ["old", "Connected", "new"], "and what concerns the mailbox alone, never"
+    assert desk.told == ["Connected", "MessageArrived"], "and what concerns the mailbox alone, never"
     assert [gap.id for gap in desk.mailbox.gaps.entries()] == ["M"]
 
 
@@ -212,7 +232,7 @@ def test_a_later_intake_goes_on_at_the_place_in_the_mailbox(desk: Desk):
     desk.say("two")
     desk.reopen()
     assert desk.taken() == ["two"]
-    assert desk.told == ["one", "two"]
+    assert desk.ids() == ["one", "two"]
 
 
 def test_those_who_look_from_outside_see_the_place_once_it_is_noted(desk: Desk):
@@ -318,13 +338,13 @@ def test_what_is_in_the_mailbox_is_dropped_before_a_worker_starts(desk: Desk):
         desk.say(f"old {number}", f"older {number}")
         desk.taken()
         desk.spool(frame(MESSAGE, b"torn")[:-2])
-        desk.intake.worker_starts()
+        desk.worker_starts()
         assert desk.spool_file.read_bytes() == frame(MESSAGE, b"torn")[:-2]
-        desk.intake.worker_started(desk.spool_file.stat().st_size)
+        desk.worker_started(desk.spool_file.stat().st_size)
         desk.spool(frame(CONNECTED, b""))
         desk.say(f"new {number}")
         assert desk.taken() == [f"new {number}"]
-        assert desk.told[-2:] == ["Connected", f"new {number}"]
+        assert desk.told[-2:] == ["Connected", "MessageArrived"]
     assert len(desk.ids()) == 15
     desk.reopen()
     assert desk.taken() == []
@@ -336,16 +356,16 @@ def test_a_spool_is_not_compacted_while_a_worker_or_a_reader_is_in_the_way(desk:
     desk.taken()
     size = desk.spool_file.stat().st_size
     with FileLock.acquire(desk.folder / "lock", "worker"):
-        desk.intake.worker_starts()
+        desk.worker_starts()
     assert desk.spool_file.stat().st_size == size
     desk.say("two")
     with closing(sqlite3.connect(desk.folder / MAIL_NAME, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM messages").fetchone()
         desk.taken()
-        desk.intake.worker_starts()
+        desk.worker_starts()
         assert desk.spool_file.stat().st_size > size, "what is not on the disk elsewhere stays"
-    desk.intake.worker_starts()
+    desk.worker_starts()
     assert desk.spool_file.stat().st_size == 0
 
 
@@ -353,8 +373,36 @@ def test_a_spool_is_not_compacted_while_a_worker_or_a_reader_is_in_the_way(desk:
 def test_whoever_dies_behind_a_compaction_leaves_nothing_to_be_missed(desk: Desk):
     desk.say("one", "two")
     desk.taken()
-    desk.intake.worker_starts()
+    desk.worker_starts()
     desk.reopen()
     desk.spool(frame(MESSAGE, b"one"), frame(MESSAGE, b"three"))  # it begins as the one before
     assert desk.taken() == ["three"]
     assert desk.ids() == ["one", "two", "three"]
+
+
+# --- what the keeper is told ----------------------------------------------------------------------------------------------
+
+
+def test_the_keeper_is_told_at_once_while_the_mailbox_refuses(desk: Desk):
+    desk.worker_starts()
+    desk.worker_started(0)
+    desk.spool(frame(CONNECTED, b""), frame(MESSAGE, b"one"))
+    desk.refusal = "one"
+    for told in (["Connected", "MessageArrived"], []):
+        desk.told.clear()
+        with pytest.raises(StoreError):
+            desk.taken()
+        assert desk.told == told, "once"
+    desk.spool(frame(CONNECTED, b""))
+    desk.tell()
+    assert desk.told == ["Connected"]
+    desk.refusal = ""
+    assert desk.taken() == ["one"]
+
+
+def test_what_can_not_be_read_keeps_nothing_from_the_keeper(desk: Desk):
+    desk.worker_starts()
+    desk.worker_started(0)
+    desk.spool(frame(POISON, b"?"), b"torn", frame(CONNECTED, b""))
+    desk.tell()
+    assert desk.told == ["Connected"]

@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 class Office(Desk):
     """A desk whose worker leaves notes, too."""
 
-    def open(self) -> None:
-        super().open()
-        translate = self.intake._translate
-        self.intake._translate = lambda code, payload: read_note(payload) if code == NOTE else translate(code, payload)
+    @staticmethod
+    def _translate(code: int, payload: bytes) -> events.Event:
+        return read_note(payload) if code == NOTE else Desk._translate(code, payload)
 
     @property
     def missing(self) -> int:
@@ -41,14 +40,14 @@ class Office(Desk):
 
     def serves(self) -> SpoolFile:
         """A worker begins to append."""
-        self.intake.worker_starts()
+        self.worker_starts()
         file = SpoolFile(str(self.spool_file))
-        self.intake.worker_started(file.end)
+        self.worker_started(file.end)
         return file
 
     def ends(self) -> list[str]:
         """The worker is gone, and what it left is read."""
-        self.intake.worker_ended()
+        self.worker_ended()
         return self.taken()
 
 
@@ -148,7 +147,7 @@ def test_what_was_appended_is_read_from_the_open_file(desk: Office, damage: Call
     damage(desk.spool_file)
     file.append(message(4))
     assert file.fault(1)
-    assert desk.intake.replaced
+    assert desk.states.replaced
     assert desk.taken() == ["3", "4"]
     file.append(message(5))
     file.sign_off()
@@ -157,7 +156,7 @@ def test_what_was_appended_is_read_from_the_open_file(desk: Office, damage: Call
     again = desk.serves()
     again.append(message(6))
     assert not again.fault()
-    assert not desk.intake.replaced
+    assert not desk.states.replaced
     assert desk.taken() == ["6"]
     assert desk.missing == 0
 
@@ -165,7 +164,7 @@ def test_what_was_appended_is_read_from_the_open_file(desk: Office, damage: Call
 def test_what_was_read_before_the_worker_was_heard_of_is_not_missing(desk: Office):
     """A signal that something was spooled may stand before the one that the worker has started."""
     desk.spool(message(1))
-    desk.intake.worker_starts()
+    desk.worker_starts()
     desk.spool(message(2))  # by a predecessor
     file = SpoolFile(str(desk.spool_file))
     begin = file.end
@@ -173,7 +172,7 @@ def test_what_was_read_before_the_worker_was_heard_of_is_not_missing(desk: Offic
     assert desk.taken() == ["1", "2", "3"]
     file.append(message(4))
     assert desk.taken() == ["4"]
-    desk.intake.worker_started(begin)
+    desk.worker_started(begin)
     desk.spool_file.unlink()
     file.append(message(5))
     assert file.fault(1)
@@ -187,13 +186,13 @@ def test_what_a_new_worker_wrote_into_a_new_file_is_known_to_be_its_own(desk: Of
     desk.serves().append(message(1))
     desk.spool_file.unlink()
     assert desk.ends() == ["1"]
-    desk.intake.worker_starts()
+    desk.worker_starts()
     file = SpoolFile(str(desk.spool_file))
     file.append(frame(CONNECTED, b""))
     file.append(message(2))
     assert desk.taken() == ["2"]
-    assert desk.told == ["1", "Connected", "2"]
-    desk.intake.worker_started(0)
+    assert desk.told == ["MessageArrived", "Connected", "MessageArrived"]
+    desk.worker_started(0)
     desk.spool_file.unlink()
     file.append(message(3))
     assert file.fault(1)
@@ -202,7 +201,7 @@ def test_what_a_new_worker_wrote_into_a_new_file_is_known_to_be_its_own(desk: Of
     assert desk.missing == 0
 
 
-def test_of_a_file_that_was_put_there_the_keeper_is_told_messages_alone(desk: Office):
+def test_of_a_file_that_was_put_there_the_keeper_is_told_nothing(desk: Office):
     file = desk.serves()
     file.append(message(1))
     file.append(frame(CONNECTED, b""))
@@ -211,7 +210,7 @@ def test_of_a_file_that_was_put_there_the_keeper_is_told_messages_alone(desk: Of
     desk.spool(frame(CONNECTED, b""), message(2))
     file.append(frame(CONNECTED, b""))
     assert desk.ends() == ["2"]
-    assert desk.told == ["1", "Connected", "Connected", "2"]
+    assert desk.told == ["MessageArrived", "Connected", "Connected"]
 
 
 @pytest.mark.parametrize("read", [0, 2, 5])
@@ -335,11 +334,11 @@ def test_the_last_word_of_an_earlier_worker_counts_nothing(desk: Office):
 def test_a_file_that_was_put_there_before_the_worker_began_is_held_from_then_on(desk: Office):
     desk.spool(message(1))
     assert desk.taken() == ["1"]
-    desk.intake.worker_starts()
+    desk.worker_starts()
     desk.spool(message(2))  # by a predecessor
     desk.spool_file.rename(desk.folder / "away")
     file = SpoolFile(str(desk.spool_file))
-    desk.intake.worker_started(file.end)
+    desk.worker_started(file.end)
     file.append(message(3))
     assert desk.taken() == ["2", "3"]
     desk.spool_file.unlink()

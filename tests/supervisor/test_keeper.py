@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hand_clock import HandClock
-from village import EVENT, POISON, Told, Village, link_device, spooled, text, tools, until
+from village import EVENT, POISON, Told, Village, link_device, mailbox_of, spooled, text, tools, until
 
 from wasess.core.events import Connected, Disconnected, LoggedOut, StreamReplaced
 from wasess.core.message import Reply
@@ -70,7 +70,7 @@ class Stage:
 
     @property
     def uncommitted(self) -> int:
-        return len(SpoolReader(self.session.folder, self.keeper.mail.mailbox.inbox.place()).read_new())
+        return len(SpoolReader(self.session.folder, mailbox_of(self.keeper).inbox.place()).read_new())
 
     def append(self, *frames: bytes) -> None:
         """What an earlier worker left."""
@@ -206,7 +206,7 @@ async def test_without_a_bot_messages_are_kept_and_wait_for_nobody(home: Home, t
         await stage.online()
         stage.link.frames(EVENT, spooled(text("one")))
         await until(lambda: stage.uncommitted == 0)
-        assert [item.state for item in stage.keeper.mail.mailbox.inbox.items()] == ["unasked"]
+        assert [item.state for item in mailbox_of(stage.keeper).inbox.items()] == ["unasked"]
 
 
 async def test_a_slow_bot_holds_up_no_connection_event(home: Home, told: Told):
@@ -272,7 +272,7 @@ async def test_a_reply_that_a_lost_connection_cut_off_follows_the_next_login_at_
         await stage.online()
         stage.link.refusal = "websocket disconnected before info query returned response"
         stage.link.frames(EVENT, spooled(text("one")))
-        await until(lambda: [letter.tries for letter in stage.keeper.mail.mailbox.outbox.letters()] == [1])
+        await until(lambda: [letter.tries for letter in mailbox_of(stage.keeper).outbox.letters()] == [1])
         stage.link.refusal = ""
         stage.link.frames(EVENT, spooled(Disconnected()))
         await stage.reach(State.RECOVERING)
@@ -285,7 +285,7 @@ async def test_a_mailbox_that_cannot_be_written_loses_nothing(home: Home, told: 
     stage = Stage(home, told, bot=Echo())
     async with stage.running():
         await stage.online()
-        mail = stage.keeper.mail.mailbox._mail
+        mail = mailbox_of(stage.keeper)._mail
         mail.execute("PRAGMA query_only = ON")
         stage.link.frames(EVENT, spooled(text("one")), spooled(text("two")))
         await until(lambda: "MAIL_NOT_TAKEN" in told.codes())

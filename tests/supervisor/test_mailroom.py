@@ -7,16 +7,17 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from at_once import AtOnce
 from message_events import message as library_message
 from test_keeper import Stage
-from village import until
+from village import mailbox_of, until
 
 from wasess.core.message import Poll, Reply
 from wasess.core.penalties import FIRST
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.errors import FileForged, FileUnavailable, NetworkDown
 from wasess.link.protobuf import e2e, neonize
-from wasess.link.translate import MESSAGE, translate
+from wasess.link.translate import MESSAGE, translate, translate_state
 from wasess.store.spool import depth
 from wasess.supervisor import attachments
 from wasess.supervisor.attachments import HELD
@@ -60,7 +61,9 @@ class Office(Stage):
     def __init__(self, home: Home, told: Told, bot: Bot | None, **settings: Any) -> None:
         super().__init__(home, told, bot=bot)
         self.host.silent.add("alice")
-        tools = replace(self.keeper._tools, mail=MailSettings(**settings), translate=translate)
+        tools = replace(
+            self.keeper._tools, mail=MailSettings(**settings, threads=AtOnce()), translate=translate, translate_state=translate_state
+        )
         self.keeper = Keeper(self.session, tools)
 
     async def online(self) -> None:
@@ -240,7 +243,7 @@ async def test_without_a_bot_who_was_caught_holds_nobody_up_either(home: Home, t
     office = Office(home, told, None)
     async with office.running():
         await office.online()
-        inbox = office.keeper.mail.mailbox.inbox
+        inbox = mailbox_of(office.keeper).inbox
         office.keeper.mail._attachments._penalties.charge("1@lid", office.clock.steady())
         office.arrive("A", chat="1@lid", **PICTURE)
         office.arrive("B", chat="2@lid", **PICTURE)
@@ -257,7 +260,7 @@ async def test_without_a_bot_files_are_fetched_too_but_not_what_we_have_sent(hom
     office = Office(home, told, None)
     async with office.running():
         await office.online()
-        inbox = office.keeper.mail.mailbox.inbox
+        inbox = mailbox_of(office.keeper).inbox
         office.arrive("A", own=True, **PICTURE)
         office.arrive("B", **PICTURE)
         await until(lambda: inbox.last() == 2 and not inbox.next_unfetched(1))
@@ -271,7 +274,7 @@ async def test_without_a_bot_files_are_fetched_too_but_not_what_we_have_sent(hom
     second = Office(home, told, None)
     async with second.running():
         await second.online()
-        await until(lambda: not second.keeper.mail.mailbox.inbox.next_unfetched(1))
+        await until(lambda: not mailbox_of(second.keeper).inbox.next_unfetched(1))
         assert (second.session.folder / "media" / "3.png").read_bytes() == b"a file"
 
 
@@ -306,7 +309,7 @@ async def test_votes_in_a_poll_of_the_bots_have_names_too(home: Home, told: Told
         await office.online()
         office.link.chosen = (hashlib.sha256(b"coffee").hexdigest(),)
         office.arrive("A", conversation="ask me")
-        outbox = office.keeper.mail.mailbox.outbox
+        outbox = mailbox_of(office.keeper).outbox
         await until(lambda: [letter.state for letter in outbox.letters()] == ["sent"])
         key = {"remoteJID": CHAT, "fromMe": True, "ID": outbox.letters()[0].message_id}
         office.arrive("VOTE", pollUpdateMessage={"pollCreationMessageKey": key, "vote": {"encPayload": b"p" * 40, "encIV": b"i" * 12}})
@@ -369,7 +372,7 @@ async def test_a_reply_waits_for_the_next_login(home: Home, told: Told):
         office.link.frames(OFFLINE, neonize().Disconnected(status=True).SerializeToString())
         await until(lambda: not office.keeper.online)
         office.arrive("A", conversation="hello")
-        await until(lambda: office.keeper.mail.mailbox.outbox.waiting() == 1)
+        await until(lambda: mailbox_of(office.keeper).outbox.waiting() == 1)
         assert not office.link.sent
         await office.online()
         await until(lambda: office.link.sent)

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from test_mailroom import Bot, Office
-from village import until
+from village import mailbox_of, until
 
 from wasess.core.message import Message, Reply
 from wasess.delivery.mailbox import Mailbox
@@ -43,7 +43,7 @@ async def test_rows_that_were_changed_are_told_once_and_keep_verify_from_being_w
         assert told.codes().count("MESSAGES_DAMAGED") == 2, "the message, and the reply"
         assert (office.keeper.online, office.keeper.live().problem) == (True, "MESSAGES_DAMAGED")
         assert office.link.sent == []
-        assert office.keeper.mail.mailbox.inbox.drop(1, 5.0)
+        assert mailbox_of(office.keeper).inbox.drop(1, 5.0)
         assert office.keeper.live().problem == "MESSAGES_DAMAGED", "the reply"
     office = Office(home, told, bot)
     async with office.running():
@@ -61,7 +61,7 @@ async def test_a_file_that_breaks_while_it_is_used_is_set_aside_and_the_session_
         office.arrive("A", conversation="one")
         await until(lambda: bot.asked)
         workers = len(office.host.started)
-        mailbox = office.keeper.mail.mailbox
+        mailbox = mailbox_of(office.keeper)
         assert mailbox.settle()
         with path.open("r+b") as file:
             file.write(b"\xa5" * path.stat().st_size)
@@ -80,7 +80,7 @@ async def test_a_file_that_breaks_while_it_is_used_is_set_aside_and_the_session_
         [kept] = (office.session.folder / "kept").iterdir()
         shutil.rmtree(kept)
         office.keeper.look()
-        await until(lambda: not office.keeper.mail._settling or office.keeper.mail._settling.done())
+        await until(lambda: not office.keeper.mail._tending or office.keeper.mail._tending.done())
         office.clock.advance(60.0)
         office.keeper.look()
         assert office.keeper.live().problem == "", "somebody has seen it, and taken it away"

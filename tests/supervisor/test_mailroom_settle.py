@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from test_mailroom import PICTURE, Bot, Office
-from village import until
+from village import mailbox_of, until
 
 from wasess.core.message import Reply
 from wasess.store.mail import MAIL_NAME
@@ -37,7 +37,7 @@ def holds(folder: Path, text: str) -> list[str]:
 
 async def answered(office: Office, bot: Bot, count: int) -> None:
     await until(lambda: len(bot.asked) == count and not office.keeper.mail.waiting)
-    outbox = office.keeper.mail.mailbox.outbox
+    outbox = mailbox_of(office.keeper).outbox
     await until(lambda: len(outbox.letters(("sent",))) == count)
 
 
@@ -73,9 +73,9 @@ async def test_what_somebody_was_in_the_way_of_is_done_later(home: Home, told: T
             reader.execute("SELECT count(*) FROM messages").fetchone()
             office.clock.advance(KEPT + FORGOTTEN_EVERY)
             office.keeper.look()
-            settling = office.keeper.mail._settling
-            assert settling is not None
-            assert not await asyncio.wrap_future(settling)
+            tending = office.keeper.mail._tending
+            assert tending is not None
+            await tending
             assert holds(folder, "private sentence")
         office.clock.advance(SETTLED_EVERY)
         office.keeper.look()

@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from at_once import AtOnce
 
 from wasess.core import events
 from wasess.core.message import Media, Message, Reply
+from wasess.delivery.mail_queue import MailQueue
 from wasess.delivery.mailbox import Mailbox, Spooled
 from wasess.errors import FileUnavailable
 from wasess.store.media import MEDIA_NAME
@@ -33,7 +35,7 @@ class Rig:
         self.media = folder / MEDIA_NAME
         self.mailbox, _ = Mailbox.open("alice", folder, durable=False)
         self.told: list[str] = []
-        self.quota = MediaQuota(folder, self.mailbox, most * MIB, self)  # type: ignore[arg-type]  # it only tells
+        self.quota = MediaQuota(folder, MailQueue(self.mailbox, AtOnce()), most * MIB, self)  # type: ignore[arg-type]  # it only tells
         self._count = 0
 
     def trouble(self, code: str, _sentence: str, **_how: Any) -> None:

@@ -9,19 +9,24 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from at_once import AtOnce
+
 from wasess.core import events
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.link.scripted import ScriptedHost, ScriptedLink
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Tools
+from wasess.supervisor.mailroom import MailSettings
 from wasess.supervisor.report import trouble_teller
 from wasess.supervisor.teller import Alerts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from wasess.delivery.mailbox import Mailbox
     from wasess.store.sessions import Session
+    from wasess.supervisor.keeper import Keeper
     from wasess.supervisor.report import Notice
 
 EVENT, POISON = 1, 2
@@ -67,9 +72,16 @@ def unlink_device(session: Session) -> None:
 def tools(host: Any, told: Told, clock: Any, *, dispatcher: Any = None, **others: Any) -> Tools:
     """What keepers share, with a wide gate and a lucky number in the middle."""
     shared = Tools(
-        host, translate, hint_of, told, clock, lambda: 0.5, Gate(8, 1000.0, clock), Alerts(), trouble_teller(told), dispatcher=dispatcher
+        *(host, translate, translate, hint_of, told, clock, lambda: 0.5, Gate(8, 1000.0, clock), Alerts(), trouble_teller(told)),
+        dispatcher=dispatcher,
+        mail=MailSettings(threads=AtOnce()),
     )
     return replace(shared, **others)
+
+
+def mailbox_of(keeper: Keeper) -> Mailbox:
+    """The open mailbox of a keeper with these `tools`: the test may look into it, for it is used by the same thread."""
+    return keeper.mail.mail._mailbox
 
 
 def hint_of(name: str, fields: str) -> events.Event | None:

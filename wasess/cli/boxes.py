@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from wasess.cli.letterbox import open_mail
 from wasess.delivery.rules import for_bots
-from wasess.errors import Locked, StoreError
+from wasess.errors import StoreBusy, StoreError
 from wasess.store.inbox import Inbox
 from wasess.store.mail import MAIL_NAME
 
@@ -66,7 +66,7 @@ class Box:
         self._held = False
 
     def look(self) -> bool:
-        """Whether there may be something new. Raises `errors.StoreError` and `errors.Locked`."""
+        """Whether there may be something new. Raises `errors.StoreError`."""
         file = self._identity()
         if file is None or file != self._file:
             self.close()
@@ -156,7 +156,7 @@ class Boxes:
         for box in self.boxes.values():
             try:
                 box.note(now)
-            except Locked:
+            except StoreBusy:
                 continue
             except StoreError as error:
                 self._pass_over(box, error)
@@ -176,7 +176,7 @@ class Boxes:
     def _is_changed(self, box: Box) -> bool:
         try:
             changed = box.look()
-        except (StoreError, Locked) as error:
+        except StoreError as error:
             self._pass_over(box, error)
             return False
         self._unreadable.pop(box.user, None)
@@ -186,10 +186,10 @@ class Boxes:
         try:
             for item in box.items():
                 yield box, item
-        except (StoreError, Locked) as error:
+        except StoreError as error:
             self._pass_over(box, error)
 
-    def _pass_over(self, box: Box, error: StoreError | Locked) -> None:
+    def _pass_over(self, box: Box, error: StoreError) -> None:
         if self._complain is None:
             raise error
         box.close()

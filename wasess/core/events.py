@@ -125,6 +125,11 @@ class MessageReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageArrived(Event):
+    """A message has come, whatever it says: the connection works."""
+
+
+@dataclass(frozen=True, slots=True)
 class Undecryptable(Event):
     """A message that could not be decrypted; the sender is asked to send it again."""
 

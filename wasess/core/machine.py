@@ -74,7 +74,7 @@ RATE_LIMITED_STATUS = 429
 
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
     """What follows from ``event`` at the moment ``now``; ``dice`` is uniform in [0, 1). An event that changes nothing gives no commands."""
-    if isinstance(event, events.MessageReceived):
+    if isinstance(event, events.MessageArrived):
         return replace(snapshot, heard_at=now), []
     decide = _DECISIONS.get(type(event))
     return decide(snapshot, event, now, dice) if decide else (snapshot, [])

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from wasess.core import backoff, reasons
 from wasess.core.pace import Pace
 from wasess.delivery.bot import Trouble
+from wasess.delivery.mail_queue import MailClosed
 from wasess.delivery.mailbox import REPLY
 from wasess.delivery.turns import Turns
 from wasess.errors import SendRefused, UsageError, WasessError
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
     from wasess.core.clock import Clock
     from wasess.delivery.bot import Tell
-    from wasess.delivery.mailbox import Mailbox
-    from wasess.delivery.turns import Work
+    from wasess.delivery.mail_queue import MailQueue
     from wasess.store.outbox import Letter
 
 AT_ONCE = 4  # chats
@@ -41,25 +41,25 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Of one session. Needs a running event loop.
 
-    ``carry`` sends one reply and returns its id; ``read_up`` returns once everything that is in the spool has been taken in.
+    ``carry`` sends one reply and returns its id; ``caught_up`` returns once everything that is in the spool has been taken in.
     ``per_minute``: messages, 0 for any number.
     """
 
     def __init__(
         self,
-        mailbox: Mailbox,
+        mail: MailQueue,
         carry: Callable[[Letter], Awaitable[str]],
-        read_up: Callable[[], Awaitable[None]],
+        caught_up: Callable[[], Awaitable[None]],
         clock: Clock,
         tell: Tell,
         *,
         per_minute: float = 0.0,
         dice: Callable[[], float] = random.random,
     ) -> None:
-        self._outbox = mailbox.outbox
-        self._user = mailbox.user
+        self._mail = mail
+        self._user = mail.user
         self._carry = carry
-        self._read_up = read_up
+        self._caught_up = caught_up
         self._clock = clock
         self._tell = tell
         self._dice = dice
@@ -67,11 +67,11 @@ class Courier:
         self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
         self._online_since: float | None = None
         self._logins = 0
-        self._turns = Turns[str](clock, self._begin, lambda _chat: self._online_since is not None and self._turns.busy < AT_ONCE)
+        self._turns = Turns[str](clock, self._serve_next, lambda _chat: self._online_since is not None and self._turns.busy < AT_ONCE)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Send what is queued already. Raises `errors.StoreError`."""
-        self.queued(*self._outbox.chats())
+        self.queued(*await self._mail.do(lambda mailbox: mailbox.outbox.chats()))
 
     def queued(self, *chats: str) -> None:
         """Something was put into the outbox for these chats."""
@@ -97,18 +97,21 @@ class Courier:
         """Stop at once."""
         await self._turns.drop()
 
-    def _begin(self, chat: str) -> Work | float | None:
+    async def _serve_next(self, chat: str) -> float | None:
+        """Deal with the first message that is to go out to a chat; None when there is none."""
         try:
-            letter = self._outbox.next_open(chat)
+            letter = await self._mail.do(lambda mailbox: mailbox.outbox.next_open(chat))
             if letter is None:
                 return None
             if letter.damage:
-                return self._mend(letter)
+                return await self._mend(letter)
             if letter.state == "sending" or letter.reply is None:
-                return self._doubt(letter)
+                return await self._doubt(letter)
         except WasessError as error:
             return self._stumble(error)
-        return self._wait_for_turn(chat) or self._send(letter)
+        if self._online_since is None:  # meanwhile
+            return 0.0
+        return self._wait_for_turn(chat) or await self._send(letter)
 
     def _wait_for_turn(self, chat: str) -> float:
         """The seconds until the pace lets this chat's next message out; 0 when it does now."""
@@ -131,17 +134,18 @@ class Courier:
             return await self._failed(
                 letter, SendRefused(_("it could not be handed over: {kind}").format(kind=type(error).__name__)), login
             )
+        now = self._clock.now()
         try:
-            self._outbox.sent(letter.seq, message_id, self._clock.now())
+            await self._mail.do(lambda mailbox: mailbox.outbox.sent(letter.seq, message_id, now))
         except WasessError as error:
             return self._stumble(error)
         return 0.0
 
     async def _failed(self, letter: Letter, error: WasessError, login: int) -> float:
         """What follows: the seconds until the chat is served again, or until the next login. What a connection did not outlive is no refusal."""
-        await self._read_up()
         try:
-            now = self._outbox.letter(letter.seq)
+            await self._caught_up()
+            now = await self._mail.do(lambda mailbox: mailbox.outbox.letter(letter.seq))
             if now.state not in {"queued", "sending"}:
                 return 0.0  # a receipt has come meanwhile
             refused = isinstance(error, SendRefused)
@@ -149,36 +153,43 @@ class Courier:
                 return DOUBT_PATIENCE
             charged = refused or (self._online_since is not None and self._logins == login)
             if isinstance(error, UsageError) or (charged and letter.tries + 1 == TRIES):
-                return self._give_up(letter, error)
+                return await self._give_up(letter, error)
             pause = backoff.delay(letter.tries + 1, self._dice()) if charged else 0.0
-            self._outbox.postpone(letter.seq, letter.tries + charged, str(error))
+            await self._mail.do(lambda mailbox: mailbox.outbox.postpone(letter.seq, letter.tries + charged, str(error)))
         except WasessError as failure:
             return self._stumble(failure)
         return pause
 
-    def _doubt(self, letter: Letter) -> float:
+    async def _doubt(self, letter: Letter) -> float:
         """It may have gone out, by a process that died, or over a connection that did."""
         online = self._clock.steady() - (self._online_since or self._clock.steady())
         if online < DOUBT_PATIENCE:
             return DOUBT_PATIENCE - online
         if letter.key.startswith(REPLY) and letter.reply is not None:
-            self._outbox.postpone(letter.seq, letter.tries, _("sent again: no receipt came"))
+            why = _("sent again: no receipt came")
+            await self._mail.do(lambda mailbox: mailbox.outbox.postpone(letter.seq, letter.tries, why))
         else:
-            self._outbox.end(letter.seq, "unknown", _("no acknowledgement and no receipt came"), self._clock.now())
+            await self._end(letter, "unknown", _("no acknowledgement and no receipt came"))
         return 0.0
 
-    def _mend(self, letter: Letter) -> float:
-        if not self._outbox.mend(letter.seq, self._clock.now()):
+    async def _mend(self, letter: Letter) -> float:
+        now = self._clock.now()
+        if not await self._mail.do(lambda mailbox: mailbox.outbox.mend(letter.seq, now)):
             self._tell(damaged_reply(self._user, letter.seq))
         return 0.0
 
-    def _give_up(self, letter: Letter, error: WasessError) -> float:
-        self._outbox.end(letter.seq, "failed", str(error), self._clock.now())
+    async def _give_up(self, letter: Letter, error: WasessError) -> float:
+        await self._end(letter, "failed", str(error))
         self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), self._user, "error"))
         return 0.0
 
+    async def _end(self, letter: Letter, state: Literal["failed", "unknown"], detail: str) -> None:
+        now = self._clock.now()
+        await self._mail.do(lambda mailbox: mailbox.outbox.end(letter.seq, state, detail, now))
+
     def _stumble(self, error: WasessError) -> float:
-        self._tell(Trouble("OUTBOX_UNUSABLE", str(error), self._user, "error"))
+        if not isinstance(error, MailClosed):
+            self._tell(Trouble("OUTBOX_UNUSABLE", str(error), self._user, "error"))
         return STORE_PAUSE
 
 

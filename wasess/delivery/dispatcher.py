@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wasess.core import backoff, reasons
 from wasess.delivery.bot import Outcome, Trouble, Verdict
+from wasess.delivery.mail_queue import MailClosed
 from wasess.delivery.replies import BadReply
 from wasess.delivery.turns import Turns
 from wasess.errors import WasessError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from wasess.core.message import Message
     from wasess.delivery.bot import Bot, Tell
     from wasess.delivery.enclosures import Enclosures
+    from wasess.delivery.mail_queue import MailQueue
     from wasess.delivery.mailbox import Mailbox
     from wasess.delivery.turns import Work
 
@@ -65,7 +67,7 @@ class Desk:
     begins with a message, and when it is done. ``enclosures`` keeps the files of replies.
     """
 
-    mailbox: Mailbox
+    mail: MailQueue
     fetch: Callable[[Item], Awaitable[Message]]
     hold: Callable[[Item], float]
     queued: Callable[[str], None]
@@ -85,7 +87,7 @@ class Dispatcher:
         self._desks: dict[str, Desk] = {}
         self._turns = Turns[Key](clock, self._begin, self._may_begin, self._ended)
         self._fetching: dict[str, asyncio.Semaphore] = {}
-        self._asked: set[Key] = set()
+        self._asked: set[Key] = set()  # or about to be: its first message is looked for
         self._alone: set[Key] = set()  # chats whose first message may have killed the bot
         self._answers = 0
         self._answers_at: dict[Key, int] = {}  # ... when the bot was last away for this chat's message
@@ -93,13 +95,14 @@ class Dispatcher:
         self._away_until = 0.0
         self._probe: Alarm | None = None
 
-    def open(self, desk: Desk) -> None:
+    async def open(self, desk: Desk) -> None:
         """Serve a session: whatever waits in its inbox, and what `arrived`. Raises `errors.StoreError`."""
-        chats = desk.mailbox.inbox.chats()
-        self._desks[desk.mailbox.user] = desk
-        self._fetching[desk.mailbox.user] = asyncio.Semaphore(FETCHED_AT_ONCE)
+        user = desk.mail.user
+        chats = await desk.mail.do(lambda mailbox: mailbox.inbox.chats())
+        self._desks[user] = desk
+        self._fetching[user] = asyncio.Semaphore(FETCHED_AT_ONCE)
         for chat, _first in chats:
-            self._turns.add((desk.mailbox.user, chat))
+            self._turns.add((user, chat))
 
     def arrived(self, user: str, chat: str) -> None:
         """Something waits in a chat."""
@@ -124,74 +127,67 @@ class Dispatcher:
     # --- turns ------------------------------------------------------------------------------------------------------
 
     def _may_begin(self, key: Key) -> bool:
-        if self._asked and (key in self._alone or self._asked & self._alone):
-            return False
-        if self._away and (self._asked or self._clock.steady() < self._away_until):
-            return False
-        return len(self._asked) < self._bot.at_once
+        return self._may_ask(key) and len(self._asked) < self._bot.at_once
 
-    def _begin(self, key: Key) -> Work | float | None:
-        """The first message of a chat, if there is one and its time has come."""
-        now = self._clock.now()
-        try:
-            item = self._first(key, now)
-        except WasessError as error:
-            return self._stumble(key, error)
-        if not isinstance(item, Item) or item.message is None:
-            return item if isinstance(item, float) else None
-        if now < item.retry_at <= now + LONGEST_PAUSE:  # a later one was never meant
-            return item.retry_at - now
-        if item.raw:
-            return self._desks[key[0]].hold(item) or self._fetch(key, item)
+    def _may_ask(self, key: Key) -> bool:
+        """Whether the bot may be asked about this chat's message beside those that it has."""
+        others = len(self._asked) - (key in self._asked)
+        if others and self._alone and (key in self._alone or self._asked & self._alone):
+            return False
+        return not (self._away and (others or self._clock.steady() < self._away_until))
+
+    def _begin(self, key: Key) -> Work:
         self._asked.add(key)
-        return self._serve(key, item, replace(item.message, session=key[0]))
-
-    def _first(self, key: Key, now: float) -> Item | float | None:
-        """The first message that waits in a chat; 0.0 when it is none for the bot, and the next one is to be looked at."""
-        inbox = self._desks[key[0]].mailbox.inbox
-        item = inbox.next_waiting(key[1])
-        if item is None:
-            return None
-        if item.damage:
-            if not inbox.mend(item.seq, now):
-                self._tell(damaged_message(key[0], item.seq))
-            return 0.0
-        if item.message is not None and self._too_old(item.message, now):
-            inbox.finish(item.seq, "unasked", now, _("too old"))
-            return 0.0
-        return item
+        return self._serve_next(key)
 
     def _ended(self, key: Key) -> None:
         self._asked.discard(key)
 
     def _stumble(self, key: Key, error: WasessError) -> float:
         """The inbox can't be read or written: what was not noted is done again."""
-        self._tell(Trouble("INBOX_UNUSABLE", str(error), key[0], "error"))
+        if not isinstance(error, MailClosed):
+            self._tell(Trouble("INBOX_UNUSABLE", str(error), key[0], "error"))
         return STORE_PAUSE
 
-    def _fault(self, key: Key, item: Item, error: Exception) -> float:
+    async def _fault(self, key: Key, item: Item, error: Exception) -> float:
         """A bug, here or in what the session does beside the asking: it costs the message a try."""
         logger.error("serving message %d of %s failed", item.seq, key[0], exc_info=error)
         try:
-            return self._charge(key, item, Outcome(Verdict.FAULT, detail=type(error).__name__))
+            return await self._charge(key, item, Outcome(Verdict.FAULT, detail=type(error).__name__))
         except WasessError as failure:
             return self._stumble(key, failure)
 
-    def _too_old(self, message: Message, now: float) -> bool:
-        return bool(self._max_age) and now - message.timestamp > self._max_age
-
     # --- one message ------------------------------------------------------------------------------------------------
+
+    async def _serve_next(self, key: Key) -> float | None:
+        """Deal with the first message of a chat, if there is one and its time has come."""
+        now = self._clock.now()
+        try:
+            item, damaged = await self._desks[key[0]].mail.do(lambda mailbox: _first(mailbox, key[1], now, self._max_age))
+        except WasessError as error:
+            return self._stumble(key, error)
+        if damaged:
+            self._tell(damaged_message(key[0], damaged))
+        if not isinstance(item, Item) or item.message is None:
+            return item if isinstance(item, float) else None
+        if item.raw:
+            self._asked.discard(key)  # what it waits for is no matter of the bot's
+            self._turns.go_on()
+            return self._desks[key[0]].hold(item) or await self._fetch(key, item)
+        if not self._may_ask(key):  # another one's message has killed the bot meanwhile, or found it away
+            return 0.0
+        return await self._serve(key, item, replace(item.message, session=key[0]))
 
     async def _fetch(self, key: Key, item: Item) -> float:
         desk = self._desks[key[0]]
         try:
             async with self._fetching[key[0]]:
                 message = await desk.fetch(item)
-            desk.mailbox.inbox.prepared(item.seq, message)
+            await desk.mail.do(lambda mailbox: mailbox.inbox.prepared(item.seq, message))
         except WasessError as error:
             return self._stumble(key, error)
         except Exception as error:  # noqa: BLE001 - what nobody has thought of must not keep the chat waiting for ever
-            return self._fault(key, item, error)
+            return await self._fault(key, item, error)
         return 0.0
 
     async def _serve(self, key: Key, item: Item, message: Message) -> float:
@@ -204,13 +200,14 @@ class Dispatcher:
                 desk.attend(message, begins=False)
             outcome, kept = await self._enclosed(desk, outcome)
             if outcome.verdict is not Verdict.ANSWERED:
-                return self._failed(key, item, outcome)
+                return await self._failed(key, item, outcome)
             self._answered(key)
-            desk.mailbox.answered(item, message, outcome.replies, self._clock.now(), kept)
+            now = self._clock.now()
+            await desk.mail.do(lambda mailbox: mailbox.answered(item, message, outcome.replies, now, kept))
         except WasessError as error:
             return self._stumble(key, error)
         except Exception as error:  # noqa: BLE001 - as above
-            return self._fault(key, item, error)
+            return await self._fault(key, item, error)
         for reply in outcome.replies:
             desk.queued(reply.to or message.answer_to)
         return 0.0
@@ -230,7 +227,7 @@ class Dispatcher:
             self._away, self._away_until = 0, 0.0
             self._tell(Trouble("BOT_BACK", _("the bot answers again"), level="info"))
 
-    def _failed(self, key: Key, item: Item, outcome: Outcome) -> float:
+    async def _failed(self, key: Key, item: Item, outcome: Outcome) -> float:
         """What follows: the seconds until the chat is served again."""
         if outcome.verdict is Verdict.RESTARTED:
             return 0.0
@@ -241,7 +238,7 @@ class Dispatcher:
             self._leave_alone(outcome)
             return 0.0
         self._answers_at.pop(key, None)
-        return self._charge(key, item, outcome)
+        return await self._charge(key, item, outcome)
 
     def _leave_alone(self, outcome: Outcome) -> None:
         """Nobody is there: ask again later, about whichever message is next."""
@@ -255,21 +252,36 @@ class Dispatcher:
             self._probe.cancel()
         self._probe = self._clock.call_later(pause, self._turns.go_on)
 
-    def _charge(self, key: Key, item: Item, outcome: Outcome) -> float:
+    async def _charge(self, key: Key, item: Item, outcome: Outcome) -> float:
         """It is the message's fault: try it again after a pause, or give it up."""
-        tries, pauses = item.tries + 1, self._bot.pauses
-        inbox, now = self._desks[key[0]].mailbox.inbox, self._clock.now()
+        tries, pauses, now = item.tries + 1, self._bot.pauses, self._clock.now()
         last = tries > len(pauses)
+        pause = 0.0 if last else max(outcome.wait, pauses[tries - 1] * (1 - JITTER + 2 * JITTER * self._dice()))
         if last:
-            inbox.postpone(item.seq, tries, 0.0, outcome.detail)
-            inbox.finish(item.seq, "dead", now, outcome.detail)
+            await self._desks[key[0]].mail.do(lambda mailbox: mailbox.give_up(item, tries, outcome.detail, now))
             self._alone.discard(key)
-            pause = 0.0
         else:
-            pause = max(outcome.wait, pauses[tries - 1] * (1 - JITTER + 2 * JITTER * self._dice()))
-            inbox.postpone(item.seq, tries, now + pause, outcome.detail)
+            await self._desks[key[0]].mail.do(lambda mailbox: mailbox.inbox.postpone(item.seq, tries, now + pause, outcome.detail))
         self._tell(_trouble(key[0], item, outcome, tries, last=last))
         return pause
+
+
+def _first(mailbox: Mailbox, chat: str, now: float, max_age: float) -> tuple[Item | float | None, int]:
+    """The first message that waits in a chat, or the seconds until its time comes: 0.0 when the next one is to be looked at.
+
+    The second value is its position when its row turned out to be damaged, and its text is lost; else 0.
+    """
+    item = mailbox.inbox.next_waiting(chat)
+    if item is None:
+        return None, 0
+    if item.damage:
+        return 0.0, 0 if mailbox.inbox.mend(item.seq, now) else item.seq
+    if item.message is not None and max_age and now - item.message.timestamp > max_age:
+        mailbox.inbox.finish(item.seq, "unasked", now, _("too old"))
+        return 0.0, 0
+    if now < item.retry_at <= now + LONGEST_PAUSE:  # a later one was never meant
+        return item.retry_at - now, 0
+    return item, 0
 
 
 def _trouble(user: str, item: Item, outcome: Outcome, tries: int, *, last: bool) -> Trouble:

@@ -164,6 +164,12 @@ class Mailbox:
                 self.outbox.queue(reply_key(message, number), reply.to or message.answer_to, reply, now, item.seq, copy)
             self.inbox.finish(item.seq, "done", now)
 
+    def give_up(self, item: Item, tries: int, detail: str, now: float) -> None:
+        """The bot failed on a message for the last time: it is a dead letter."""
+        with self._mail.transaction():
+            self.inbox.postpone(item.seq, tries, 0.0, detail)
+            self.inbox.finish(item.seq, "dead", now, detail)
+
     def quoted(self, letter: Letter, reply: Reply) -> Message | None:
         """The message that a reply quotes or reacts to; one that is not here is known by its id alone, and None when it is not even that."""
         if not isinstance(reply.quote, str):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from wasess.core.clock import Alarm, Clock
 
-    Work = Coroutine[None, None, float]
+    Work = Coroutine[None, None, float | None]
 
 Key = TypeVar("Key", bound="Hashable")
 
@@ -31,8 +31,9 @@ class Turns(Generic[Key]):
     """Needs a running event loop.
 
     ``begin(key)`` starts a line's next thing: it returns the work to be done, the seconds for which the line is to sleep, or None when it has
-    nothing more. The work returns the seconds to sleep before the next thing, 0 for none. ``may_begin(key)``: whether the first
-    in the queue may be served now; when that changes, call `go_on`. ``ended(key)`` is called after every work, however it ended.
+    nothing more. The work returns the seconds to sleep before the next thing, 0 for none, or None when the line has nothing more; what was
+    added meanwhile counts. ``may_begin(key)``: whether the first in the queue may be served now; when that changes, call `go_on`.
+    ``ended(key)`` is called after every work, however it ended.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class Turns(Generic[Key]):
         self._ended = ended
         self._lines: dict[Key, Alarm | None] = {}
         self._ready: deque[Key] = deque()
-        self._tasks: dict[Key, asyncio.Task[float]] = {}
+        self._tasks: dict[Key, asyncio.Task[float | None]] = {}
+        self._added: set[Key] = set()  # while they were served: what they had nothing of may have come after they had looked
         self._quiet = asyncio.Event()
         self._going_on = False
 
@@ -61,6 +63,8 @@ class Turns(Generic[Key]):
         """This line has something; one that is known, or sleeps, keeps its place."""
         if key not in self._lines:
             self._queue(key)
+        elif key in self._tasks:
+            self._added.add(key)
 
     def wake(self, key: Key | None = None) -> None:
         """Let a line that sleeps (all of them, without one) be ready now."""
@@ -129,16 +133,27 @@ class Turns(Generic[Key]):
             self._ready.append(key)
             self._go_on_soon()
 
-    def _finished(self, key: Key, task: asyncio.Task[float]) -> None:
+    def _finished(self, key: Key, task: asyncio.Task[float | None]) -> None:
         del self._tasks[key]
+        added = key in self._added
+        self._added.discard(key)
         self._ended(key)
         self._quiet.set()
         if key in self._lines and not task.cancelled():
-            error = task.exception()
-            if error is not None:
-                logger.error("a line failed", exc_info=error)
-            self._sleep(key, AFTER_A_BUG if error is not None else task.result())
+            self._go_to_sleep(key, task, added=added)
         self._go_on_soon()
+
+    def _go_to_sleep(self, key: Key, task: asyncio.Task[float | None], *, added: bool) -> None:
+        error = task.exception()
+        if error is not None:
+            logger.error("a line failed", exc_info=error)
+            self._sleep(key, AFTER_A_BUG)
+        elif (pause := task.result()) is not None:
+            self._sleep(key, pause)
+        elif added:
+            self._sleep(key, 0.0)
+        else:
+            del self._lines[key]
 
     def _go_on_soon(self) -> None:
         """Not at once: a begin that ends at once would lead here again, deeper and deeper."""

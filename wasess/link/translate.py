@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MESSAGE = 17
+UNDECRYPTABLE = 44
 # neonize numbers its enums by itself; these are the numbers the server said (whatsmeow types/events/events.go).
 SERVER_REASONS = {
     "GENERIC": 400,
@@ -57,6 +58,13 @@ def translate(code: int, payload: bytes) -> events.Event:
         return make(getattr(protobuf.neonize(), name).FromString(payload))
     except (DecodeError, ValueError, OverflowError) as error:
         raise Untranslatable(f"event {code} is not a {name}: {error}") from error
+
+
+def translate_state(code: int, payload: bytes) -> events.Event:
+    """`translate` for whoever wants to know of the connection alone: mail is not decoded."""
+    if code == MESSAGE:
+        return events.MessageArrived()
+    return events.OtherEvent(code) if code in _MAIL else translate(code, payload)
 
 
 def _note(payload: bytes) -> events.Event:
@@ -142,5 +150,6 @@ _TRANSLATORS: dict[int, tuple[str, Callable[[Any], events.Event]]] = {
     MESSAGE: ("Message", _message),
     26: ("OfflineSyncPreview", lambda found: events.OfflineSyncPreview(found.Total, found.Message)),
     27: ("OfflineSyncCompleted", lambda found: events.OfflineSyncCompleted(found.Count)),
-    44: ("UndecryptableMessage", _undecryptable),
+    UNDECRYPTABLE: ("UndecryptableMessage", _undecryptable),
 }
+_MAIL = {NOTE, UNDECRYPTABLE}

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wasess.errors import Locked, StoreError
+from wasess.errors import StoreBusy, StoreError, StoreFull
 from wasess.store import mail_shape, row_check
 from wasess.store.guard import FILE_MODE, guard_file, size_of
 from wasess.store.kept_mail import set_aside
@@ -170,7 +170,7 @@ class MailFile:
         self.execute("PRAGMA busy_timeout = 0")
         try:
             return not self.number("PRAGMA wal_checkpoint(TRUNCATE)")
-        except Locked:
+        except StoreBusy:
             return False
         finally:
             self.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT * 1000:.0f}")
@@ -241,7 +241,7 @@ class MailFile:
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise self._meaning(error) from error
 
-    def _meaning(self, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError | Locked:
+    def _meaning(self, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError:
         """Our error for one of SQLite's; the second kind comes where SQLite quotes a name that is damaged."""
         found = _explained(self.path, error)
         if isinstance(found, MailDamaged):
@@ -380,17 +380,18 @@ def _damaged(path: Path, problem: object) -> MailDamaged:
     )
 
 
-def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError | Locked:
+def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) -> StoreError:
     user = path.parent.name
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if primary in _NOT_A_DATABASE or isinstance(error, UnicodeDecodeError):
         return _damaged(path, error)
     if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return Locked(
+        return StoreBusy(
             _("The messages of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),
             hint=_("Try again in a moment."),
         )
-    return StoreError(
+    kind = StoreFull if primary == sqlite3.SQLITE_FULL else StoreError
+    return kind(
         _("The messages of {user!r} can't be read or written now: {error} ({path}); nothing was changed.").format(
             user=user, error=error, path=path
         ),

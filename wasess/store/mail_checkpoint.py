@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from wasess.errors import Locked, StoreError
+from wasess.errors import StoreError
 from wasess.store import row_check
 from wasess.store.mail import MailFile
 from wasess.store.media import delete_media, media_files
@@ -23,7 +23,7 @@ def settle(folder: Path, *, forgot: bool = False) -> bool:
     ``forgot``: something was deleted; wipe it out of the WAL, and delete the files that came with it. Beside the manager: for a thread. Returns whether all
     of that is done; what is not, is done by a later call.
     """
-    with suppress(StoreError, Locked, OSError), closing(MailFile(folder, create=False)) as mail:
+    with suppress(StoreError, OSError), closing(MailFile(folder, create=False)) as mail:
         place = row_check.place_in(mail)
         done = mail.checkpoint()
         if done and place:

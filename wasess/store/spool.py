@@ -159,6 +159,11 @@ class SpoolReader:
         """Return the frames from there on (`Frame.offset`) once more."""
         self._cursor = min(self._cursor, offset)
 
+    def skip_to(self, offset: int) -> None:
+        """Return nothing that begins before ``offset``, of the file as it is now; a file that is shorter is read as it is."""
+        if self._cursor < offset and (self._descriptor >= 0 or self._open()) and offset <= self._settle():
+            self._cursor = max(self._cursor, offset)
+
     def start_over(self) -> None:
         """Return all that the file still holds once more: whoever had taken it in has lost it."""
         self._known = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from wasess.core.clock import Clock
     from wasess.core.message import Media, Message
-    from wasess.delivery.mailbox import Mailbox
+    from wasess.delivery.mail_queue import MailQueue
     from wasess.store.inbox import Item
     from wasess.supervisor.media_quota import MediaQuota
     from wasess.supervisor.teller import Teller
@@ -40,10 +40,10 @@ class Attachments:
     """Of one session. ``online`` is set while it is logged in; ``largest`` in bytes, 0 to fetch no file."""
 
     def __init__(
-        self, mailbox: Mailbox, tether: Tether, online: asyncio.Event, largest: int, quota: MediaQuota, clock: Clock, teller: Teller
+        self, mail: MailQueue, tether: Tether, online: asyncio.Event, largest: int, quota: MediaQuota, clock: Clock, teller: Teller
     ) -> None:
         self._folder = quota.folder
-        self._mailbox = mailbox
+        self._mail = mail
         self._tether = tether
         self._online = online
         self._largest = largest
@@ -55,7 +55,7 @@ class Attachments:
     @property
     def full(self) -> bool:
         """Whether files are not fetched because others, whose messages wait, fill the quota."""
-        return self._quota.full and self._mailbox.inbox.waiting > 0
+        return self._quota.full and self._mail.waiting > 0
 
     def hold(self, item: Item) -> float:
         """The seconds for which a message's file is not to be fetched yet, because of its sender; 0, too, when waiting would not help."""
@@ -122,6 +122,6 @@ class Attachments:
                 chosen = await self._tether.votes(item.raw)
         except (WasessError, TimeoutError):
             return ()
-        options = self._mailbox.options(message.chat, message.about)
+        options = await self._mail.do(lambda mailbox: mailbox.options(message.chat, message.about))
         names = {hashlib.sha256(option.encode()).hexdigest(): option for option in options}
         return tuple(names.get(one, one) for one in chosen)

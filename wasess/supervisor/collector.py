@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from wasess.core.message import Message
-    from wasess.store.inbox import Inbox, Item
+    from wasess.delivery.mail_queue import MailQueue
+    from wasess.store.inbox import Item
 
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
 
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 class Collector:
     """Of one session. Needs a running event loop. ``fetch`` gets what is missing of a message, and never raises; ``hold``: for how long that must wait."""
 
-    def __init__(self, inbox: Inbox, fetch: Callable[[Item], Awaitable[Message]], hold: Callable[[Item], float]) -> None:
-        self._inbox = inbox
+    def __init__(self, mail: MailQueue, fetch: Callable[[Item], Awaitable[Message]], hold: Callable[[Item], float]) -> None:
+        self._mail = mail
         self._fetch = fetch
         self._hold = hold
         self._wake = asyncio.Event()
@@ -50,7 +51,7 @@ class Collector:
             pause: float | None = None
             try:
                 behind = done
-                while (item := self._inbox.next_unfetched(behind)) is not None:
+                while (item := await self._next(behind)) is not None:
                     behind = item.seq
                     if held := await self._get(item):
                         pause = min(pause or held, held)
@@ -62,13 +63,17 @@ class Collector:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
 
+    async def _next(self, behind: int) -> Item | None:
+        return await self._mail.do(lambda mailbox: mailbox.inbox.next_unfetched(behind))
+
     async def _get(self, item: Item) -> float:
         """For how many seconds it must wait; 0: it is dealt with, whatever came of it."""
         try:
             if for_bots(item.message):
                 if held := self._hold(item):
                     return held
-                self._inbox.prepared(item.seq, await self._fetch(item))
+                fetched = await self._fetch(item)
+                await self._mail.do(lambda mailbox: mailbox.inbox.prepared(item.seq, fetched))
         except WasessError:
             raise
         except Exception:  # one that nobody has thought of keeps no other waiting

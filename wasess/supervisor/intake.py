@@ -1,4 +1,4 @@
-"""Moves a session's events out of its spool: what is mail into its mailbox, in one commit with the place behind it; the rest to the keeper."""
+"""Moves a session's mail out of its spool into its mailbox, in one commit with the place behind it. Works on the session's mail thread."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from wasess.core import events
 from wasess.delivery.mailbox import Spooled
 from wasess.errors import Locked, StoreError
-from wasess.store.spool import SPOOL_NAME, SpoolReader
+from wasess.store.spool import SpoolReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from wasess.core.message import Message
@@ -22,29 +22,26 @@ if TYPE_CHECKING:
     from wasess.store.spool import Frame, Place
 
 COMPACT_ABOVE = 1024 * 1024
-FRAMES_AT_ONCE = 200  # in one commit: others on the event loop wait for it
-
-MAIL = (events.Missed, events.Departing, events.ReceiptCame, events.SpoolLost)
-"""What concerns the mailbox alone."""
-
+FRAMES_AT_ONCE = 200  # in one commit
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What was taken in with one commit.
 
-    ``events``: for the keeper; of those that an earlier worker wrote only messages, the others tell a state of the past.
-    ``messages``: those that are new.
+    ``messages``: those that are new. ``receipts``: whether a reply of ours has moved on. ``destroyed``: how many events in the spool can't be
+    read; they stand in the gap ledger. ``poisoned``: the codes of frames that were skipped, and what was raised over them.
     """
 
-    events: tuple[events.Event, ...]
-    messages: tuple[Message, ...]
-    receipts: bool
+    messages: tuple[Message, ...] = ()
+    receipts: bool = False
+    destroyed: int = 0
+    poisoned: tuple[tuple[int, Exception], ...] = ()
 
 
 class Intake:
-    """``translate`` makes an event of a frame's code and payload; a frame over which it raises is given to ``poison`` and skipped.
+    """``translate`` makes an event of a frame's code and payload. ``wanted`` says what is to become of a message, ``now`` is Unix time.
 
-    ``destroyed`` is told how many events in the spool can't be read: they stand in the gap ledger by then. ``wanted`` says what is to become of a message, ``now`` is Unix time.
+    The spool's state is the keeper's matter (`supervisor.state_reader`): here every event that is no mail is passed over.
     """
 
     def __init__(
@@ -52,19 +49,15 @@ class Intake:
         folder: Path,
         mailbox: Mailbox,
         translate: Callable[[int, bytes], events.Event],
-        poison: Callable[[int, Exception], None],
-        destroyed: Callable[[int], None],
         wanted: Callable[[Message], State],
         now: Callable[[], float],
     ) -> None:
-        self._spool = folder / SPOOL_NAME
         self._mailbox = mailbox
         self._reader = SpoolReader(folder, mailbox.inbox.place())
         self._translate = translate
-        self._poison = poison
-        self._destroyed = destroyed
         self._wanted = wanted
         self._now = now
+        self._frames: list[Frame] = []  # that were read, and are not taken in yet
         self._place: Place | None = None
         self._noted: Place | None = None
         self._fresh_from = sys.maxsize  # until a worker is started, all there is comes from an earlier one
@@ -75,19 +68,10 @@ class Intake:
         self._starting = False
         self._awaits_last_word = False
 
-    @property
-    def replaced(self) -> bool:
-        """Whether the spool's name leads to another file than its worker appends to."""
-        return self._reader.replaced
-
-    def worker_starts(self) -> None:
-        """Call before a worker is started: what is in the spool by now is news of an earlier one."""
-        self._compact()
+    def worker_starts(self, size: int) -> None:
+        """A worker is about to be started: the ``size`` bytes that are in the spool by now are news of an earlier one."""
         self._starting, self._early = True, []
-        try:
-            self._fresh_from = self._spool.stat().st_size
-        except FileNotFoundError:
-            self._fresh_from = 0
+        self._fresh_from = size
 
     def worker_started(self, at: int) -> None:
         """The worker has the session to itself, and its events begin there: a predecessor may have written until then."""
@@ -97,47 +81,56 @@ class Intake:
         self._reader.hold()
 
     def worker_ended(self) -> None:
-        """It appends nothing any more. Call `take` then: what is left is read, and what is at the spool's name."""
+        """It appends nothing any more. Call `take_next` then: what is left is read, and what is at the spool's name."""
         self._over = True
         self._reader.let_go()
 
-    def take(self) -> Iterator[Batch]:
-        """Take in all that is new, some frames at a time. One iteration at a time.
+    def take_next(self) -> Batch | None:
+        """Take in what comes next, some frames in one commit; None when there is nothing new.
 
         Raises `errors.StoreError` when the mailbox can't be written: what was not taken in comes again at the next call.
         """
-        while frames := self._next():
-            for first in range(0, len(frames), FRAMES_AT_ONCE):
-                try:
-                    batch = self._take(frames[first : first + FRAMES_AT_ONCE])
-                except BaseException:
-                    self._reader.rewind(frames[first].offset)
-                    self._reader.lost += frames[first].damaged
-                    raise
-                yield batch
+        if not self._frames:
+            self._frames = self._read_on()
+        if not self._frames:
+            return self._count_lost()
+        frames, self._frames = self._frames[:FRAMES_AT_ONCE], self._frames[FRAMES_AT_ONCE:]
+        try:
+            return self._take(frames)
+        except BaseException:
+            self._reader.rewind(frames[0].offset)
+            self._reader.lost += frames[0].damaged
+            self._frames = []
+            raise
 
     def begin_anew(self) -> None:
-        """The mailbox is another one: what the spool still holds comes again. Of that, all that is no message is of the past."""
+        """The mailbox is another one: what the spool still holds comes again."""
         self._fresh_from = max(self._fresh_from, self._reader.here().position)
+        self._frames = []
         self._reader.start_over()
         self._place = self._noted = None
 
-    def _next(self) -> list[Frame]:
-        """What is gone with a file is counted even when nothing new is there."""
+    def _read_on(self) -> list[Frame]:
+        """What is gone with a file counts as destroyed before the first of them."""
         frames = self._reader.read_new()
         if self._reader.cut and self._read_before_cut is None:
             self._read_before_cut = self._read
-        lost = self._reader.lost
-        if lost and frames:
-            frames[0] = replace(frames[0], damaged=frames[0].damaged + lost)
-        elif lost:
-            self._mailbox.take_in((), self._reader.here(), self._now(), self._wanted, lost)
-            self._counted(lost)
-        self._reader.lost = 0
+        if frames and self._reader.lost:
+            frames[0] = replace(frames[0], damaged=frames[0].damaged + self._reader.lost)
+            self._reader.lost = 0
         return frames
 
-    def _counted(self, count: int) -> None:
-        self._destroyed(count)
+    def _count_lost(self) -> Batch | None:
+        """It is counted even when nothing new is there."""
+        lost = self._reader.lost
+        if not lost:
+            return None
+        self._mailbox.take_in((), self._reader.here(), self._now(), self._wanted, lost)
+        self._reader.lost = 0
+        self._counted()
+        return Batch(destroyed=lost)
+
+    def _counted(self) -> None:
         if self._over:  # what a worker notes meanwhile stays
             self._reader.counted()
 
@@ -163,7 +156,7 @@ class Intake:
             self._early = []
             if not self._starting:
                 self._fresh_from = sys.maxsize  # another file, and nobody has appended to it yet
-        spooled, told, poisoned = [], [], []
+        spooled, poisoned = [], []
         destroyed = sum(frame.damaged for frame in frames)
         for read, frame in enumerate(frames, self._read):
             try:
@@ -174,18 +167,14 @@ class Intake:
             if isinstance(event, events.SpoolLost) and self._awaits_last_word:
                 destroyed += self._missed(event, read)
             spooled.append(Spooled(event, frame.payload))
-            if isinstance(event, events.MessageReceived) or (frame.offset >= self._fresh_from and not isinstance(event, MAIL)):
-                told.append(event)
         took = self._mailbox.take_in(spooled, place, self._now(), self._wanted, destroyed)
         self._place = place
         self._read += sum(frame.offset >= self._fresh_from for frame in frames)
         if self._starting:
             self._early += [frame.offset for frame in frames]
         if destroyed:
-            self._counted(destroyed)
-        for code, problem in poisoned:  # not before: these frames may come again
-            self._poison(code, problem)
-        return Batch(tuple(told), took.messages, took.receipts)
+            self._counted()
+        return Batch(took.messages, took.receipts, destroyed, tuple(poisoned))
 
     def _missed(self, lost: events.SpoolLost, read: int) -> int:
         """How many events a worker had written before its file was cut, and nobody has read."""
@@ -193,10 +182,14 @@ class Intake:
         seen = self._read_before_cut if self._read_before_cut is not None else read - lost.after
         return max(0, lost.before - seen)
 
-    def _compact(self) -> None:
+    @property
+    def is_long(self) -> bool:
+        """Whether so much of the spool is taken in that `compact` is worth its while."""
+        place = self._place
+        return place is not None and place.position >= COMPACT_ABOVE
+
+    def compact(self) -> None:
         """Drop what is in the mailbox, once that is on the disk. A spool that somebody else writes to is left alone."""
-        if self._place is None or self._place.position < COMPACT_ABOVE:
-            return
         self.note_place()
         if self._noted == self._place:
             with suppress(StoreError, Locked, OSError):

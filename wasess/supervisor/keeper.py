@@ -1,7 +1,7 @@
 """Keeps one session: tells its machine what happens and does what the machine says.
 
 Everything arrives in one inbox and is dealt with in order by one task; what takes long (the bot, a sending, the worker's end) runs
-beside it. Messages from the spool go through the mailroom.
+beside it. What the worker says of its connection is read here at once; the mail in the same spool is the mailroom's, at its own pace.
 
 The machine's moments are the clock's steady ones; what people and files are told is wall time.
 """
@@ -24,6 +24,7 @@ from wasess.store.spool import SPOOL_NAME
 from wasess.supervisor.journal import Journal
 from wasess.supervisor.mailroom import Mailroom, MailSettings
 from wasess.supervisor.report import detail_of
+from wasess.supervisor.state_reader import StateReader
 from wasess.supervisor.teller import Teller
 from wasess.supervisor.tether import Tether
 from wasess.supervisor.watch import Watch
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     Account = commands.Report | commands.Record | commands.BeginOutage | commands.EndOutage | commands.AmendOutage
 
 LOOK_AT_LOGGED_OUT_EVERY = 20.0  # well below `rounds.KEEPER_ANSWERS_WITHIN`
-MAIL_RETRY = 5.0  # a disk that takes no mail is tried again after it
+SPOOL_RETRY = 5.0  # a spool that can't be opened is tried again after it
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all keepers share. ``translate`` reads spool frames, ``hint`` what the library's log means; ``dice`` is uniform in [0, 1).
+    """What all keepers share. ``hint`` says what the library's log means; ``dice`` is uniform in [0, 1).
+
+    ``translate`` reads spool frames; ``translate_state`` does, too, and need not look into mail.
 
     ``memory``: bytes a worker may use, 0 for any. ``seen``: whether WhatsApp may show this device as in use now and then.
     ``network_works`` is called with a user whose session has come back from a network failure. ``dispatcher`` is None without a bot.
@@ -76,6 +79,7 @@ class Tools:
 
     host: LinkHost
     translate: Callable[[int, bytes], Event]
+    translate_state: Callable[[int, bytes], Event]
     hint: Callable[[str, str], Event | None]
     reporter: Reporter
     clock: Clock
@@ -108,9 +112,10 @@ class Keeper:
         self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
         self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
         self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
-        self.mail = Mailroom(session, tools.mail, tools.clock, tools.dispatcher, self._teller, self._tether, self._read_up)
+        self.mail = Mailroom(session, tools.mail, tools.clock, tools.dispatcher, self._teller, self._tether, self._journal.phone_seen)
+        self._states = StateReader(session.folder, tools.translate_state)
         self._alarm: Alarm | None = None
-        self._mail_alarm: Alarm | None = None
+        self._spool_alarm: Alarm | None = None
         self._moved = asyncio.Event()
         self._logins = 0
         self._closing = False
@@ -204,18 +209,18 @@ class Keeper:
             self._tether.look()
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
             self._inbox.put_nowait(error)
-        self.mail.settle()
+        self.mail.tend()
         if self.mail.is_open and not self._closing:
             self._look_at_mail()
         self._inbox.put_nowait(Tick())
 
     def _look_at_mail(self) -> None:
         """Where its messages can't stay open, this keeper ends, and the next one opens them anew (`Mailroom.close`, `Supervisor.look`)."""
-        if fault := self.mail.mailbox.fault():
+        if fault := self.mail.mail.fault():
             self._teller.trouble(reasons.FILES_REPLACED.code, _("{fault}; starting afresh").format(fault=fault), level="error")
             self.mail.tell_problem(reasons.FILES_REPLACED.code)
             self.request_stop()
-        elif self.snapshot.worker is Worker.RUNNING and self.mail.intake.replaced:
+        elif self.snapshot.worker is Worker.RUNNING and self._states.replaced:
             self._inbox.put_nowait(events.FilesReplaced(_("{name} was replaced or removed").format(name=SPOOL_NAME)))
 
     def kill(self) -> None:
@@ -226,10 +231,9 @@ class Keeper:
         """Bring the session up and keep it up until `request_stop`. Raises `errors.UnsupportedPlatform` when no worker can ever run."""
         self._teller.begin()
         self.ticked_at = self._tools.clock.steady()
-        await self.mail.open(self._tools.translate, self._tools.tell)
+        self.mail.start(self._tools.translate, self._tools.tell)
         past = await self._journal.open(self._last_alive)
         self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
-        self._inbox.put_nowait(LinkSignal("spooled"))  # what was left from before
         try:
             while not (
                 self._closing and self.snapshot.state in {State.STOPPED, State.LOGGED_OUT} and self.snapshot.worker is Worker.ABSENT
@@ -237,16 +241,12 @@ class Keeper:
                 await self._take_in(await self._inbox.get())
         finally:
             self._set_alarm(None)
-            if self._mail_alarm is not None:
-                self._mail_alarm.cancel()
+            if self._spool_alarm is not None:
+                self._spool_alarm.cancel()
             self._tether.close()
+            self._states.close()
             await self.mail.close()
             await self._journal.flush()
-
-    async def _read_up(self) -> None:
-        """Return once everything that is in the spool has been taken in."""
-        self._inbox.put_nowait(LinkSignal("spooled"))
-        await self.ask(events.OtherEvent(0))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -263,17 +263,19 @@ class Keeper:
                 await self._feed(item)
             case LinkSignal(kind="spooled"):
                 await self._read_spool()
+                self.mail.look()
             case LinkSignal(kind="started", value=pid, detail=at):
                 self._pid = int(pid or 0)
-                self.mail.intake.worker_started(int(at or 0))
+                self._states.worker_started(int(at or 0))
+                self.mail.worker_started(int(at or 0))
                 await self._feed(events.WorkerStarted(self._pid))
             case LinkSignal(kind="log" | "hint"):
                 await self._hear(item)
             case LinkSignal(kind="ended") if self._leaving:
                 self._last_word = item
             case LinkSignal(kind="ended", value=cause, detail=detail):
-                self.mail.intake.worker_ended()
                 await self._read_spool()
+                self.mail.worker_ended()
                 self._tether.ended()
                 await self._feed(events.WorkerEnded(cause, detail))
 
@@ -293,15 +295,11 @@ class Keeper:
 
     async def _read_spool(self) -> None:
         try:
-            for batch in self.mail.take():
-                for event in batch.events:
-                    await self._feed(event)
-                    if isinstance(event, events.MessageReceived) and event.message.from_phone:
-                        await self._journal.phone_seen(event.message.timestamp)
-                await asyncio.sleep(0)
+            for event in self._states.read():
+                await self._feed(event)
         except StoreError as error:
-            self._teller.trouble("MAIL_NOT_TAKEN", str(error), level="error", sparing=True)
-            self._mail_alarm = self._tools.clock.call_later(MAIL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
+            self._teller.trouble("SPOOL_NOT_READ", str(error), level="error", sparing=True)
+            self._spool_alarm = self._tools.clock.call_later(SPOOL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
 
     async def _feed(self, event: Event) -> None:
         if isinstance(event, events.StreamReplaced):
@@ -346,6 +344,10 @@ class Keeper:
                 self._set_alarm(None)
             case commands.Report() | commands.Record() | commands.BeginOutage() | commands.EndOutage() | commands.AmendOutage():
                 await self._keep_account(command)
+            case commands.StartWorker():
+                self._teller.starting()
+                await self.mail.worker_starts(self._states.worker_starts())
+                self._tether.start()
             case _:
                 self._handle_worker(command)
 
@@ -353,10 +355,6 @@ class Keeper:
         match command:
             case commands.AskTurn():
                 self._tether.ask_turn()
-            case commands.StartWorker():
-                self._teller.starting()
-                self.mail.intake.worker_starts()
-                self._tether.start()
             case commands.StopWorker():
                 self._tether.stop()
             case commands.KillWorker():

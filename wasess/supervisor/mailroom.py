@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
 from wasess.delivery.courier import Courier, damaged_reply
 from wasess.delivery.dispatcher import Desk, damaged_message
 from wasess.delivery.enclosures import Enclosures
+from wasess.delivery.mail_queue import MAIL_THREADS, MailClosed, MailQueue
 from wasess.delivery.mailbox import Mailbox
 from wasess.delivery.rules import fate
-from wasess.errors import UsageError, WasessError
+from wasess.errors import StoreError, UsageError, WasessError
 from wasess.store.kept_mail import kept_mail
 from wasess.store.mail import MailDamaged
 from wasess.store.mail_checkpoint import settle
@@ -25,8 +27,7 @@ from wasess.supervisor.media_quota import MediaQuota
 from wasess.words import _, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from wasess.core.clock import Clock
@@ -48,6 +49,8 @@ FORGOTTEN_EVERY = 600.0
 MOST_COURTESIES = 16  # under way at once: strangers may write faster than WhatsApp takes them
 TOLD_FOR = 600.0
 DAY = 86_400.0
+MAIL_RETRY = 5.0  # a disk that takes no mail is tried again after it
+COMPACTED_WITHIN = 0.5
 
 # One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
 _SETTLER = ThreadPoolExecutor(1, "settler")
@@ -61,7 +64,7 @@ class MailSettings:
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
     ``media_quota``: bytes of all files of the session, 0 for any number.
     ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
-    ``secret_files`` are never sent.
+    ``secret_files`` are never sent. ``threads`` work on the mail.
     """
 
     durable: bool = False
@@ -75,10 +78,26 @@ class MailSettings:
     read_receipts: bool = False
     typing: bool = False
     secret_files: tuple[Path, ...] = ()
+    threads: Executor = MAIL_THREADS
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The mail as it was opened. ``kept``: where a damaged file was moved to; ``set_aside``: all such; ``messages`` and ``replies``: positions of damaged ones.
+
+    ``lost_at``: see `Mailbox.mail_lost_at`.
+    """
+
+    mailbox: Mailbox
+    kept: Path | None
+    set_aside: list[Path]
+    messages: list[int]
+    replies: list[int]
+    lost_at: float
 
 
 class Mailroom:
-    """Of one session; `open` it first. ``read_up`` returns once everything that is in the spool has been taken in."""
+    """The mail of one session; call `start` first. Nothing here waits for SQLite on the event loop, and nobody who keeps the connection for this."""
 
     def __init__(
         self,
@@ -88,8 +107,9 @@ class Mailroom:
         dispatcher: Dispatcher | None,
         teller: Teller,
         tether: Tether,
-        read_up: Callable[[], Awaitable[None]],
+        seen_on_phone: Callable[[float], Awaitable[None]],
     ) -> None:
+        """``seen_on_phone`` is told when (Unix time) the phone itself has sent something."""
         self.user = session.user
         self.received_at: float | None = None
         self.sent_at: float | None = None
@@ -100,14 +120,21 @@ class Mailroom:
         self._dispatcher = dispatcher
         self._teller = teller
         self._tether = tether
-        self._read_up = read_up
+        self._seen_on_phone = seen_on_phone
         self._online = asyncio.Event()
-        self._mailbox: Mailbox | None = None
+        self._queue: MailQueue | None = None
+        self._intake: Intake | None = None
+        self._before: list[Callable[[Intake], None]] = []  # what the intake is to hear of the worker, once it is there
+        self._courier: Courier | None = None
         self._collector: Collector | None = None
         self._courtesies: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._taking = asyncio.Lock()
+        self._refused = ""
+        self._tending: asyncio.Task[None] | None = None
         self._settle_at = self._forget_at = 0.0
         self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
-        self._settling: Future[bool] | None = None
         self._set_aside: list[Path] = []
         self._attachments: Attachments | None = None
         self._news = "", 0.0
@@ -116,17 +143,17 @@ class Mailroom:
     @property
     def waiting(self) -> int:
         """How many messages wait for the bot."""
-        return self._mailbox.inbox.waiting if self._mailbox else 0
+        return self._queue.waiting if self._queue else 0
 
     @property
     def problem(self) -> str:
         """What is wrong with its messages or files (`core.live.Live.problem`)."""
+        if self._refused:
+            return reasons.MAIL_NOT_TAKEN.code
         code, until = self._news
         if self._clock.steady() < until:
             return code
-        if self._mailbox is None:
-            return ""
-        if self._mailbox.damaged or self._set_aside:
+        if (self._queue is not None and self._queue.damaged) or self._set_aside:
             return reasons.MESSAGES_DAMAGED.code
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
@@ -136,81 +163,198 @@ class Mailroom:
         self._news = code, self._clock.steady() + TOLD_FOR
 
     @property
-    def mailbox(self) -> Mailbox:
-        """The open mailbox."""
-        if self._mailbox is None:
+    def mail(self) -> MailQueue:
+        """The open mail."""
+        if self._queue is None:
             raise RuntimeError("the mail is not open")
-        return self._mailbox
+        return self._queue
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a `mailbox` yet."""
-        return self._mailbox is not None
+        """Whether there is a `mail` yet."""
+        return self._queue is not None
 
-    async def open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
-        """Open the mail and serve what waits in it. Raises `errors.StoreError`."""
-        mailbox, kept = await asyncio.to_thread(Mailbox.open, self.user, self._folder, durable=self._settings.durable)
+    def start(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
+        """Open the mail, serve what waits in it, and take in what comes, until `close`; a disk that refuses is tried again."""
+        self._task = asyncio.create_task(self._work(translate, tell))
+
+    async def _work(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                if self._queue is None:
+                    await self._open(translate, tell)
+                await self.caught_up()
+            except MailClosed:
+                return
+            except StoreError as error:
+                await self._not_taken(error)
+            else:
+                if self._refused:
+                    self._refused = ""
+                    self._teller.trouble("MAIL_TAKEN", _("its messages are taken in again"), level="info")
+                await self._wake.wait()
+
+    async def _not_taken(self, error: StoreError) -> None:
+        """Wait before the next try; what comes meanwhile stays in the spool."""
+        self._refused = str(error)
+        self._teller.trouble(reasons.MAIL_NOT_TAKEN.code, str(error), level="error", sparing=True)
+        again = asyncio.Event()
+        alarm = self._clock.call_later(MAIL_RETRY, again.set)
         try:
-            messages, replies = await asyncio.to_thread(mailbox.mend, self._clock.now())
-        except MailDamaged:  # a page that only this look at all rows has come to
-            kept, messages, replies = await asyncio.to_thread(mailbox.begin_anew), [], []
-        self._mailbox = mailbox
-        self._set_aside = await asyncio.to_thread(kept_mail, self._folder)
-        self._tell_of_opening(mailbox, kept)
-        if messages:
-            tell(damaged_message(self.user, *messages))
-        if replies:
-            tell(damaged_reply(self.user, *replies))
-        self.intake = Intake(self._folder, mailbox, translate, self._teller.poison, self._destroyed, self._fate, self._clock.now)
-        self.courier = Courier(mailbox, self._carry, self._read_up, self._clock, tell, per_minute=self._settings.send_rate)
-        quota = MediaQuota(self._folder, mailbox, self._settings.media_quota, self._teller)
-        largest = self._settings.largest_file
-        self._attachments = Attachments(mailbox, self._tether, self._online, largest, quota, self._clock, self._teller)
-        self.courier.open()
+            await again.wait()
+        finally:
+            alarm.cancel()
+
+    async def _open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
+        opening = asyncio.get_running_loop().run_in_executor(self._settings.threads, self._opened)
+        try:
+            opened = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unused)
+            await asyncio.wait([opening])  # whoever stopped the session may want to move or delete its files
+            raise
+        queue = MailQueue(opened.mailbox, self._settings.threads)
+        try:
+            await self._set_up(queue, Intake(self._folder, opened.mailbox, translate, self._fate, self._clock.now), tell)
+        except BaseException:
+            await queue.close(lambda _mailbox: None)
+            raise
+        self._queue, self._set_aside = queue, opened.set_aside
+        if self._online.is_set():
+            self.online()
+        self._tell_of_opening(opened, tell)
+
+    async def _set_up(self, queue: MailQueue, intake: Intake, tell: Tell) -> None:
+        """Everything that works with the open mail. Raises `errors.StoreError`."""
+        quota = MediaQuota(self._folder, queue, self._settings.media_quota, self._teller)
+        self._attachments = Attachments(queue, self._tether, self._online, self._settings.largest_file, quota, self._clock, self._teller)
+        self._courier = Courier(queue, self._carry, self.caught_up, self._clock, tell, per_minute=self._settings.send_rate)
+        await self._courier.open()
         if self._dispatcher is not None:
-            desk = Desk(mailbox, self._attachments.fetch, self._attachments.hold, self.courier.queued, self._attend, self._enclosures)
-            self._dispatcher.open(desk)
+            desk = Desk(queue, self._attachments.fetch, self._attachments.hold, self._courier.queued, self._attend, self._enclosures)
+            await self._dispatcher.open(desk)
         elif not self._settings.leave:
-            self._collector = Collector(mailbox.inbox, self._attachments.fetch, self._attachments.hold)
+            self._collector = Collector(queue, self._attachments.fetch, self._attachments.hold)
+        for heard in self._before:
+            queue.soon(partial(_tell_intake, intake, heard))
+        self._before.clear()
+        self._intake = intake
+
+    def _opened(self) -> _Opened:
+        """On a mail thread."""
+        mailbox, kept = Mailbox.open(self.user, self._folder, durable=self._settings.durable)
+        try:
+            now = self._clock.now()
+            try:
+                messages, replies = mailbox.mend(now)
+            except MailDamaged:  # a page that only this look at all rows has come to
+                kept, messages, replies = mailbox.begin_anew(), [], []
+            if mailbox.begun == "anew":
+                mailbox.mail_lost(now)
+            return _Opened(mailbox, kept, kept_mail(self._folder), messages, replies, mailbox.mail_lost_at())
+        except BaseException:
+            mailbox.close()
+            raise
 
     async def drain(self, patience: float) -> None:
         """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""
-        if self._mailbox is not None:
-            await self.courier.drain(patience)
+        if self._courier is not None:
+            await self._courier.drain(patience)
 
     async def close(self) -> None:
         """Stop at once what is under way; it goes on at the next start."""
-        if self._mailbox is None:
-            return
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
         if self._dispatcher is not None:
             await self._dispatcher.close(self.user)
         if self._collector is not None:
             await self._collector.close()
-        await self.courier.close()
+        if self._courier is not None:
+            await self._courier.close()
         for task in self._courtesies:
             task.cancel()
-        # It has the files open, and whoever stopped the session may want to move or delete them.
-        if self._settling is not None and not self._settling.cancel():
-            await asyncio.wait([asyncio.wrap_future(self._settling)])
-        if self._mailbox.fault():
-            if kept := await asyncio.to_thread(self._mailbox.put_back, self._clock.now()):
+        if self._tending is not None:  # it has the files open, and whoever stopped the session may want to move or delete them
+            await asyncio.wait([self._tending])
+        if self._queue is not None:
+            kept = await self._queue.close(self._ended)
+            if kept:
                 self._tell_set_aside(kept)
-        else:
-            self.intake.note_place()
-        self.intake.close()
-        self._mailbox.close()
 
-    def take(self) -> Iterator[Batch]:
-        """Take in what is new in the spool. Raises `errors.StoreError`; then call again later."""
-        for batch in self.intake.take():
-            if batch.messages:
-                self.received_at = self._clock.now()
-            if self._dispatcher is not None:
-                for chat in {message.chat for message in batch.messages}:
-                    self._dispatcher.arrived(self.user, chat)
-            elif self._collector is not None and batch.messages:
-                self._collector.look()
-            yield batch
+    def _ended(self, mailbox: Mailbox) -> Path | None:
+        """The last thing that is done with the mail; see `Mailbox.put_back`."""
+        kept = None
+        if mailbox.fault():
+            kept = mailbox.put_back(self._clock.now())
+        elif self._intake is not None:
+            self._intake.note_place()
+        if self._intake is not None:
+            self._intake.close()
+        return kept
+
+    # --- the spool ----------------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Something may be in the spool."""
+        self._wake.set()
+
+    async def caught_up(self) -> None:
+        """Take in everything that is in the spool. Raises `errors.StoreError`; what was not taken in is, by a later call."""
+        queue, intake = self.mail, self._intake
+        if intake is None:
+            raise RuntimeError("the mail is not open")
+        async with self._taking:
+            while (batch := await queue.do(lambda _mailbox: intake.take_next())) is not None:
+                await self._deliver(batch)
+
+    async def _deliver(self, batch: Batch) -> None:
+        for code, problem in batch.poisoned:
+            self._teller.poison(code, problem)
+        if batch.destroyed:
+            self._destroyed(batch.destroyed)
+        if not batch.messages:
+            return
+        self.received_at = self._clock.now()
+        if self._dispatcher is not None:
+            for chat in {message.chat for message in batch.messages}:
+                self._dispatcher.arrived(self.user, chat)
+        elif self._collector is not None:
+            self._collector.look()
+        for message in batch.messages:
+            if message.from_phone:
+                await self._seen_on_phone(message.timestamp)
+
+    async def worker_starts(self, size: int) -> None:
+        """A worker is about to be started, and ``size`` bytes are in the spool: `Intake.worker_starts`."""
+        if self._queue is not None and self._intake is not None and self._queue.idle and self._intake.is_long:
+            # The worker needs the lock that this takes: what takes longer is tried again by the worker's host.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._queue.do(partial(_tell_intake, self._intake, Intake.compact)), COMPACTED_WITHIN)
+        self._hear(lambda intake: intake.worker_starts(size))
+
+    def worker_started(self, at: int) -> None:
+        """See `Intake.worker_started`."""
+        self._hear(lambda intake: intake.worker_started(at))
+
+    def worker_ended(self) -> None:
+        """See `Intake.worker_ended`."""
+        self._hear(lambda intake: intake.worker_ended())
+        self.look()
+
+    def _hear(self, heard: Callable[[Intake], None]) -> None:
+        """The intake is told in the order in which things happened, whenever its turn comes."""
+        if self._queue is None or self._intake is None:
+            self._before.append(heard)
+        else:
+            self._queue.soon(partial(_tell_intake, self._intake, heard))
+
+    # --- others -------------------------------------------------------------------------------------------------------
+
+    def queued(self, chat: str) -> None:
+        """Something was put into the outbox for this chat."""
+        if self._courier is not None:
+            self._courier.queued(chat)
 
     def hurry(self, chat: str) -> None:
         """Somebody wants what waits in a chat to be tried now."""
@@ -220,77 +364,81 @@ class Mailroom:
     def online(self) -> None:
         """The session has logged in."""
         self._online.set()
-        self.courier.online()
+        if self._courier is not None:
+            self._courier.online()
 
     def offline(self) -> None:
         """It is away."""
         self._online.clear()
-        self.courier.offline()
+        if self._courier is not None:
+            self._courier.offline()
 
-    def settle(self) -> None:
-        """Now and then: bring to the disk what is committed, in a thread, and delete what is old. A disk that fails is tried again."""
-        now = self._clock.steady()
-        if self._mailbox is None or (self._settling is not None and not self._settling.done()) or self._mailbox.fault():
+    # --- now and then -------------------------------------------------------------------------------------------------
+
+    def tend(self) -> None:
+        """Now and then: bring to the disk what is committed, and delete what is old. A disk that fails is tried again."""
+        queue, now = self._queue, self._clock.steady()
+        if queue is None or (self._tending is not None and not self._tending.done()) or queue.fault():
             return
-        if self._mailbox.damage:
-            self._begin_anew()
-            return
-        if now < self._settle_at and self._mailbox.changes < self._settled + SETTLED_AFTER:
-            return
-        self._settle_at = now + SETTLED_EVERY
-        self._note_settled()
+        if queue.damage:
+            self._tending = asyncio.create_task(self._begin_anew(queue))
+        elif now >= self._settle_at or queue.changes >= self._settled + SETTLED_AFTER:
+            self._settle_at = now + SETTLED_EVERY
+            self._tending = asyncio.create_task(self._settle(queue, now))
+
+    async def _settle(self, queue: MailQueue, now: float) -> None:
+        """What is not done this time is done the next."""
         with suppress(WasessError):
-            self._forget(now)
-            if self._mailbox.changes != self._settled or self._forgot:
-                self._settled = self._mailbox.changes
-                self._settling = _SETTLER.submit(settle, self._folder, forgot=self._forgot)
+            if now >= self._forget_at:
+                self._forget_at = now + FORGOTTEN_EVERY
+                texts, ids = self._clock.now() - self._settings.keep_texts, self._clock.now() - self._settings.keep_ids
+                self._forgot |= await queue.do(lambda mailbox: mailbox.forget(texts, ids))
+            if queue.changes != self._settled or self._forgot:
+                changes, forgot = queue.changes, self._forgot
+                done = await asyncio.get_running_loop().run_in_executor(_SETTLER, partial(settle, self._folder, forgot=forgot))
+                self._settled = changes if done else -1
+                self._forgot = self._forgot and not done
         if self._set_aside:  # until somebody has taken it away
             self._set_aside = [kept for kept in self._set_aside if kept.exists()]
 
-    def _begin_anew(self) -> None:
+    async def _begin_anew(self, queue: MailQueue) -> None:
         """A page of the open file makes no sense: as at a start, it is set aside, and the spool brings what it still holds."""
+        intake, now = self._intake, self._clock.now()
+
+        def begin(mailbox: Mailbox) -> Path:
+            kept = mailbox.begin_anew()
+            mailbox.mail_lost(now)
+            if intake is not None:
+                intake.begin_anew()
+            return kept
+
         with suppress(WasessError):  # the next round tries it again
-            kept = self.mailbox.begin_anew()
-            self.mailbox.mail_lost(self._clock.now())
-            self.intake.begin_anew()
+            kept = await queue.do(begin)
             self._set_aside = [kept]
             self._settled = -1
             self._tell_set_aside(kept)
-            self._beside(self._read_up())
+            self.look()
 
     def _tell_set_aside(self, kept: Path) -> None:
         sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
         self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
 
-    def _note_settled(self) -> None:
-        """What was not done the last time is done with the next."""
-        if self._settling is not None and (self._settling.exception() or not self._settling.result()):
-            self._settled = -1
-        elif self._settling is not None:
-            self._forgot = False
-
-    def _forget(self, now: float) -> None:
-        """Delete what is old, now and then."""
-        if now >= self._forget_at:
-            self._forget_at = now + FORGOTTEN_EVERY
-            wall = self._clock.now()
-            self._forgot |= self.mailbox.forget(wall - self._settings.keep_texts, wall - self._settings.keep_ids)
-
-    def _tell_of_opening(self, mailbox: Mailbox, kept: Path | None) -> None:
+    def _tell_of_opening(self, opened: _Opened, tell: Tell) -> None:
         """What had to be done before its messages could be opened."""
-        if mailbox.begun == "restored":
+        if opened.mailbox.begun == "restored":
             self.tell_problem(reasons.FILES_REPLACED.code)
-            where = _("what lay there is in {folder}").format(folder=kept) if kept else _("nothing else was there")
+            where = _("what lay there is in {folder}").format(folder=opened.kept) if opened.kept else _("nothing else was there")
             self._teller.trouble(reasons.FILES_REPLACED.code, _("its messages (inbox.db) were put back; {where}").format(where=where))
-        elif mailbox.begun:
-            mailbox.mail_lost(self._clock.now())
-            if kept:
-                self._tell_set_aside(kept)
-            else:
-                self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
-
-        if 0 <= self._clock.now() - mailbox.mail_lost_at() < TOLD_FOR:
+        elif opened.kept:
+            self._tell_set_aside(opened.kept)
+        elif opened.mailbox.begun:
+            self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
+        if 0 <= self._clock.now() - opened.lost_at < TOLD_FOR:
             self.tell_problem(reasons.MESSAGES_DAMAGED.code)
+        if opened.messages:
+            tell(damaged_message(self.user, *opened.messages))
+        if opened.replies:
+            tell(damaged_reply(self.user, *opened.replies))
 
     def _destroyed(self, count: int) -> None:
         many = plural("up to {count} event in its spool was destroyed", "up to {count} events in its spool were destroyed", count)
@@ -328,8 +476,19 @@ class Mailroom:
         reply = letter.reply
         if reply is None:
             raise UsageError(_("the text of this reply is gone"))
-        quoted = self.mailbox.quoted(letter, reply) if reply.quote or reply.react is not None else None
+        quotes = reply.quote or reply.react is not None
+        quoted = await self.mail.do(lambda mailbox: mailbox.quoted(letter, reply)) if quotes else None
         kept = letter.kept or await self._enclosures.keep_one(reply)  # an earlier wasess made no copies when it queued
         message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id
+
+
+def _tell_intake(intake: Intake, heard: Callable[[Intake], None], _mailbox: Mailbox) -> None:
+    heard(intake)
+
+
+def _close_unused(opening: asyncio.Future[_Opened]) -> None:
+    """The session was stopped while its mail was being opened."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().mailbox.close()

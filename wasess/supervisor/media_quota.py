@@ -16,23 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from wasess.delivery.mail_queue import MailQueue
     from wasess.delivery.mailbox import Mailbox
     from wasess.supervisor.teller import Teller
 
 MEBIBYTE = 2**20
 # So that not every further file has the folder read again.
 DELETED_BEYOND = 0.1
-# At a time, beyond what must be: each has its row changed on the event loop.
+# At a time, beyond what must be: each has its row changed, and the session's other mail waits.
 MOST_DELETED = 200
 
 
 class MediaQuota:
     """Of one session; ``most`` bytes, 0 for any number. ``full``: the last file that came had no room."""
 
-    def __init__(self, folder: Path, mailbox: Mailbox, most: int, teller: Teller) -> None:
+    def __init__(self, folder: Path, mail: MailQueue, most: int, teller: Teller) -> None:
         self.full = False
         self.folder = folder
-        self._mailbox = mailbox
+        self._mail = mail
         self._most = most
         self._teller = teller
         self._used: int | None = None  # an upper bound: what is forgotten with its message is noticed when room is made
@@ -70,8 +71,10 @@ class MediaQuota:
         files = sorted((file for file in found if not file.part and file.position not in self._coming), key=lambda file: file.position)
         self._used = sum(file.size for file in files)
         excess = self._total(size) - self._most
-        doomed = self._oldest(files, excess) if excess > 0 else []
-        await self._forget(doomed)
+        doomed = await self._oldest(files, excess) if excess > 0 else []
+        if doomed:
+            why = _("deleted: the quota of {most} MiB was used up (--media-quota)").format(most=self._most // MEBIBYTE)
+            await self._mail.do(lambda mailbox: _forget(mailbox, doomed, why))
         gone = set(await asyncio.to_thread(delete_media, self.folder, [*stale, *(file.name for file in doomed)]))
         self._used -= sum(file.size for file in doomed if file.name in gone)
         if doomed:
@@ -81,9 +84,9 @@ class MediaQuota:
             )
             self._teller.trouble("MEDIA_QUOTA", sentence, level="info", sparing=True)
 
-    def _oldest(self, files: list[MediaFile], excess: int) -> list[MediaFile]:
+    async def _oldest(self, files: list[MediaFile], excess: int) -> list[MediaFile]:
         """Those that are deleted: for what is too much, and a little more; none when that would not be enough."""
-        needed = self._mailbox.needed()
+        needed = await self._mail.do(lambda mailbox: mailbox.needed())
         doomed: list[MediaFile] = []
         freed = 0
         for file in files:
@@ -94,9 +97,8 @@ class MediaQuota:
                 freed += file.size
         return doomed if freed >= excess else []
 
-    async def _forget(self, doomed: Iterable[MediaFile]) -> None:
-        """Their messages say first that they are gone: a file that stays, for a crash, is found the next time."""
-        why = _("deleted: the quota of {most} MiB was used up (--media-quota)").format(most=self._most // MEBIBYTE)
-        for file in doomed:
-            self._mailbox.inbox.lose_file(file.position, why)
-            await asyncio.sleep(0)
+
+def _forget(mailbox: Mailbox, doomed: Iterable[MediaFile], why: str) -> None:
+    """Their messages say first that they are gone: a file that stays, for a crash, is found the next time."""
+    for file in doomed:
+        mailbox.inbox.lose_file(file.position, why)

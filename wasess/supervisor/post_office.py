@@ -52,7 +52,7 @@ class PostOffice:
         sending = await self._with_mail(session, lambda mailbox: by_hand.post(mailbox, address, plain, key, self._now(), kept))
         await asyncio.to_thread(settle, session.folder)
         if room := self._room(user):
-            room.courier.queued(address)
+            room.queued(address)
         return sending
 
     async def letter(self, user: str, position: int, wait: str, timeout: float) -> Sending:
@@ -80,7 +80,7 @@ class PostOffice:
             if await self._with_mail(session, lambda mailbox, position=position: by_hand.retry(mailbox, position))  # type: ignore[misc]  # mypy knows no default of a lambda
         ]
         if room := self._room(user):
-            for chat in by_hand.chats_waiting(room.mailbox, positions):
+            for chat in await room.mail.do(lambda mailbox: by_hand.chats_waiting(mailbox, positions)):
                 room.hurry(chat)
         return changed
 
@@ -109,10 +109,9 @@ class PostOffice:
         return keeper.mail if keeper is not None and keeper.mail.is_open else None
 
     async def _with_mail(self, session: Session, work: Callable[[Mailbox], Answer]) -> Answer:
-        """Do something short on a session's mail; others have their turn before it."""
-        await asyncio.sleep(0)
+        """Do something short on a session's mail."""
         room = self._room(session.user)
-        return work(room.mailbox) if room else await asyncio.to_thread(opened_for, session, work)
+        return await (room.mail.do(work) if room else asyncio.to_thread(opened_for, session, work))
 
 
 def opened_for(session: Session, work: Callable[[Mailbox], Answer]) -> Answer:

@@ -80,7 +80,7 @@ class _Kept:
 
 
 class Supervisor:
-    """One for a home; `run` once. ``translate`` is `link.translate.translate`."""
+    """One for a home; `run` once. ``translate`` and ``translate_state`` are those of `link.translate`."""
 
     def __init__(  # noqa: PLR0913 - the doors of the whole manager, each by its name
         self,
@@ -89,6 +89,7 @@ class Supervisor:
         translate: Callable[[int, bytes], Event],
         reporter: Reporter,
         *,
+        translate_state: Callable[[int, bytes], Event] | None = None,
         hint: Callable[[str, str], Event | None] = lambda _kind, _text: None,
         bot: Bot | None = None,
         settings: Settings | None = None,
@@ -112,6 +113,7 @@ class Supervisor:
         self._tools = Tools(
             host=host,
             translate=translate,
+            translate_state=translate_state or translate,
             hint=hint,
             reporter=reporter,
             clock=self._clock,

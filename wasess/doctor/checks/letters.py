@@ -12,7 +12,7 @@ from wasess.core.reasons import MESSAGES_DAMAGED
 from wasess.core.redact import redact
 from wasess.doctor.findings import Finding, Part, command, ok
 from wasess.doctor.times import span
-from wasess.errors import Locked, StoreError, UnsafeHome
+from wasess.errors import StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gaps
 from wasess.store.inbox import Inbox
 from wasess.store.kept_mail import kept_mail
@@ -51,7 +51,7 @@ def check(session: Session, *, managed: bool = False) -> Part:
         trouble = _damaged(user, managed=managed)
     except (UnsafeHome, OSError):  # said where files are judged
         pass
-    except (StoreError, Locked) as error:
+    except StoreError as error:
         trouble = Finding("MAIL_UNREADABLE", "warning", str(error), command("ls", "-l", session.folder), user)
     aside = _set_aside(session)
     if read is None:
@@ -78,7 +78,7 @@ def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Findi
 
 def place_of(session: Session) -> Place | None:
     """Up to where the spool has been taken in; None when that can't be told."""
-    with suppress(StoreError, Locked), closing(MailFile(session.folder, read_only=True)) as mail:
+    with suppress(StoreError), closing(MailFile(session.folder, read_only=True)) as mail:
         return Inbox(mail).place() if mail.version else None
     return None
 
