@@ -26,6 +26,7 @@ from wasess.supervisor.report import trouble_teller
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from wasess.core.events import Event
     from wasess.core.message import Message
     from wasess.link.port import LinkSpec
     from wasess.link.scripted import ScriptedLink
@@ -217,7 +218,7 @@ async def test_a_slow_bot_holds_up_no_connection_event(home: Home, told: Told):
         await stage.online()
         stage.link.frames(EVENT, *(spooled(text(str(number))) for number in range(300)), spooled(Disconnected()))
         await stage.reach(State.RECOVERING)
-        assert bot.asked == ["0"]
+        await until(lambda: bot.asked == ["0"])
 
 
 async def test_what_was_left_in_the_spool_is_delivered_and_drives_nothing(home: Home, told: Told):
@@ -289,9 +290,49 @@ async def test_a_mailbox_that_cannot_be_written_loses_nothing(home: Home, told: 
         mail.execute("PRAGMA query_only = ON")
         stage.link.frames(EVENT, spooled(text("one")), spooled(text("two")))
         await until(lambda: "MAIL_NOT_TAKEN" in told.codes())
+        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
         mail.execute("PRAGMA query_only = OFF")
         stage.clock.advance(5)
         await until(lambda: len(stage.link.sent) == 2)
+        assert stage.keeper.live().problem == ""
+        assert told.codes().count("MAIL_TAKEN") == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (Disconnected(), State.RECOVERING),
+        (LoggedOut(401), State.LOGGED_OUT),
+        (StreamReplaced(), State.PAUSED),
+    ],
+)
+async def test_what_becomes_of_the_connection_is_seen_while_the_mailbox_can_not_be_written(
+    home: Home, told: Told, said: Event, state: State
+):
+    stage = Stage(home, told, bot=Echo())
+    async with stage.running():
+        await stage.online()
+        mailbox_of(stage.keeper)._mail.execute("PRAGMA query_only = ON")
+        stage.link.frames(EVENT, spooled(text("one")), spooled(said))
+        await stage.reach(state)
+        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
+        assert stage.uncommitted == 2
+
+
+async def test_a_login_is_seen_while_the_mailbox_can_not_be_opened(home: Home, told: Told):
+    stage = Stage(home, told)
+    inbox = stage.session.folder / "inbox.db"
+    inbox.mkdir()
+    async with stage.running():
+        await stage.online()
+        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
+        stage.link.frames(EVENT, spooled(text("one")))
+        inbox.rmdir()
+        await until(lambda: stage.clock.advance(1) or stage.keeper.mail.is_open)
+        await until(lambda: stage.uncommitted == 0)
+        assert len(mailbox_of(stage.keeper).inbox.items()) == 1
+        assert stage.keeper.live().problem == ""
+        assert len(stage.host.started) == 1
 
 
 async def test_a_frame_that_cannot_be_read_is_told_once_and_skipped(home: Home, told: Told):

@@ -72,7 +72,7 @@ async def test_a_file_that_breaks_while_it_is_used_is_set_aside_and_the_session_
         office.arrive("B", conversation="two")
         await until(lambda: mailbox.damage)
         office.keeper.look()
-        assert "MAIL_DAMAGED" in told.codes()
+        await until(lambda: "MAIL_DAMAGED" in told.codes())
         office.clock.advance(6.0)  # the chat waits for the disk
         await until(lambda: [message.text for message in bot.asked][-1:] == ["two"])
         assert (len(office.host.started), office.keeper.online) == (workers, True), "nobody was disconnected"

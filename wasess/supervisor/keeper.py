@@ -346,7 +346,8 @@ class Keeper:
                 await self._keep_account(command)
             case commands.StartWorker():
                 self._teller.starting()
-                await self.mail.worker_starts(self._states.worker_starts())
+                await self.mail.compact()
+                self.mail.worker_starts(self._states.worker_starts())
                 self._tether.start()
             case _:
                 self._handle_worker(command)

@@ -325,12 +325,16 @@ class Mailroom:
             if message.from_phone:
                 await self._seen_on_phone(message.timestamp)
 
-    async def worker_starts(self, size: int) -> None:
-        """A worker is about to be started, and ``size`` bytes are in the spool: `Intake.worker_starts`."""
-        if self._queue is not None and self._intake is not None and self._queue.idle and self._intake.is_long:
-            # The worker needs the lock that this takes: what takes longer is tried again by the worker's host.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._queue.do(partial(_tell_intake, self._intake, Intake.compact)), COMPACTED_WITHIN)
+    async def compact(self) -> None:
+        """Before a worker is started: drop what is taken in, if that is much, and done within a moment."""
+        queue, intake = self._queue, self._intake
+        if queue is not None and intake is not None and intake.is_long and queue.idle:
+            # The worker needs the lock that this takes; where that takes longer, its start is tried again.
+            with suppress(TimeoutError, StoreError):
+                await asyncio.wait_for(queue.do(lambda _mailbox: intake.compact()), COMPACTED_WITHIN)
+
+    def worker_starts(self, size: int) -> None:
+        """See `Intake.worker_starts`."""
         self._hear(lambda intake: intake.worker_starts(size))
 
     def worker_started(self, at: int) -> None:
