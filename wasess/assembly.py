@@ -22,7 +22,7 @@ from wasess.store.sessions import Home
 from wasess.supervisor.limited import LimitedReporter
 from wasess.supervisor.log_file import LogFile
 from wasess.supervisor.log_handler import logging_to
-from wasess.supervisor.mailroom import MailSettings
+from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
 from wasess.supervisor.report import BotCondition, EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wasess.delivery.webhook_spec import WebhookSpec
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
+    from wasess.supervisor.stalls import StallMeter
 
     AnyBot = BotSpec | ProgramSpec | WebhookSpec
 
@@ -74,8 +75,8 @@ def realm(contract_file: Path | None) -> Realm:
     return Realm(Contract.load(contract_file) if contract_file else None)
 
 
-def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: TextIO) -> Supervisor:
-    """The manager of a home. ``log`` (see `telling`) gets all, ``programs`` the events if they are wanted. Make it inside the event loop.
+def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: TextIO, stalls: StallMeter) -> Supervisor:
+    """The manager of a home. ``log`` (see `telling`) gets all, ``programs`` the events if they are wanted. Make it inside the event loop of ``stalls``.
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
     """
@@ -96,6 +97,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
         settings=_pace(settings),
         notifier=Notifier(os.environ),
+        stalls=stalls,
         serving=_control_socket(reporter, where, condition, settings.secret_files),
     )
 

@@ -11,7 +11,8 @@ from village import EVENT, Told, Village, link_device, spooled, text, translate,
 
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Verdict
-from wasess.supervisor.mailroom import MOST_COURTESIES, MailSettings
+from wasess.supervisor.chat_presence import MOST_AT_ONCE
+from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.supervisor import THREADS, Settings, Supervisor
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ async def test_a_flood_makes_no_more_threads_and_tasks_than_a_message(home: Home
         most_tasks = max(most_tasks, len(asyncio.all_tasks()))
         await asyncio.sleep(0.005)
     assert most_threads - before <= THREADS + SETTLER
-    assert most_tasks - idle <= MOST_COURTESIES + bot.at_once + 40
+    assert most_tasks - idle <= MOST_AT_ONCE + bot.at_once + 40
     hanging.set()
     await until(lambda: len(link.replies) == MESSAGES)
     supervisor.stop()

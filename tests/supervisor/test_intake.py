@@ -378,31 +378,3 @@ def test_whoever_dies_behind_a_compaction_leaves_nothing_to_be_missed(desk: Desk
     desk.spool(frame(MESSAGE, b"one"), frame(MESSAGE, b"three"))  # it begins as the one before
     assert desk.taken() == ["three"]
     assert desk.ids() == ["one", "two", "three"]
-
-
-# --- what the keeper is told ----------------------------------------------------------------------------------------------
-
-
-def test_the_keeper_is_told_at_once_while_the_mailbox_refuses(desk: Desk):
-    desk.worker_starts()
-    desk.worker_started(0)
-    desk.spool(frame(CONNECTED, b""), frame(MESSAGE, b"one"))
-    desk.refusal = "one"
-    for told in (["Connected", "MessageArrived"], []):
-        desk.told.clear()
-        with pytest.raises(StoreError):
-            desk.taken()
-        assert desk.told == told, "once"
-    desk.spool(frame(CONNECTED, b""))
-    desk.tell()
-    assert desk.told == ["Connected"]
-    desk.refusal = ""
-    assert desk.taken() == ["one"]
-
-
-def test_what_can_not_be_read_keeps_nothing_from_the_keeper(desk: Desk):
-    desk.worker_starts()
-    desk.worker_started(0)
-    desk.spool(frame(POISON, b"?"), b"torn", frame(CONNECTED, b""))
-    desk.tell()
-    assert desk.told == ["Connected"]

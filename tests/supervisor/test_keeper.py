@@ -26,7 +26,6 @@ from wasess.supervisor.report import trouble_teller
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from wasess.core.events import Event
     from wasess.core.message import Message
     from wasess.link.port import LinkSpec
     from wasess.link.scripted import ScriptedLink
@@ -92,7 +91,7 @@ class Stage:
                 await self.dispatcher.close()
 
     async def online(self) -> None:
-        await until(lambda: self.keeper.online)
+        await until(lambda: self.keeper.online and self.keeper.mail.is_open)
 
     async def reach(self, state: State) -> None:
         await until(lambda: self.keeper.snapshot.state is state)
@@ -280,59 +279,6 @@ async def test_a_reply_that_a_lost_connection_cut_off_follows_the_next_login_at_
         assert not stage.link.sent
         stage.link.frames(EVENT, spooled(Connected()))
         await until(lambda: stage.link.sent)
-
-
-async def test_a_mailbox_that_cannot_be_written_loses_nothing(home: Home, told: Told):
-    stage = Stage(home, told, bot=Echo())
-    async with stage.running():
-        await stage.online()
-        mail = mailbox_of(stage.keeper)._mail
-        mail.execute("PRAGMA query_only = ON")
-        stage.link.frames(EVENT, spooled(text("one")), spooled(text("two")))
-        await until(lambda: "MAIL_NOT_TAKEN" in told.codes())
-        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
-        mail.execute("PRAGMA query_only = OFF")
-        stage.clock.advance(5)
-        await until(lambda: len(stage.link.sent) == 2)
-        assert stage.keeper.live().problem == ""
-        assert told.codes().count("MAIL_TAKEN") == 1
-
-
-@pytest.mark.parametrize(
-    ("said", "state"),
-    [
-        (Disconnected(), State.RECOVERING),
-        (LoggedOut(401), State.LOGGED_OUT),
-        (StreamReplaced(), State.PAUSED),
-    ],
-)
-async def test_what_becomes_of_the_connection_is_seen_while_the_mailbox_can_not_be_written(
-    home: Home, told: Told, said: Event, state: State
-):
-    stage = Stage(home, told, bot=Echo())
-    async with stage.running():
-        await stage.online()
-        mailbox_of(stage.keeper)._mail.execute("PRAGMA query_only = ON")
-        stage.link.frames(EVENT, spooled(text("one")), spooled(said))
-        await stage.reach(state)
-        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
-        assert stage.uncommitted == 2
-
-
-async def test_a_login_is_seen_while_the_mailbox_can_not_be_opened(home: Home, told: Told):
-    stage = Stage(home, told)
-    inbox = stage.session.folder / "inbox.db"
-    inbox.mkdir()
-    async with stage.running():
-        await stage.online()
-        assert stage.keeper.live().problem == "MAIL_NOT_TAKEN"
-        stage.link.frames(EVENT, spooled(text("one")))
-        inbox.rmdir()
-        await until(lambda: stage.clock.advance(1) or stage.keeper.mail.is_open)
-        await until(lambda: stage.uncommitted == 0)
-        assert len(mailbox_of(stage.keeper).inbox.items()) == 1
-        assert stage.keeper.live().problem == ""
-        assert len(stage.host.started) == 1
 
 
 async def test_a_frame_that_cannot_be_read_is_told_once_and_skipped(home: Home, told: Told):

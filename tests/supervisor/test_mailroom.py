@@ -22,7 +22,8 @@ from wasess.store.spool import depth
 from wasess.supervisor import attachments
 from wasess.supervisor.attachments import HELD
 from wasess.supervisor.keeper import Keeper
-from wasess.supervisor.mailroom import SETTLED_AFTER, MailSettings
+from wasess.supervisor.mail_care import SETTLED_AFTER
+from wasess.supervisor.mail_settings import MailSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

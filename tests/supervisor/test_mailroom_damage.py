@@ -80,7 +80,7 @@ async def test_a_file_that_breaks_while_it_is_used_is_set_aside_and_the_session_
         [kept] = (office.session.folder / "kept").iterdir()
         shutil.rmtree(kept)
         office.keeper.look()
-        await until(lambda: not office.keeper.mail._tending or office.keeper.mail._tending.done())
+        await until(lambda: not office.keeper.mail._care._tending or office.keeper.mail._care._tending.done())
         office.clock.advance(60.0)
         office.keeper.look()
         assert office.keeper.live().problem == "", "somebody has seen it, and taken it away"

@@ -15,8 +15,8 @@ from wasess.core.message import Reply
 from wasess.store.mail import MAIL_NAME
 from wasess.store.media import MEDIA_NAME
 from wasess.store.spool import SPOOL_NAME
-from wasess.supervisor import mailroom
-from wasess.supervisor.mailroom import FORGOTTEN_EVERY, SETTLED_EVERY
+from wasess.supervisor import mail_care
+from wasess.supervisor.mail_care import FORGOTTEN_EVERY, SETTLED_EVERY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ async def test_what_somebody_was_in_the_way_of_is_done_later(home: Home, told: T
             reader.execute("SELECT count(*) FROM messages").fetchone()
             office.clock.advance(KEPT + FORGOTTEN_EVERY)
             office.keeper.look()
-            tending = office.keeper.mail._tending
+            tending = office.keeper.mail._care._tending
             assert tending is not None
             await tending
             assert holds(folder, "private sentence")
@@ -89,7 +89,7 @@ async def test_a_session_is_only_down_when_nothing_has_its_mail_open(home: Home,
         busy.set()
         return done.wait(20) and forgot
 
-    monkeypatch.setattr(mailroom, "settle", slow_disk)
+    monkeypatch.setattr(mail_care, "settle", slow_disk)
     office = Office(home, told, Bot(lambda _message: None))
     async with office.running():
         await office.online()

@@ -15,7 +15,7 @@ from wasess.core.events import ClientOutdated, LoggedOut, StreamReplaced, Tempor
 from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WorkerFailed
 from wasess.store.records import SessionRecord
-from wasess.supervisor.mailroom import MailSettings
+from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.operations import Operations
 from wasess.supervisor.supervisor import Settings
 

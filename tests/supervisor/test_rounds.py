@@ -21,6 +21,7 @@ from wasess.store.sessions import Home, Session
 from wasess.supervisor.keeper import Keeper
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.rounds import KEEPER_ANSWERS_WITHIN, Rounds
+from wasess.supervisor.stalls import StallMeter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterator
@@ -60,7 +61,8 @@ class Night:
         self.told = Told()
         self.keepers: Collection[Resident | Keeper] = [Resident(user, self.clock) for user in ("alice", "bob")]
         self.asked_in: set[int] = set()
-        self.rounds = Rounds(home, self.clock, self._running, self.told, Notifier({"NOTIFY_SOCKET": name}), reserve)
+        self.stalls = StallMeter()
+        self.rounds = Rounds(home, self.clock, self._running, self.told, Notifier({"NOTIFY_SOCKET": name}), reserve, self.stalls)
         self._channel = channel
 
     def _running(self) -> Collection[Resident | Keeper]:
@@ -378,3 +380,14 @@ async def test_a_record_that_cannot_be_read_stops_no_round(night: Night):
         await night.passes(2 * STEP)
         assert night.fed()
     assert night.told.codes() == ["PHONE_SILENT"]
+
+
+async def test_a_long_stall_of_the_event_loop_is_told(home: Home, channel: tuple[socket.socket, str]):
+    night = Night(home, *channel)
+    night.stalls.note(0.9)
+    night.rounds._look_at_the_clock()
+    assert night.told.codes() == []
+    night.stalls.note(1.3)
+    night.rounds._look_at_the_clock()
+    night.rounds._look_at_the_clock()
+    assert [notice.line for notice in night.told.notices] == ["all sessions waited 1.3 s for the manager's event loop"]

@@ -17,7 +17,7 @@ from wasess.delivery.bot import Outcome, Verdict
 from wasess.link.scripted import ScriptedHost, ScriptedLink
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Tools
-from wasess.supervisor.mailroom import MailSettings
+from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.report import trouble_teller
 from wasess.supervisor.teller import Alerts
 

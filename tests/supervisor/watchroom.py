@@ -55,7 +55,7 @@ class Watchroom:
             task.cancel()
 
     async def online(self) -> None:
-        await until(lambda: self.keeper.online)
+        await until(lambda: self.keeper.online and self.keeper.mail.is_open)
         await self.taken_in()
 
     async def reach(self, state: State) -> None:

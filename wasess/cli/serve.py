@@ -31,6 +31,7 @@ from wasess.settings import (
 )
 from wasess.supervisor.heap import keep_heap_whole
 from wasess.supervisor.report import JsonReporter, Notice
+from wasess.supervisor.stalls import StallMeter
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -279,7 +280,9 @@ def serve(
     )
     keep_heap_whole()
     with telling(settings, sys.stderr.fileno() if sys.stderr else None) as log:
-        code = asyncio.run(_serve(settings, spec, log))
+        stalls = StallMeter()
+        with asyncio.Runner(loop_factory=stalls.new_loop) as runner:
+            code = runner.run(_serve(settings, spec, log, stalls))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
 
 
@@ -301,5 +304,5 @@ def _durability(text: str) -> Durability:
     return DURABILITIES[text]
 
 
-async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter) -> int:
-    return await manager(settings, bot, log, sys.stdout).run()
+async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter, stalls: StallMeter) -> int:
+    return await manager(settings, bot, log, sys.stdout, stalls).run()

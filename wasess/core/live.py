@@ -11,7 +11,8 @@ from wasess.core.states import State  # noqa: TC001 - msgspec reads the annotati
 class ManagerInfo:
     """A manager. ``ready``: every session has had its first try. ``kept``: the sessions it keeps; ``online``: of those.
 
-    ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none.
+    ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none. ``longest_stall``: the seconds
+    for which all sessions once waited for the manager's event loop, the longest such time so far; ``stalled_at``: when that was over.
     """
 
     pid: int
@@ -22,6 +23,8 @@ class ManagerInfo:
     kept: int
     online: int
     bot: str = ""
+    longest_stall: float = 0.0
+    stalled_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMPACT_ABOVE = 1024 * 1024
 FRAMES_AT_ONCE = 200  # in one commit
 
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What was taken in with one commit.

@@ -22,7 +22,8 @@ from wasess.errors import StoreError
 from wasess.link.port import LinkSignal
 from wasess.store.spool import SPOOL_NAME
 from wasess.supervisor.journal import Journal
-from wasess.supervisor.mailroom import Mailroom, MailSettings
+from wasess.supervisor.mail_settings import MailSettings
+from wasess.supervisor.mailroom import Mailroom
 from wasess.supervisor.report import detail_of
 from wasess.supervisor.state_reader import StateReader
 from wasess.supervisor.teller import Teller
@@ -207,11 +208,11 @@ class Keeper:
             return
         try:
             self._tether.look()
+            self.mail.tend()
+            if self.mail.is_open and not self._closing:
+                self._look_at_mail()
         except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
             self._inbox.put_nowait(error)
-        self.mail.tend()
-        if self.mail.is_open and not self._closing:
-            self._look_at_mail()
         self._inbox.put_nowait(Tick())
 
     def _look_at_mail(self) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Executor, ThreadPoolExecutor
+import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,21 +12,20 @@ from wasess.core import reasons
 from wasess.delivery.courier import Courier, damaged_reply
 from wasess.delivery.dispatcher import Desk, damaged_message
 from wasess.delivery.enclosures import Enclosures
-from wasess.delivery.mail_queue import MAIL_THREADS, MailClosed, MailQueue
-from wasess.delivery.mailbox import Mailbox
+from wasess.delivery.mail_queue import MailClosed, MailQueue
 from wasess.delivery.rules import fate
-from wasess.errors import StoreError, UsageError, WasessError
-from wasess.store.kept_mail import kept_mail
-from wasess.store.mail import MailDamaged
-from wasess.store.mail_checkpoint import settle
+from wasess.errors import StoreError, UsageError
 from wasess.supervisor.attachments import Attachments
+from wasess.supervisor.chat_presence import ChatPresence
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
+from wasess.supervisor.mail_care import MailCare
+from wasess.supervisor.mail_opening import OpenedMail, open_mailbox
 from wasess.supervisor.media_quota import MediaQuota
 from wasess.words import _, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from wasess.core.clock import Clock
@@ -35,65 +33,20 @@ if TYPE_CHECKING:
     from wasess.core.message import Message
     from wasess.delivery.bot import Tell
     from wasess.delivery.dispatcher import Dispatcher
-    from wasess.delivery.rules import Rule
+    from wasess.delivery.mailbox import Mailbox
     from wasess.store.inbox import State
     from wasess.store.outbox import Letter
     from wasess.store.sessions import Session
     from wasess.supervisor.intake import Batch
+    from wasess.supervisor.mail_settings import MailSettings
     from wasess.supervisor.teller import Teller
     from wasess.supervisor.tether import Tether
 
-SETTLED_EVERY = 30.0
-SETTLED_AFTER = 300  # rows written: some hundred messages, 4 MiB of the WAL
-FORGOTTEN_EVERY = 600.0
-MOST_COURTESIES = 16  # under way at once: strangers may write faster than WhatsApp takes them
 TOLD_FOR = 600.0
-DAY = 86_400.0
 MAIL_RETRY = 5.0  # a disk that takes no mail is tried again after it
 COMPACTED_WITHIN = 0.5
 
-# One for all sessions: several at once keep the event loop from its turn for a tenth of a second.
-_SETTLER = ThreadPoolExecutor(1, "settler")
-
-
-@dataclass(frozen=True, slots=True)
-class MailSettings:
-    """``durable``: what is acknowledged survives a power cut. ``rules``: see `delivery.rules`. ``leave``: without a bot, messages wait for one.
-
-    ``keep_texts`` and ``keep_ids``: seconds after which the text of a message that is done with is deleted, and the last trace of it.
-    ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
-    ``media_quota``: bytes of all files of the session, 0 for any number.
-    ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
-    ``secret_files`` are never sent. ``threads`` work on the mail.
-    """
-
-    durable: bool = False
-    rules: tuple[Rule, ...] = ()
-    leave: bool = False
-    keep_texts: float = 30 * DAY
-    keep_ids: float = 90 * DAY
-    send_rate: float = 0.0
-    largest_file: int = 64 * 2**20
-    media_quota: int = 0
-    read_receipts: bool = False
-    typing: bool = False
-    secret_files: tuple[Path, ...] = ()
-    threads: Executor = MAIL_THREADS
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The mail as it was opened. ``kept``: where a damaged file was moved to; ``set_aside``: all such; ``messages`` and ``replies``: positions of damaged ones.
-
-    ``lost_at``: see `Mailbox.mail_lost_at`.
-    """
-
-    mailbox: Mailbox
-    kept: Path | None
-    set_aside: list[Path]
-    messages: list[int]
-    replies: list[int]
-    lost_at: float
+logger = logging.getLogger(__name__)
 
 
 class Mailroom:
@@ -127,18 +80,14 @@ class Mailroom:
         self._before: list[Callable[[Intake], None]] = []  # what the intake is to hear of the worker, once it is there
         self._courier: Courier | None = None
         self._collector: Collector | None = None
-        self._courtesies: set[asyncio.Task[None]] = set()
+        self._presence = ChatPresence(tether, read_receipts=settings.read_receipts, typing=settings.typing)
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._taking = asyncio.Lock()
         self._refused = ""
-        self._tending: asyncio.Task[None] | None = None
-        self._settle_at = self._forget_at = 0.0
-        self._settled = -1  # how many rows were written by then; at first, what an earlier manager has left is settled
-        self._set_aside: list[Path] = []
+        self._care: MailCare | None = None
         self._attachments: Attachments | None = None
         self._news = "", 0.0
-        self._forgot = True  # an earlier manager may have been killed before all was wiped out
 
     @property
     def waiting(self) -> int:
@@ -153,7 +102,7 @@ class Mailroom:
         code, until = self._news
         if self._clock.steady() < until:
             return code
-        if (self._queue is not None and self._queue.damaged) or self._set_aside:
+        if (self._queue is not None and self._queue.damaged) or (self._care is not None and self._care.set_aside):
             return reasons.MESSAGES_DAMAGED.code
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
@@ -187,18 +136,21 @@ class Mailroom:
                 await self.caught_up()
             except MailClosed:
                 return
-            except StoreError as error:
-                await self._not_taken(error)
+            except (StoreError, OSError) as error:
+                await self._not_taken(str(error))
+            except Exception as error:  # a bug keeps nobody from trying again
+                logger.exception("taking in the mail of %s failed", self.user)
+                await self._not_taken(type(error).__name__)
             else:
                 if self._refused:
                     self._refused = ""
                     self._teller.trouble("MAIL_TAKEN", _("its messages are taken in again"), level="info")
                 await self._wake.wait()
 
-    async def _not_taken(self, error: StoreError) -> None:
+    async def _not_taken(self, why: str) -> None:
         """Wait before the next try; what comes meanwhile stays in the spool."""
-        self._refused = str(error)
-        self._teller.trouble(reasons.MAIL_NOT_TAKEN.code, str(error), level="error", sparing=True)
+        self._refused = why
+        self._teller.trouble(reasons.MAIL_NOT_TAKEN.code, why, level="error", sparing=True)
         again = asyncio.Event()
         alarm = self._clock.call_later(MAIL_RETRY, again.set)
         try:
@@ -207,7 +159,9 @@ class Mailroom:
             alarm.cancel()
 
     async def _open(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
-        opening = asyncio.get_running_loop().run_in_executor(self._settings.threads, self._opened)
+        opening = asyncio.get_running_loop().run_in_executor(
+            self._settings.threads, partial(open_mailbox, self.user, self._folder, self._clock.now, durable=self._settings.durable)
+        )
         try:
             opened = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -215,12 +169,15 @@ class Mailroom:
             await asyncio.wait([opening])  # whoever stopped the session may want to move or delete its files
             raise
         queue = MailQueue(opened.mailbox, self._settings.threads)
+        intake = Intake(self._folder, opened.mailbox, translate, self._fate, self._clock.now)
         try:
-            await self._set_up(queue, Intake(self._folder, opened.mailbox, translate, self._fate, self._clock.now), tell)
+            await self._set_up(queue, intake, tell)
         except BaseException:
             await queue.close(lambda _mailbox: None)
             raise
-        self._queue, self._set_aside = queue, opened.set_aside
+        self._queue = queue
+        keep = self._settings.keep_texts, self._settings.keep_ids
+        self._care = MailCare(self._folder, queue, intake, self._clock, keep, opened.set_aside, self._damage_set_aside)
         if self._online.is_set():
             self.online()
         self._tell_of_opening(opened, tell)
@@ -232,7 +189,8 @@ class Mailroom:
         self._courier = Courier(queue, self._carry, self.caught_up, self._clock, tell, per_minute=self._settings.send_rate)
         await self._courier.open()
         if self._dispatcher is not None:
-            desk = Desk(queue, self._attachments.fetch, self._attachments.hold, self._courier.queued, self._attend, self._enclosures)
+            files = self._attachments
+            desk = Desk(queue, files.fetch, files.hold, self._courier.queued, self._presence.attend, self._enclosures)
             await self._dispatcher.open(desk)
         elif not self._settings.leave:
             self._collector = Collector(queue, self._attachments.fetch, self._attachments.hold)
@@ -240,22 +198,6 @@ class Mailroom:
             queue.soon(partial(_tell_intake, intake, heard))
         self._before.clear()
         self._intake = intake
-
-    def _opened(self) -> _Opened:
-        """On a mail thread."""
-        mailbox, kept = Mailbox.open(self.user, self._folder, durable=self._settings.durable)
-        try:
-            now = self._clock.now()
-            try:
-                messages, replies = mailbox.mend(now)
-            except MailDamaged:  # a page that only this look at all rows has come to
-                kept, messages, replies = mailbox.begin_anew(), [], []
-            if mailbox.begun == "anew":
-                mailbox.mail_lost(now)
-            return _Opened(mailbox, kept, kept_mail(self._folder), messages, replies, mailbox.mail_lost_at())
-        except BaseException:
-            mailbox.close()
-            raise
 
     async def drain(self, patience: float) -> None:
         """Send nothing new, and wait up to ``patience`` seconds for what is being sent."""
@@ -273,25 +215,13 @@ class Mailroom:
             await self._collector.close()
         if self._courier is not None:
             await self._courier.close()
-        for task in self._courtesies:
-            task.cancel()
-        if self._tending is not None:  # it has the files open, and whoever stopped the session may want to move or delete them
-            await asyncio.wait([self._tending])
-        if self._queue is not None:
-            kept = await self._queue.close(self._ended)
+        self._presence.close()
+        if self._care is not None:
+            await self._care.close()
+        if self._queue is not None and self._intake is not None:
+            kept = await self._queue.close(partial(_ended, self._intake, self._clock.now()))
             if kept:
                 self._tell_set_aside(kept)
-
-    def _ended(self, mailbox: Mailbox) -> Path | None:
-        """The last thing that is done with the mail; see `Mailbox.put_back`."""
-        kept = None
-        if mailbox.fault():
-            kept = mailbox.put_back(self._clock.now())
-        elif self._intake is not None:
-            self._intake.note_place()
-        if self._intake is not None:
-            self._intake.close()
-        return kept
 
     # --- the spool ----------------------------------------------------------------------------------------------------
 
@@ -377,57 +307,20 @@ class Mailroom:
         if self._courier is not None:
             self._courier.offline()
 
-    # --- now and then -------------------------------------------------------------------------------------------------
-
     def tend(self) -> None:
-        """Now and then: bring to the disk what is committed, and delete what is old. A disk that fails is tried again."""
-        queue, now = self._queue, self._clock.steady()
-        if queue is None or (self._tending is not None and not self._tending.done()) or queue.fault():
-            return
-        if queue.damage:
-            self._tending = asyncio.create_task(self._begin_anew(queue))
-        elif now >= self._settle_at or queue.changes >= self._settled + SETTLED_AFTER:
-            self._settle_at = now + SETTLED_EVERY
-            self._tending = asyncio.create_task(self._settle(queue, now))
+        """Look after the files, now and then: `MailCare.tend`."""
+        if self._care is not None:
+            self._care.tend()
 
-    async def _settle(self, queue: MailQueue, now: float) -> None:
-        """What is not done this time is done the next."""
-        with suppress(WasessError):
-            if now >= self._forget_at:
-                self._forget_at = now + FORGOTTEN_EVERY
-                texts, ids = self._clock.now() - self._settings.keep_texts, self._clock.now() - self._settings.keep_ids
-                self._forgot |= await queue.do(lambda mailbox: mailbox.forget(texts, ids))
-            if queue.changes != self._settled or self._forgot:
-                changes, forgot = queue.changes, self._forgot
-                done = await asyncio.get_running_loop().run_in_executor(_SETTLER, partial(settle, self._folder, forgot=forgot))
-                self._settled = changes if done else -1
-                self._forgot = self._forgot and not done
-        if self._set_aside:  # until somebody has taken it away
-            self._set_aside = [kept for kept in self._set_aside if kept.exists()]
-
-    async def _begin_anew(self, queue: MailQueue) -> None:
-        """A page of the open file makes no sense: as at a start, it is set aside, and the spool brings what it still holds."""
-        intake, now = self._intake, self._clock.now()
-
-        def begin(mailbox: Mailbox) -> Path:
-            kept = mailbox.begin_anew()
-            mailbox.mail_lost(now)
-            if intake is not None:
-                intake.begin_anew()
-            return kept
-
-        with suppress(WasessError):  # the next round tries it again
-            kept = await queue.do(begin)
-            self._set_aside = [kept]
-            self._settled = -1
-            self._tell_set_aside(kept)
-            self.look()
+    def _damage_set_aside(self, kept: Path) -> None:
+        self._tell_set_aside(kept)
+        self.look()
 
     def _tell_set_aside(self, kept: Path) -> None:
         sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
         self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
 
-    def _tell_of_opening(self, opened: _Opened, tell: Tell) -> None:
+    def _tell_of_opening(self, opened: OpenedMail, tell: Tell) -> None:
         """What had to be done before its messages could be opened."""
         if opened.mailbox.begun == "restored":
             self.tell_problem(reasons.FILES_REPLACED.code)
@@ -449,30 +342,6 @@ class Mailroom:
         action = _(reasons.FILES_REPLACED.action).format(user=self.user)
         self._teller.trouble("SPOOL_DAMAGED", many.format(count=count), action=action, level="error")
 
-    def _attend(self, message: Message, *, begins: bool) -> None:
-        """The bot gets a message, or is done with it: people may see that. What does not work is no harm."""
-        if self._settings.read_receipts and begins:
-            self._courtesy(self._tether.mark_read(message.chat, message.sender, [message.id]))
-        if self._settings.typing:
-            self._courtesy(self._tether.typing(message.answer_to, on=begins))
-
-    def _courtesy(self, work: Coroutine[None, None, None]) -> None:
-        if len(self._courtesies) >= MOST_COURTESIES:
-            work.close()
-            return
-        self._beside(work)
-
-    def _beside(self, work: Awaitable[None]) -> None:
-        """Do it beside what goes on; what does not work is no harm."""
-
-        async def try_it() -> None:
-            with suppress(WasessError):
-                await work
-
-        task = asyncio.create_task(try_it())
-        self._courtesies.add(task)
-        task.add_done_callback(self._courtesies.discard)
-
     def _fate(self, message: Message) -> State:
         return fate(self.user, message, self._settings.rules, bot=self._dispatcher is not None or self._settings.leave)
 
@@ -492,7 +361,18 @@ def _tell_intake(intake: Intake, heard: Callable[[Intake], None], _mailbox: Mail
     heard(intake)
 
 
-def _close_unused(opening: asyncio.Future[_Opened]) -> None:
+def _ended(intake: Intake, now: float, mailbox: Mailbox) -> Path | None:
+    """The last thing that is done with the mail; see `Mailbox.put_back`."""
+    kept = None
+    if mailbox.fault():
+        kept = mailbox.put_back(now)
+    else:
+        intake.note_place()
+    intake.close()
+    return kept
+
+
+def _close_unused(opening: asyncio.Future[OpenedMail]) -> None:
     """The session was stopped while its mail was being opened."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().mailbox.close()

@@ -74,7 +74,19 @@ class Operations:
         keepers = self._supervisor.keepers.values()
         online = sum(keeper.online for keeper in keepers)
         ready = self._supervisor.ready
-        return ManagerInfo(os.getpid(), wasess.__version__, self._realm, self._started_at, ready, len(keepers), online, self._bot.sentence)
+        longest = self._supervisor.stalls.longest
+        return ManagerInfo(
+            os.getpid(),
+            wasess.__version__,
+            self._realm,
+            self._started_at,
+            ready,
+            len(keepers),
+            online,
+            self._bot.sentence,
+            longest_stall=longest.seconds,
+            stalled_at=longest.at or None,
+        )
 
     def lives(self) -> list[Live]:
         """See `control.door.Manager`."""

@@ -101,7 +101,7 @@ class PostOffice:
 
     def _worth_waiting(self, user: str, deadline: float) -> bool:
         in_time = asyncio.get_running_loop().time() < deadline
-        return in_time and self._room(user) is not None and not self._supervisor.stopping
+        return in_time and user in self._supervisor.keepers and not self._supervisor.stopping
 
     def _room(self, user: str) -> Mailroom | None:
         """The mail of a session that is kept, once it is open."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wasess.supervisor.keeper import Keeper
     from wasess.supervisor.notify import Notifier
     from wasess.supervisor.report import Reporter
+    from wasess.supervisor.stalls import StallMeter
 
 ROUND = 0.5
 LOOK_EVERY = 1.0
@@ -42,6 +43,7 @@ WARN_AGAIN_AFTER = 86400.0
 KEEPER_ANSWERS_WITHIN = 60.0  # a keeper that has not taken anything in for so long is stuck
 NUDGE_GATHERS = 0.2
 CLOCK_JUMP = 60.0
+STALL_TOLD = 1.0  # a machine that is busy keeps every program waiting for some tenths of a second
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,14 @@ class Rounds:
     """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system."""
 
     def __init__(
-        self, home: Home, clock: Clock, keepers: Callable[[], Collection[Keeper]], reporter: Reporter, notifier: Notifier, reserve: int
+        self,
+        home: Home,
+        clock: Clock,
+        keepers: Callable[[], Collection[Keeper]],
+        reporter: Reporter,
+        notifier: Notifier,
+        reserve: int,
+        stalls: StallMeter,
     ) -> None:
         self._home = home
         self._clock = clock
@@ -69,6 +78,7 @@ class Rounds:
         self._reporter = reporter
         self._notifier = notifier
         self._awake = Awake(clock)
+        self._stalls = stalls
         self._disk = DiskWatch(home.path, reserve)
         self._proof_every = min(PROOF_EVERY, notifier.watchdog_interval or PROOF_EVERY)
         self._errand: asyncio.Task[_Due] | None = None
@@ -152,7 +162,9 @@ class Rounds:
 
     def _look_at_the_clock(self) -> bool:
         """Whether everything stood still for a while."""
-        slept = self._awake.look()
+        slept, stalled = self._awake.look(), self._stalls.latest()
+        if stalled >= STALL_TOLD and not slept:
+            self._warn("LOOP_STALLED", _("all sessions waited {seconds:.1f} s for the manager's event loop").format(seconds=stalled))
         if slept:
             self._warn(
                 "SLEPT", _("this machine, or this program, stood still for {seconds:.0f} s; looking at all sessions").format(seconds=slept)

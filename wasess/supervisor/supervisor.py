@@ -18,11 +18,12 @@ from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
-from wasess.supervisor.mailroom import MailSettings
+from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
 from wasess.supervisor.signals import ending_signals
+from wasess.supervisor.stalls import StallMeter
 from wasess.supervisor.survey import Survey
 from wasess.supervisor.teller import Alerts
 from wasess.words import _, plural
@@ -94,11 +95,12 @@ class Supervisor:
         bot: Bot | None = None,
         settings: Settings | None = None,
         clock: Clock | None = None,
+        stalls: StallMeter | None = None,
         notifier: Notifier | None = None,
         serving: Callable[[Supervisor], AbstractAsyncContextManager[object]] = lambda _manager: nullcontext(),
         purpose: str = "serve",
     ) -> None:
-        """``serving`` answers others for as long as the manager runs; ``purpose`` is what the home's lock says of it."""
+        """``serving`` answers others for as long as the manager runs; ``purpose`` is what the home's lock says of it. ``stalls``: of its event loop."""
         self._home = home
         self._survey = Survey(home)
         self._host = host
@@ -109,7 +111,8 @@ class Supervisor:
         self._notifier = notifier or Notifier({})
         tell = trouble_teller(reporter)
         self._dispatcher = Dispatcher(bot, tell, self._clock, max_age=chosen.max_age) if bot else None
-        self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve)
+        self.stalls = stalls or StallMeter()
+        self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve, self.stalls)
         self._tools = Tools(
             host=host,
             translate=translate,
@@ -196,8 +199,7 @@ class Supervisor:
     async def run(self) -> int:
         """Keep the home until `stop`, SIGTERM or SIGINT; return the exit code: 0, or 130 when it was told to `leave`.
 
-        Raises `errors.Locked` (naming the holder) when another manager has this home, and `errors.UnsupportedPlatform` when no
-        session can ever run here.
+        Raises `errors.Locked` (naming the holder) for another manager's home, `errors.UnsupportedPlatform` where no session can ever run.
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
@@ -223,8 +225,6 @@ class Supervisor:
         for task in working:
             with suppress(asyncio.CancelledError):
                 await task
-
-    # --- bringing up ------------------------------------------------------------------------------------------------
 
     async def _manage(self) -> None:
         async with self._looking:

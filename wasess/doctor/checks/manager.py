@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from wasess.store.sessions import Home
 
 
+LONG_STALL = 1.0
+
+
 def check(home: Home, manager: ManagerView, *, needed: bool) -> Part:
     """``needed``: there are sessions that it should keep."""
     if manager.holder is None:
@@ -58,6 +61,17 @@ def _silent(home: Home, holder: Holder) -> Finding:
     )
 
 
+def _stall(info: ManagerInfo) -> Finding:
+    """How long all sessions have waited for the manager itself."""
+    sentence = _("the sessions never waited longer than {seconds:.3f} s for the manager's event loop").format(seconds=info.longest_stall)
+    if info.longest_stall < LONG_STALL or info.stalled_at is None:
+        return ok("EVENT_LOOP", sentence)
+    sentence = _("all sessions waited {seconds:.1f} s for the manager's event loop ({moment})").format(
+        seconds=info.longest_stall, moment=moment(info.stalled_at)
+    )
+    return Finding("EVENT_LOOP", "note", sentence, "wasess logs")
+
+
 def _answering(info: ManagerInfo, holder: Holder) -> tuple[Finding, ...]:
     said = {"pid": info.pid, "moment": moment(info.started_at), "version": info.version, "online": info.online, "kept": info.kept}
     if holder.purpose != "serve":
@@ -66,7 +80,7 @@ def _answering(info: ManagerInfo, holder: Holder) -> tuple[Finding, ...]:
         sentence = _("managed by process {pid} since {moment}: wasess {version}, {online} of {kept} online").format(**said)
     else:
         sentence = _("the manager (process {pid}, wasess {version}) is still starting: {online} of {kept} online").format(**said)
-    found: tuple[Finding, ...] = (ok("MANAGER", sentence),)
+    found: tuple[Finding, ...] = (ok("MANAGER", sentence), _stall(info))
     if info.bot:
         found = (*found, Finding("BOT", "error", info.bot, "wasess logs"))
     if info.version == wasess.__version__:
