@@ -22,6 +22,7 @@ from wasess.link.scripted import ScriptedHost
 from wasess.link.translate import MESSAGE, translate
 from wasess.sandbox import Sandbox, content
 from wasess.store.outgoing_files import ANYWHERE, OutgoingFiles
+from wasess.store.preflight import obstacle
 from wasess.store.sessions import Home
 from wasess.store.spool import SpoolReader
 
@@ -148,7 +149,7 @@ async def world(request, tmp_path):
 def _spec(home, user, mode):
     session = home.session(user)
     session.create()
-    return LinkSpec(user, session.folder, mode)
+    return LinkSpec(user, session.folder, mode, obstacle(session) if mode == "run" else ("", ""))
 
 
 def _spooled(session):

@@ -52,7 +52,7 @@ async def test_what_becomes_of_the_connection_is_seen_while_the_mailbox_can_not_
         stage.link.frames(EVENT, spooled(text("one")), spooled(said))
         await stage.reach(state)
         await until(lambda: stage.keeper.live().problem == "MAIL_NOT_TAKEN")
-        assert stage.uncommitted == 2
+        assert stage.uncommitted >= 2, "nothing was passed over"
 
 
 async def test_a_login_is_seen_while_the_mailbox_can_not_be_opened(home: Home, told: Told):

@@ -13,6 +13,7 @@ from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSignal, LinkSpec
 from wasess.link.translate import translate
 from wasess.sandbox import Sandbox
+from wasess.store.preflight import obstacle
 from wasess.store.sessions import Home
 from wasess.store.spool import SpoolReader
 
@@ -44,7 +45,9 @@ class Companion:
         self.session.create()
         self._spool = SpoolReader(self.session.folder)
         await self._read_spool()
-        self.link = await self._host.start(LinkSpec(self.user, self.session.folder, mode))
+        self.link = await self._host.start(
+            LinkSpec(self.user, self.session.folder, mode, obstacle(self.session) if mode == "run" else ("", ""))
+        )
         self._reading = asyncio.create_task(self._read())
 
     async def pair(self, phone: str = "") -> Device:

@@ -20,6 +20,7 @@ from wasess.errors import WorkerFailed
 from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSpec
+from wasess.store.preflight import obstacle
 from wasess.store.sessions import Home
 
 pytestmark = pytest.mark.wire
@@ -149,7 +150,7 @@ async def test_a_session_held_by_another_process_is_not_touched(tmp_path, sessio
 async def test_workers_that_end_at_once_are_all_heard_of(tmp_path, session):
     async with host_at(None, tmp_path) as host:
         for _ in range(100):
-            link = await host.start(LinkSpec("alice", session.folder, "run"))
+            link = await host.start(LinkSpec("alice", session.folder, "run", obstacle(session)))
             assert (await Follower(link, session).ended(5)).value == "no-device"
 
 

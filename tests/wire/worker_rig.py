@@ -14,6 +14,7 @@ from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSignal, LinkSpec
 from wasess.link.translate import translate
 from wasess.sandbox import Sandbox
+from wasess.store.preflight import obstacle
 from wasess.store.sessions import Home, Session
 from wasess.store.spool import SpoolReader
 
@@ -108,7 +109,9 @@ class Rig:
 
     async def start(self, user: str, mode: Any = "run") -> Follower:
         session = self.session(user)
-        return Follower(await self.host.start(LinkSpec(user, session.folder, mode)), session)
+        return Follower(
+            await self.host.start(LinkSpec(user, session.folder, mode, obstacle(session) if mode == "run" else ("", ""))), session
+        )
 
     async def pair(self, user: str) -> Follower:
         """Link a new device; return when it is online."""

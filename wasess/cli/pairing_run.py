@@ -14,6 +14,7 @@ from wasess.cli.pairing import Phase
 from wasess.cli.qr import modules
 from wasess.errors import Interrupted, WorkerFailed
 from wasess.link.port import LinkSpec
+from wasess.store.preflight import obstacle
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ class PairingRun:
             case pairing.Start(mode=mode, after=pause):
                 await self.end()
                 await asyncio.sleep(pause)
-                self._link = await self._host.start(LinkSpec(user, self._session.folder, mode))
+                found = await asyncio.to_thread(obstacle, self._session) if mode == "run" else ("", "")
+                self._link = await self._host.start(LinkSpec(user, self._session.folder, mode, found))
                 self._in_background(self._listen(self._link))
             case pairing.Show(typed=True, code=text, until=until):
                 self._screen.show(Letters(user, text, until), time.monotonic())

@@ -8,20 +8,14 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wasess.errors import Locked, StoreError, WasessError
 from wasess.link import protobuf
 from wasess.link.fetcher import Fetcher
 from wasess.link.nursery import Nursery
 from wasess.link.worker_link import WorkerLink
-from wasess.store.device import NoRoom
-from wasess.store.sessions import Home
-from wasess.words import _, mark
 
 if TYPE_CHECKING:
     from wasess.link.contract import Contract
     from wasess.link.port import LinkSpec
-
-NO_DEVICE = mark("there is no device in device.db")
 
 
 class WorkerHost:
@@ -42,14 +36,13 @@ class WorkerHost:
 
     async def start(self, spec: LinkSpec) -> WorkerLink:
         """Start a session's process. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform` when no process can be had."""
-        cause, problem = await asyncio.to_thread(_obstacle, spec)
         nursery = await self._living_nursery()
         order = {
             "user": spec.user,
             "folder": str(spec.folder.absolute()),
             "mode": spec.mode,
-            "obstacle": cause,
-            "problem": problem,
+            "obstacle": spec.obstacle[0],
+            "problem": spec.obstacle[1],
             "files": self._files,
             "durable": self._durable,
             "library": str(nursery.library),
@@ -99,19 +92,3 @@ async def _start(nursery: Nursery, order: dict[str, Any], fetcher: Fetcher) -> W
     control.setblocking(False)  # noqa: FBT003 - the socket's own signature
     os.set_blocking(output, False)
     return WorkerLink(child, order["user"], Path(order["folder"]), fetcher, control, wake, output)
-
-
-def _obstacle(spec: LinkSpec) -> tuple[str, str]:
-    """Why there is no device to log in with: the cause with which the worker ends at once in run mode, and words. Empty: there is one."""
-    if spec.mode == "pair":
-        return "", ""
-    session = Home(spec.folder.parent).session(spec.user)
-    try:
-        found = session.protected_credentials()
-        lost = "" if found.device else session.lost_credentials(found, session.record.load()) or NO_DEVICE
-    except Locked:
-        return "", ""  # a predecessor writes to it; the worker waits for that one, and never shows a QR anyway
-    except WasessError as error:
-        cause = "disk-full" if isinstance(error, NoRoom) else "database" if isinstance(error, StoreError) else "no-device"
-        return cause, str(error)
-    return ("no-device" if lost == NO_DEVICE else "database" if lost else ""), _(lost)

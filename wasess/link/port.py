@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LinkSpec:
-    """``mode="pair"`` makes a new device (QR); ``"run"`` logs in with the stored one and never shows a QR."""
+    """``mode="pair"`` makes a new device (QR); ``"run"`` logs in with the stored one and never shows a QR.
+
+    ``obstacle``: why there is nothing to log in with (`store.preflight.obstacle`); the process says so and ends at once.
+    """
 
     user: str
     folder: Path
     mode: Literal["run", "pair"]
+    obstacle: tuple[str, str] = "", ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from wasess.core.events import DatabaseLost, Event, ProbeAnswered, ProbeFailed, TurnCame
 from wasess.errors import NetworkDown, UnsupportedPlatform, WasessError, WorkerFailed
 from wasess.link.port import LinkSignal, LinkSpec
+from wasess.store.preflight import obstacle
 from wasess.supervisor.clock import pause
 from wasess.words import _
 
@@ -100,7 +101,8 @@ class Tether:
 
     async def _live(self) -> None:
         try:
-            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run"))
+            found = await asyncio.to_thread(obstacle, self._session)
+            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run", found))
             self._watch.begin(self._session.folder)
             if self._ending == "kill":
                 link.kill()
