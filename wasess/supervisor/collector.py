@@ -60,7 +60,8 @@ class Collector:
                 await asyncio.sleep(STORE_PAUSE)
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
 
     async def _get(self, item: Item) -> float:
         """For how many seconds it must wait; 0: it is dealt with, whatever came of it."""
