@@ -6,7 +6,7 @@ not been read by the server when the connection dies. So with the hold taken out
 
 Here events queue up before the disk, and a kill counts only with at least `LEAST` of them on the way: what the server has sent and has no receipt
 for; without the hold, what it has a receipt for and nobody has written. ``slow-disk-control`` is the same without the hold: unless each of its kills
-loses a message, the proof has shown nothing. Each loses a hundred.
+loses a message, the proof has shown nothing. Each loses dozens.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from bench.losses_scene import Scene
 
-BURST = 200  # more than two seconds of such a disk
+BURST = 200  # six seconds of such a disk
 LEAST = 20
-WRITTEN_FOR = 1.0  # seconds at most from the burst to the kill
+WRITTEN_FOR = 1.0  # seconds at most from the moment when enough are on the way to the kill
 BEGINS_WITHIN = 30.0
 BACK_WITHIN = 120.0  # a session whose worker was killed often waits
 MISSES_A_RUN = 5
@@ -53,12 +53,17 @@ class SlowDisk:
         worker = scene.holder(user)
         scene.burst(user, BURST)
         wait_or_pass(lambda: in_channel(self.folder, worker), BEGINS_WITHIN)
+        wait_or_pass(lambda: self._found(scene, user, worker) >= LEAST, BEGINS_WITHIN)
         time.sleep(scene.dice.uniform(0, WRITTEN_FOR))
         killed = bool(worker) and scene.kill("worker", worker)
         channel = in_channel(self.folder, worker)
-        found = scene.unacknowledged(user) if self.hold else channel
+        found = self._found(scene, user, worker)
         counts = killed and found >= LEAST
         scene.note(f"kill of worker on a slow disk{'' if counts else ' missed'}: {user} had {found} on the way, {channel} in the channel")
         if counts:
             self.on_the_way.append(found)
             self.in_channel.append(channel)
+
+    def _found(self, scene: Scene, user: str, worker: int) -> int:
+        """How many events are on the way."""
+        return scene.unacknowledged(user) if self.hold else in_channel(self.folder, worker)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-DELAY = (0.002, 0.020)
+DELAY = (0.020, 0.040)  # also on a busy machine, events must come faster than that
 HOLD, NO_HOLD = "hold", "no-hold"
 # Where the line goes in, in the fork server's first program (`wasess.link.nursery`).
 BEFORE = "from wasess.link.forkserver import main;"

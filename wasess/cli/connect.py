@@ -118,7 +118,8 @@ async def link_session(home: Home, where: Realm, request: Request) -> Result:
     finally:
         await run.end()
         with suppress(TimeoutError):
-            await asyncio.wait_for(host.close(), 1)
+            async with asyncio.timeout(1):
+                await host.close()
         if not run.accepted:
             before.put_back()
     return await _linked(home, session, device)

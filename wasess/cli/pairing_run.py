@@ -71,7 +71,8 @@ class PairingRun:
         link, self._link = self._link, None
         if link and self.accepted:
             with suppress(TimeoutError):
-                await asyncio.wait_for(link.stop(), self._stops_within)
+                async with asyncio.timeout(self._stops_within):
+                    await link.stop()
             self._events.read()
             self._events.commit()
         if link:
@@ -100,7 +101,8 @@ class PairingRun:
             self._screen.refresh(time.monotonic())
             wait = max(min(wake_at - time.monotonic(), REFRESH), 0)
             with suppress(TimeoutError):
-                happened = await asyncio.wait_for(self._inbox.get(), wait)
+                async with asyncio.timeout(wait):
+                    happened = await self._inbox.get()
                 if isinstance(happened, BaseException):
                     raise happened
                 return happened

@@ -41,7 +41,8 @@ class Enclosures:
             return ("",) * len(replies)
         copying = asyncio.get_running_loop().run_in_executor(_COPIERS, self._keep, replies, sources)
         try:
-            return await asyncio.wait_for(copying, WITHIN)
+            async with asyncio.timeout(WITHIN):
+                return await copying
         except TimeoutError:
             raise BadReply(_("the file of a reply could not be read within {seconds:.0f} s").format(seconds=WITHIN)) from None
 

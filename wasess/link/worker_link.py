@@ -153,7 +153,8 @@ class WorkerLink:
         """Drain and end, within 5 s."""
         self._stopping = True
         with contextlib.suppress(OSError, TimeoutError):
-            await asyncio.wait_for(self._write(pack(Word.STOP)), 1)
+            async with asyncio.timeout(1):
+                await self._write(pack(Word.STOP))
         done, _ = await asyncio.wait([self.over], timeout=STOPS_WITHIN)
         if not done:
             self.kill()

@@ -61,7 +61,8 @@ class Collector:
                 await asyncio.sleep(STORE_PAUSE)
             else:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
 
     async def _next(self, behind: int) -> Item | None:
         return await self._mail.do(lambda mailbox: mailbox.inbox.next_unfetched(behind))

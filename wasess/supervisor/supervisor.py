@@ -391,9 +391,11 @@ class Supervisor:
         if self._dispatcher:
             await self._dispatcher.close()
         closing = [self._host.close(), *([self._bot.close()] if self._bot else [])]
-        for outcome in await asyncio.gather(*(asyncio.wait_for(work, CLOSED_WITHIN) for work in closing), return_exceptions=True):
-            if isinstance(outcome, Exception) and not isinstance(outcome, TimeoutError):
-                logger.error("closing failed", exc_info=outcome)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSED_WITHIN):
+                for outcome in await asyncio.gather(*closing, return_exceptions=True):
+                    if isinstance(outcome, Exception):
+                        logger.error("closing failed", exc_info=outcome)
         await asyncio.gather(*(kept.task for kept in left if kept.task), return_exceptions=True)
 
     def _tell(self, event: str, line: str, session: str = "") -> None:

@@ -150,7 +150,8 @@ class Tether:
     async def prove(self, deadline: float) -> None:
         """Ask WhatsApp something small, for somebody who waits. Raises `errors.WasessError` without an answer in ``deadline`` seconds."""
         try:
-            await asyncio.wait_for(self._running().probe(), deadline)
+            async with asyncio.timeout(deadline):
+                await self._running().probe()
         except TimeoutError:
             raise NetworkDown(_("no answer in {seconds:.0f} s").format(seconds=deadline)) from None
 
