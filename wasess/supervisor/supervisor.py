@@ -194,8 +194,7 @@ class Supervisor:
     async def run(self) -> int:
         """Keep the home until `stop`, SIGTERM or SIGINT; return the exit code: 0, or 130 when it was told to `leave`.
 
-        Raises `errors.Locked` (naming the holder) when another manager has this home, and `errors.UnsupportedPlatform` when no
-        session can ever run here.
+        Raises `errors.Locked` (naming the holder) for another manager's home, `errors.UnsupportedPlatform` where no session can ever run.
         """
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
         self._last_alive = self._home.last_alive()
@@ -388,12 +387,13 @@ class Supervisor:
                 kept.task.cancel()
         if self._dispatcher:
             await self._dispatcher.close()
-        closing = [self._host.close(), *([self._bot.close()] if self._bot else [])]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSED_WITHIN):
-                for outcome in await asyncio.gather(*closing, return_exceptions=True):
-                    if isinstance(outcome, Exception):
-                        logger.error("closing failed", exc_info=outcome)
+        closing = [asyncio.create_task(one.close()) for one in (self._host, self._bot) if one]
+        _done, late = await asyncio.wait(closing, timeout=CLOSED_WITHIN)
+        for task in late:
+            task.cancel()
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("closing failed", exc_info=outcome)
         await asyncio.gather(*(kept.task for kept in left if kept.task), return_exceptions=True)
 
     def _tell(self, event: str, line: str, session: str = "") -> None:
