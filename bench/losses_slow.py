@@ -52,18 +52,17 @@ class SlowDisk:
         wait_or_pass(lambda: user in scene.stage.active_since() and scene.holder(user), BACK_WITHIN)
         worker = scene.holder(user)
         scene.burst(user, BURST)
-        wait_or_pass(lambda: in_channel(self.folder, worker), BEGINS_WITHIN)
-        wait_or_pass(lambda: self._found(scene, user, worker) >= LEAST, BEGINS_WITHIN)
+        wait_or_pass(lambda: (begun := in_channel(self.folder, worker)) and self._found(scene, user, begun) >= LEAST, BEGINS_WITHIN)
         time.sleep(scene.dice.uniform(0, WRITTEN_FOR))
         killed = bool(worker) and scene.kill("worker", worker)
         channel = in_channel(self.folder, worker)
-        found = self._found(scene, user, worker)
+        found = self._found(scene, user, channel)
         counts = killed and found >= LEAST
         scene.note(f"kill of worker on a slow disk{'' if counts else ' missed'}: {user} had {found} on the way, {channel} in the channel")
         if counts:
             self.on_the_way.append(found)
             self.in_channel.append(channel)
 
-    def _found(self, scene: Scene, user: str, worker: int) -> int:
-        """How many events are on the way."""
-        return scene.unacknowledged(user) if self.hold else in_channel(self.folder, worker)
+    def _found(self, scene: Scene, user: str, channel: int) -> int:
+        """How many events are on the way; ``channel``: of those, in the library's channel."""
+        return scene.unacknowledged(user) if self.hold else channel

@@ -270,7 +270,7 @@ async def test_what_the_disk_does_not_note_is_not_sent_twice(tmp_path: Path):
         it.queue("order-7")
         it.act = lambda _letter: it.mailbox._mail.execute("PRAGMA query_only = ON") and None
         it.courier.online()
-        await it.until(it.codes)
+        await it.quiet()
         assert it.codes() == ["OUTBOX_UNUSABLE"]
         it.mailbox._mail.execute("PRAGMA query_only = OFF")
         await it._caught_up()

@@ -40,6 +40,7 @@ async def test_an_answer_with_a_file_that_is_not_sent_is_the_bots_failure(tmp_pa
         desk.arrive("a", "one", "two")
         await desk.until(lambda: desk.troubles)
         for _time in range(2):
+            await desk.until(lambda: desk.clock.alarms)  # what was told sets its pause only then
             desk.clock.advance(60)
             known = len(desk.troubles)
             await desk.until(lambda known=known: len(desk.troubles) > known)
@@ -64,7 +65,7 @@ async def test_a_disk_that_takes_no_copy_costs_no_message(tmp_path: Path):
     async with mail_desk(tmp_path, lambda _message: Outcome(Verdict.ANSWERED, (Reply(data=b"menu", name="a.pdf"),))) as desk:
         (tmp_path / "outgoing").write_text("in the way")
         desk.arrive("a", "one")
-        await desk.until(lambda: desk.codes() == ["INBOX_UNUSABLE"])
+        await desk.until(lambda: desk.codes() == ["INBOX_UNUSABLE"] and desk.clock.alarms)
         (tmp_path / "outgoing").unlink()
         desk.clock.advance(10)
         await desk.done()

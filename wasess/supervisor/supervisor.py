@@ -390,12 +390,13 @@ class Supervisor:
                 kept.task.cancel()
         if self._dispatcher:
             await self._dispatcher.close()
-        closing = [self._host.close(), *([self._bot.close()] if self._bot else [])]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSED_WITHIN):
-                for outcome in await asyncio.gather(*closing, return_exceptions=True):
-                    if isinstance(outcome, Exception):
-                        logger.error("closing failed", exc_info=outcome)
+        closing = [asyncio.create_task(one.close()) for one in (self._host, self._bot) if one]
+        _done, late = await asyncio.wait(closing, timeout=CLOSED_WITHIN)
+        for task in late:
+            task.cancel()
+        for outcome in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                logger.error("closing failed", exc_info=outcome)
         await asyncio.gather(*(kept.task for kept in left if kept.task), return_exceptions=True)
 
     def _tell(self, event: str, line: str, session: str = "") -> None:
