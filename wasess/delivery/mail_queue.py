@@ -11,6 +11,7 @@ import logging
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from wasess.errors import StoreError
@@ -18,7 +19,7 @@ from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
     from wasess.delivery.mailbox import Mailbox
 
@@ -27,7 +28,6 @@ Job = tuple["Callable[[Mailbox], Any]", "asyncio.Future[Any]"]
 
 # Far more than work at once as long as no disk hangs; the pool makes a thread only when all that it has are busy.
 MAIL_THREADS = ThreadPoolExecutor(512, "mail")
-
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class MailQueue:
         self._jobs: deque[Job] = deque()
         self._guard = threading.Lock()
         self._running = False
+        self._turn = 0
         self._closed = False
 
     @property
@@ -108,14 +109,34 @@ class MailQueue:
         future: asyncio.Future[Any] = self._loop.create_future()
         with self._guard:
             self._jobs.append((work, future))
-            begins, self._running = not self._running, True
+            begins, self._running, turn = not self._running, True, self._turn
         if begins:
-            self._threads.submit(self._work)
+            try:
+                self._threads.submit(self._work, turn).add_done_callback(partial(self._worked, turn))
+            except RuntimeError as error:  # no further thread can be started
+                self._fail(turn, error)
         return future
 
-    def _work(self) -> None:
+    def _worked(self, turn: int, done: Future[None]) -> None:
+        if (error := done.exception()) is not None:
+            self._fail(turn, error)
+
+    def _fail(self, turn: int, error: BaseException) -> None:
+        """Nothing works on the jobs: whoever waits is told. The executor may still begin with that turn, and is not let then."""
+        with self._guard:
+            if turn != self._turn:
+                return
+            refused, self._jobs = self._jobs, deque()
+            self._turn += 1
+            self._running = False
+        for _work, future in refused:
+            self._tell_waiting(future, None, _no_thread(self.user, error))
+
+    def _work(self, turn: int) -> None:
         while True:
             with self._guard:
+                if turn != self._turn:
+                    return
                 if not self._jobs:
                     self._running = False
                     return
@@ -127,9 +148,9 @@ class MailQueue:
                 error = caught
             if not self._closed:  # else it may be what was done
                 self.changes, self.damage = self._mailbox.changes, self._mailbox.damage
-            self._tell(future, answer, error)
+            self._tell_waiting(future, answer, error)
 
-    def _tell(self, future: asyncio.Future[Any], answer: object, error: BaseException | None) -> None:
+    def _tell_waiting(self, future: asyncio.Future[Any], answer: object, error: BaseException | None) -> None:
         try:
             self._loop.call_soon_threadsafe(_settle, future, answer, error)
         except RuntimeError:  # the event loop is closed: nobody waits any more
@@ -148,6 +169,10 @@ def _settle(future: asyncio.Future[Any], answer: object, error: BaseException | 
 def _log_failure(future: asyncio.Future[None]) -> None:
     if not future.cancelled() and (error := future.exception()) is not None and not isinstance(error, MailClosed):
         logger.error("work on a session's mail failed", exc_info=error)
+
+
+def _no_thread(user: str, error: BaseException) -> StoreError:
+    return StoreError(_("the mail of {user} can't be worked on: {error}").format(user=user, error=error))
 
 
 def _closed(user: str) -> MailClosed:

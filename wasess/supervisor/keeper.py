@@ -198,6 +198,10 @@ class Keeper:
         """Something that concerns every session has happened."""
         self._inbox.put_nowait(event)
 
+    def fail(self, error: Exception) -> None:
+        """End with this error: something of this session raised it in another's turn."""
+        self._inbox.put_nowait(error)
+
     def look(self) -> None:
         """Look at the worker from outside, and see whether the keeper itself takes things in: ``ticked_at`` follows.
 
@@ -206,13 +210,10 @@ class Keeper:
         idle = self.snapshot.state is State.LOGGED_OUT and self.snapshot.worker is Worker.ABSENT
         if idle and self._tools.clock.steady() - self.ticked_at < LOOK_AT_LOGGED_OUT_EVERY:
             return
-        try:
-            self._tether.look()
-            self.mail.tend()
-            if self.mail.is_open and not self._closing:
-                self._look_at_mail()
-        except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and not the rounds of all
-            self._inbox.put_nowait(error)
+        self._tether.look()
+        self.mail.tend()
+        if self.mail.is_open and not self._closing:
+            self._look_at_mail()
         self._inbox.put_nowait(Tick())
 
     def _look_at_mail(self) -> None:
@@ -232,7 +233,7 @@ class Keeper:
         """Bring the session up and keep it up until `request_stop`. Raises `errors.UnsupportedPlatform` when no worker can ever run."""
         self._teller.begin()
         self.ticked_at = self._tools.clock.steady()
-        self.mail.start(self._tools.translate, self._tools.tell)
+        self.mail.start(self._tools.translate, self._tools.tell, self.fail)
         past = await self._journal.open(self._last_alive)
         self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
         try:

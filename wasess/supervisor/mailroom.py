@@ -123,9 +123,18 @@ class Mailroom:
         """Whether there is a `mail` yet."""
         return self._queue is not None
 
-    def start(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
-        """Open the mail, serve what waits in it, and take in what comes, until `close`; a disk that refuses is tried again."""
+    def start(self, translate: Callable[[int, bytes], Event], tell: Tell, failed: Callable[[Exception], None]) -> None:
+        """Open the mail, serve what waits in it, and take in what comes, until `close`; a disk that refuses is tried again.
+
+        ``failed`` is called with a bug that ended this: nothing is taken in any more.
+        """
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and isinstance(error := task.exception(), Exception):
+                failed(error)
+
         self._task = asyncio.create_task(self._work(translate, tell))
+        self._task.add_done_callback(ended)
 
     async def _work(self, translate: Callable[[int, bytes], Event], tell: Tell) -> None:
         while True:
@@ -261,7 +270,8 @@ class Mailroom:
         if queue is not None and intake is not None and intake.is_long and queue.idle:
             # The worker needs the lock that this takes; where that takes longer, its start is tried again.
             with suppress(TimeoutError, StoreError):
-                await asyncio.wait_for(queue.do(lambda _mailbox: intake.compact()), COMPACTED_WITHIN)
+                async with asyncio.timeout(COMPACTED_WITHIN):
+                    await queue.do(lambda _mailbox: intake.compact())
 
     def worker_starts(self, size: int) -> None:
         """See `Intake.worker_starts`."""

@@ -101,17 +101,25 @@ class Rounds:
         try:
             while True:
                 await asyncio.sleep(every)
-                now = self._clock.steady()
-                if self._look_at_the_clock():
-                    due = replace(due, look=now, proof=now + self._proof_every)  # nobody has had the time to answer yet
-                if now >= due.look:
-                    due = replace(due, look=now + LOOK_EVERY)
-                    for keeper in self._keepers():
-                        keeper.look()
-                due = self._send_out(due, now)
+                try:
+                    due = self._round(due, self._clock.steady())
+                except Exception:  # a bug: it ends neither the rounds nor the manager
+                    logger.exception("a round of the manager failed")
         finally:
             if self._errand is not None:
                 self._errand.cancel()
+
+    def _round(self, due: _Due, now: float) -> _Due:
+        if self._look_at_the_clock():
+            due = replace(due, look=now, proof=now + self._proof_every)  # nobody has had the time to answer yet
+        if now >= due.look:
+            due = replace(due, look=now + LOOK_EVERY)
+            for keeper in self._keepers():
+                try:
+                    keeper.look()
+                except Exception as error:  # noqa: BLE001 - a bug: it ends this keeper, and no other's round
+                    keeper.fail(error)
+        return self._send_out(due, now)
 
     def network_works(self, _user: str) -> None:
         """One session has come back from a network failure: the others need not wait any longer."""
@@ -123,7 +131,7 @@ class Rounds:
         if self._errand is not None:
             if not self._errand.done():
                 return due
-            done = self._errand.result()
+            done, self._errand = self._errand.result(), None
             due = replace(done, look=due.look, proof=max(due.proof, done.proof))
         self._errand = asyncio.create_task(self._run_errand(due, now))
         return due

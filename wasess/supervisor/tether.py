@@ -110,12 +110,10 @@ class Tether:
                 self._beside(self._stop_link())
             async for signal in link.signals():
                 self._put(signal)
-        except UnsupportedPlatform as error:
-            self._put(error)
+        except UnsupportedPlatform:
+            raise
         except (WasessError, OSError) as error:
             self._put(LinkSignal("ended", "crashed", str(error)))
-        except Exception as error:  # noqa: BLE001 - a bug: the keeper raises it, and nobody waits for an end that is never told
-            self._put(error)
 
     async def _stop_link(self) -> None:
         if self._link is None:
@@ -248,5 +246,10 @@ class Tether:
     def _beside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_ended)
         return task
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._put(error)  # a bug: what waits for the task's news would wait for ever
