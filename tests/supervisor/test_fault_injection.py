@@ -31,7 +31,7 @@ from wasess.supervisor.tether import Tether
 from wasess.supervisor.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from village import Told
 
@@ -83,7 +83,7 @@ def _user(this: Any) -> str:
 
 
 @pytest.fixture
-def injector(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Injector, list[str]]]:
+def injector(monkeypatch: pytest.MonkeyPatch) -> tuple[Injector, list[str]]:
     made, names = Injector(), []
     for cls in CLASSES:
         for attribute, function in list(vars(cls).items()):
@@ -91,7 +91,7 @@ def injector(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Injector, list[s
                 names.append(f"{cls.__name__}.{attribute}")
                 monkeypatch.setattr(cls, attribute, made.wrap(names[-1], function))
     monkeypatch.setattr(Rounds.walk, "__defaults__", (0.01,))
-    yield made, names
+    return made, names
 
 
 @pytest.mark.timeout(120)

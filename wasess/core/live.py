@@ -12,7 +12,7 @@ class ManagerInfo:
     """A manager. ``ready``: every session has had its first try. ``kept``: the sessions it keeps; ``online``: of those.
 
     ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none. ``longest_stall``: the seconds
-    for which all sessions once waited for the manager's event loop, the longest such time so far; ``stalled_at``: when that was over.
+    for which all sessions once waited for the manager's event loop, the longest such time since it was ready; ``stalled_at``: when that was over.
     """
 
     pid: int

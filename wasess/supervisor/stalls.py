@@ -25,7 +25,7 @@ class Stall:
 
 
 class StallMeter:
-    """Give its loop to `asyncio.Runner`. ``longest``: the longest stall so far."""
+    """Give its loop to `asyncio.Runner`. ``longest``: the longest stall since `begin`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self.longest = Stall()
@@ -36,6 +36,11 @@ class StallMeter:
     def new_loop(self) -> asyncio.AbstractEventLoop:
         """An event loop that is measured."""
         return asyncio.SelectorEventLoop(_Measured(self))
+
+    def begin(self) -> None:
+        """The manager is ready: its start, with all that it loads, counts no more."""
+        self.longest = Stall()
+        self._latest = 0.0
 
     def latest(self) -> float:
         """The longest stall, in seconds, since this was asked the last time."""

@@ -248,6 +248,7 @@ class Supervisor:
             for task in first_tries:
                 task.cancel()
         self.ready = True
+        self.stalls.begin()
         online = sum(kept.keeper.online for kept in self._kept.values())
         self._tell("manager_ready", _("manager ready: {online} of {found} online").format(online=online, found=found))
         self._notifier.ready(_("{online} of {found} sessions online").format(online=online, found=found))
