@@ -1,4 +1,4 @@
-"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: damage, hostile, losses, soak and untouched.
+"""`python -m bench`: all figures of a few minutes, or those of one subcommand, also the long ones: damage, held, hostile, losses, soak and untouched.
 
 The exit code is 1 when a figure is beyond its limit or could not be measured.
 """
@@ -17,6 +17,7 @@ from bench import (
     damage,
     damage_real,
     fleet,
+    held,
     hostile,
     latency,
     losses,
@@ -86,6 +87,7 @@ MEASURES: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "damage": _damage,
     "fleet": lambda wanted: fleet.measure(wanted.sessions, wanted.away),
     "hostile": lambda wanted: hostile.measure(hostile.Plan(wanted.stanzas, wanted.minutes * 60, wanted.seed)),
+    "held": lambda wanted: held.measure(wanted.seconds, wanted.rate, wanted.sessions, wanted.rounds or 2),
     "help": lambda wanted: help_time.measure(wanted.runs),
     "latency": lambda wanted: latency.measure(wanted.sessions, wanted.rate, wanted.seconds),
     "mail": lambda wanted: mail.measure(wanted.messages, wanted.rounds or 3, wanted.contacts),
@@ -108,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
     figures = parser.add_subparsers(dest="figure", metavar="FIGURE")
     options: dict[str, tuple[str, dict[str, float | str]]] = {
         "fleet": ("cold start, reset of all, return of the server, one killed and one poisoned worker", {"sessions": 100, "away": 60.0}),
+        "held": (
+            "one session's mail can't be written: what the others notice (only on demand)",
+            {"seconds": 14.0, "rate": 20.0, "sessions": 4, "rounds": 0},
+        ),
         "help": ("wall time of `wasess --help`", {"runs": 10}),
         "latency": ("from the server to the bot, with busy sessions", {"sessions": 20, "rate": 10.0, "seconds": 30.0}),
         "webhook": ("messages a second through a webhook", {"messages": 2000, "rounds": 3}),

@@ -68,8 +68,10 @@ async def _receipts(box: Sandbox, user: str) -> list[float]:
     return [login, *(device.receipted.moments if device is not None and isinstance(device.receipted, Times) else [])]
 
 
-async def _pace(box: Sandbox, contact: str, users: list[str], rate: float, seconds: float) -> list[float]:
+async def _pace(box: Sandbox, contact: str, users: list[str], rate: float, seconds: float, *, named: bool = False) -> list[float]:
     """Write to all users in turn, ``rate`` messages a second to each, for so long. Each text is the moment it was written.
+
+    ``named``: and the user.
 
     Returns by how many seconds each was written too late.
     """
@@ -79,7 +81,8 @@ async def _pace(box: Sandbox, contact: str, users: list[str], rate: float, secon
         await asyncio.sleep(max(0.0, due - time.time()))
         now = time.time()
         late.append(now - due)
-        box.say(contact, users[number % len(users)], f"{now:.6f}")
+        user = users[number % len(users)]
+        box.say(contact, user, f"{now:.6f} {user}" if named else f"{now:.6f}")
     return late
 
 

@@ -61,12 +61,23 @@ def damaged(path: Path) -> Iterator[None]:
     yield
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler, for a disk that is slow to sync")
-async def test_no_trouble_of_one_sessions_mail_keeps_the_other_waiting(tmp_path: Path):
-    source, library, switch = tmp_path / "slow.c", tmp_path / "slow.so", tmp_path / "slow"
+@pytest.fixture
+def switch(tmp_path: Path) -> Path:
+    """The disk is slow while this file is there, for whoever has the environment of `preload`."""
+    return tmp_path / "slow"
+
+
+@pytest.fixture
+def preload(tmp_path: Path, switch: Path) -> dict[str, str]:
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler, for a disk that is slow to sync")
+    source, library = tmp_path / "slow.c", tmp_path / "slow.so"
     source.write_text(SLOW_SYNC)
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
-    preload = {"LD_PRELOAD": str(library), "SLOW_WHILE": str(switch), "SYNC_TAKES": SYNC_TAKES}
+    return {"LD_PRELOAD": str(library), "SLOW_WHILE": str(switch), "SYNC_TAKES": SYNC_TAKES}
+
+
+async def test_no_trouble_of_one_sessions_mail_keeps_the_other_waiting(tmp_path: Path, switch: Path, preload: dict[str, str]):
     async with House(tmp_path) as house:
         await house.link("alice", "bob")
         serve = await house.serve("--durability", "power", bot=ECHO_BOT, environment=preload)
