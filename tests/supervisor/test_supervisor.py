@@ -119,7 +119,7 @@ async def test_a_session_that_was_linked_once_is_explained(home: Home, told: Tol
         await until(lambda: ready(again))
     assert again.lines[1:4] == [
         "1 session found",
-        "alice: not linked to a phone. Pair it: `wasess connect alice`.",
+        "alice: logged out by WhatsApp or on the phone. The old credentials are kept. Pair again: `wasess connect alice`.",
         "manager ready: 0 of 1 online",
     ]
 

@@ -54,11 +54,12 @@ def text(words: str, *, chat: str = "491701234567@s.whatsapp.net") -> events.Mes
 def link_device(session: Session, jid: str = "491700000001:1@s.whatsapp.net") -> Session:
     session.create()
     path = session.folder / "device.db"
+    for part in ("", "-wal", "-shm"):  # what a worker's start has protected is not replaced: a pairing begins with a new file
+        path.with_name(path.name + part).unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(
-            "CREATE TABLE IF NOT EXISTS whatsmeow_device (jid TEXT, lid TEXT, platform TEXT, push_name TEXT, noise_key BLOB, identity_key BLOB)"
+            "CREATE TABLE whatsmeow_device (jid TEXT, lid TEXT, platform TEXT, push_name TEXT, noise_key BLOB, identity_key BLOB)"
         )
-        database.execute("DELETE FROM whatsmeow_device")
         database.execute("INSERT INTO whatsmeow_device VALUES (?, '', 'android', '', zeroblob(32), zeroblob(32))", (jid,))
     path.chmod(0o600)
     return session

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from wasess.core.clock import Clock
     from wasess.delivery.bot import Tell
     from wasess.delivery.mail_queue import MailQueue
+    from wasess.delivery.mailbox import Mailbox
     from wasess.store.outbox import Letter
 
 AT_ONCE = 4  # chats
@@ -34,6 +35,7 @@ TRIES = 5
 DOUBT_PATIENCE = 10.0  # seconds online in which a receipt may prove that a message went out
 STORE_PAUSE = 5.0
 BURST = 5.0  # messages that may go out at once when a pace is set
+AHEAD_FOR = 0.1  # seconds for which the next message is known that was read beside the commit of the one before: an operator may drop it
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Courier:
         self._tell = tell
         self._dice = dice
         self._pace = Pace.full(per_minute / 60, BURST, clock.steady()) if per_minute else None
+        self._ahead: dict[str, tuple[float, Letter]] = {}  # what goes out next to a chat, and until when that counts
         self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
         self._online_since: float | None = None
         self._logins = 0
@@ -100,7 +103,7 @@ class Courier:
     async def _serve_next(self, chat: str) -> float | None:
         """Deal with the first message that is to go out to a chat; None when there is none."""
         try:
-            letter = await self._mail.do(lambda mailbox: mailbox.outbox.next_open(chat))
+            letter = await self._look(chat)
             if letter is None:
                 return None
             if letter.damage:
@@ -113,6 +116,12 @@ class Courier:
             return 0.0
         return self._wait_for_turn(chat) or await self._send(letter)
 
+    async def _look(self, chat: str) -> Letter | None:
+        known_until, letter = self._ahead.pop(chat, (0.0, None))
+        if letter is not None and self._clock.steady() < known_until:
+            return letter
+        return await self._mail.do(lambda mailbox: mailbox.outbox.next_open(chat))
+
     def _wait_for_turn(self, chat: str) -> float:
         """The seconds until the pace lets this chat's next message out; 0 when it does now."""
         if self._pace is None or chat in self._booked:
@@ -123,7 +132,7 @@ class Courier:
             self._booked.add(chat)
         return wait * (0.5 + self._dice())
 
-    async def _send(self, letter: Letter) -> float:
+    async def _send(self, letter: Letter) -> float | None:
         login = self._logins
         try:
             message_id = await self._carry(letter)
@@ -135,10 +144,18 @@ class Courier:
                 letter, SendRefused(_("it could not be handed over: {kind}").format(kind=type(error).__name__)), login
             )
         now = self._clock.now()
+
+        def sent(mailbox: Mailbox) -> Letter | None:
+            mailbox.outbox.sent(letter.seq, message_id, now)
+            return mailbox.outbox.next_open(letter.chat)
+
         try:
-            await self._mail.do(lambda mailbox: mailbox.outbox.sent(letter.seq, message_id, now))
+            following = await self._mail.do(sent)
         except WasessError as error:
             return self._stumble(error)
+        if following is None:
+            return None
+        self._ahead[letter.chat] = self._clock.steady() + AHEAD_FOR, following
         return 0.0
 
     async def _failed(self, letter: Letter, error: WasessError, login: int) -> float:

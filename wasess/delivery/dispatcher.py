@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,11 +46,15 @@ LONGEST_PAUSE = 7 * 86_400.0
 MOST_NAMED = 10  # positions in a sentence
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
 JITTER = 0.2  # of a pause, up and down
+AHEAD_FOR = 0.1  # seconds for which the next message is known that was read beside the commit of the one before: an operator may drop it
 
 logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """A session and a chat in it."""
+
+First = tuple[Item | float | None, int]
+"""See `_first`."""
 
 
 class Attend(Protocol):
@@ -89,6 +94,7 @@ class Dispatcher:
         self._fetching: dict[str, asyncio.Semaphore] = {}
         self._asked: set[Key] = set()  # or about to be: its first message is looked for
         self._alone: set[Key] = set()  # chats whose first message may have killed the bot
+        self._ahead: dict[Key, tuple[float, First]] = {}  # what is first in a chat now, and until when that counts
         self._answers = 0
         self._answers_at: dict[Key, int] = {}  # ... when the bot was last away for this chat's message
         self._away = 0
@@ -118,6 +124,7 @@ class Dispatcher:
         """Stop serving a session, or all, at once. What is under way is asked again at the next start."""
         for gone in [name for name in self._desks if user in {None, name}]:
             del self._desks[gone], self._fetching[gone]
+        self._ahead = {key: ahead for key, ahead in self._ahead.items() if key[0] in self._desks}
         await self._turns.drop(lambda key: key[0] not in self._desks)
 
     async def drain(self, patience: float) -> None:
@@ -161,9 +168,8 @@ class Dispatcher:
 
     async def _serve_next(self, key: Key) -> float | None:
         """Deal with the first message of a chat, if there is one and its time has come."""
-        now = self._clock.now()
         try:
-            item, damaged = await self._desks[key[0]].mail.do(lambda mailbox: _first(mailbox, key[1], now, self._max_age))
+            item, damaged = await self._look(key)
         except WasessError as error:
             return self._stumble(key, error)
         if damaged:
@@ -178,6 +184,13 @@ class Dispatcher:
             return 0.0
         return await self._serve(key, item, replace(item.message, session=key[0]))
 
+    async def _look(self, key: Key) -> First:
+        known_until, first = self._ahead.pop(key, (0.0, (None, 0)))
+        if self._clock.steady() < known_until:
+            return first
+        now = self._clock.now()
+        return await self._desks[key[0]].mail.do(lambda mailbox: _first(mailbox, key[1], now, self._max_age))
+
     async def _fetch(self, key: Key, item: Item) -> float:
         desk = self._desks[key[0]]
         try:
@@ -190,7 +203,7 @@ class Dispatcher:
             return await self._fault(key, item, error)
         return 0.0
 
-    async def _serve(self, key: Key, item: Item, message: Message) -> float:
+    async def _serve(self, key: Key, item: Item, message: Message) -> float | None:
         desk = self._desks[key[0]]
         try:
             desk.attend(message, begins=True)
@@ -203,13 +216,23 @@ class Dispatcher:
                 return await self._failed(key, item, outcome)
             self._answered(key)
             now = self._clock.now()
-            await desk.mail.do(lambda mailbox: mailbox.answered(item, message, outcome.replies, now, kept))
+
+            def answered(mailbox: Mailbox) -> First:
+                mailbox.answered(item, message, outcome.replies, now, kept)
+                with suppress(WasessError):
+                    return _first(mailbox, key[1], now, self._max_age)
+                return 0.0, 0
+
+            first = await desk.mail.do(answered)
         except WasessError as error:
             return self._stumble(key, error)
         except Exception as error:  # noqa: BLE001 - as above
             return await self._fault(key, item, error)
         for reply in outcome.replies:
             desk.queued(reply.to or message.answer_to)
+        if first == (None, 0):
+            return None
+        self._ahead[key] = self._clock.steady() + AHEAD_FOR, first
         return 0.0
 
     async def _enclosed(self, desk: Desk, outcome: Outcome) -> tuple[Outcome, tuple[str, ...]]:
@@ -266,7 +289,7 @@ class Dispatcher:
         return pause
 
 
-def _first(mailbox: Mailbox, chat: str, now: float, max_age: float) -> tuple[Item | float | None, int]:
+def _first(mailbox: Mailbox, chat: str, now: float, max_age: float) -> First:
     """The first message that waits in a chat, or the seconds until its time comes: 0.0 when the next one is to be looked at.
 
     The second value is its position when its row turned out to be damaged, and its text is lost; else 0.

@@ -244,8 +244,11 @@ class Mailroom:
         if intake is None:
             raise RuntimeError("the mail is not open")
         async with self._taking:
-            while (batch := await queue.do(lambda _mailbox: intake.take_next())) is not None:
-                await self._deliver(batch)
+            more = True
+            while more:
+                batches, more = await queue.do(lambda _mailbox: _take_in(intake))
+                for batch in batches:
+                    await self._deliver(batch)
 
     async def _deliver(self, batch: Batch) -> None:
         for code, problem in batch.poisoned:
@@ -365,6 +368,17 @@ class Mailroom:
         message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id
+
+
+def _take_in(intake: Intake) -> tuple[list[Batch], bool]:
+    """Two commits, as a rule one and a look whether there is more; whether there may be. Raises `errors.StoreError` for the first."""
+    first = intake.take_next()
+    if first is None:
+        return [], False
+    with suppress(StoreError):  # the next look says it, once the first is delivered
+        second = intake.take_next()
+        return ([first], False) if second is None else ([first, second], True)
+    return [first], True
 
 
 def _tell_intake(intake: Intake, heard: Callable[[Intake], None], _mailbox: Mailbox) -> None:
