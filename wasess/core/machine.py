@@ -53,6 +53,7 @@ RECOVERY_GRACE = 45.0  # the library has dialled at 0, 2, 6, 12, 20, 30 and 42 s
 GRACE_SPREAD = 5.0  # ...and a hundred sessions do not lose their patience in one moment
 PROBE_DEADLINE = 5.0  # after a ping that was lost (30 to 40 s into a black hole): back within 50 s
 PATIENT_DEADLINE = 10.0  # where nothing is late yet: a slow session answers within 8 s
+HEARD_AGAIN_AFTER = 1.0
 QUIET_AFTER = 900.0  # nothing was heard for so long: worth a question, no more
 STEADY_AFTER = 60.0  # online for so long, the failures before it are forgotten
 FLAPPING = 5  # connections lost without a steady minute between them: dialling on at once makes it worse
@@ -74,8 +75,8 @@ RATE_LIMITED_STATUS = 429
 
 def step(snapshot: Snapshot, event: Event, now: float, dice: float) -> Step:
     """What follows from ``event`` at the moment ``now``; ``dice`` is uniform in [0, 1). An event that changes nothing gives no commands."""
-    if isinstance(event, events.MessageArrived):
-        return replace(snapshot, heard_at=now), []
+    if isinstance(event, events.MessageArrived):  # often thousands a minute: not each is a new snapshot
+        return (replace(snapshot, heard_at=now) if now - snapshot.heard_at >= HEARD_AGAIN_AFTER else snapshot), []
     decide = _DECISIONS.get(type(event))
     return decide(snapshot, event, now, dice) if decide else (snapshot, [])
 

@@ -112,11 +112,11 @@ class Keeper:
         self._inbox: asyncio.Queue[Incoming | Tick | Asked] = asyncio.Queue()
         self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
         self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
-        self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
+        self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._put)
         self.mail = Mailroom(session, tools.mail, tools.clock, tools.dispatcher, self._teller, self._tether, self._journal.phone_seen)
         self._states = StateReader(session.folder, tools.translate_state)
         self._alarm: Alarm | None = None
-        self._spool_alarm: Alarm | None = None
+        self._spool_waits = False  # a look into the spool is queued already
         self._moved = asyncio.Event()
         self._logins = 0
         self._closing = False
@@ -243,14 +243,18 @@ class Keeper:
                 await self._take_in(await self._inbox.get())
         finally:
             self._set_alarm(None)
-            if self._spool_alarm is not None:
-                self._spool_alarm.cancel()
             self._tether.close()
             self._states.close()
             await self.mail.close()
             await self._journal.flush()
 
     # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def _put(self, item: Incoming) -> None:
+        spooled = isinstance(item, LinkSignal) and item.kind == "spooled"
+        if not (spooled and self._spool_waits):
+            self._spool_waits |= spooled
+            self._inbox.put_nowait(item)
 
     async def _take_in(self, item: Incoming | Tick | Asked) -> None:
         match item:
@@ -264,6 +268,7 @@ class Keeper:
             case events.Event():
                 await self._feed(item)
             case LinkSignal(kind="spooled"):
+                self._spool_waits = False
                 await self._read_spool()
                 self.mail.look()
             case LinkSignal(kind="started", value=pid, detail=at):
@@ -301,7 +306,7 @@ class Keeper:
                 await self._feed(event)
         except StoreError as error:
             self._teller.trouble("SPOOL_NOT_READ", str(error), level="error", sparing=True)
-            self._spool_alarm = self._tools.clock.call_later(SPOOL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
+            self._tools.clock.call_later(SPOOL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
 
     async def _feed(self, event: Event) -> None:
         if isinstance(event, events.StreamReplaced):

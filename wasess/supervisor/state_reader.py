@@ -60,10 +60,14 @@ class StateReader:
         if reader is None:
             return
         reader.skip_to(self._fresh_from)
+        flood = False  # of many messages, one says it
         while frames := reader.read_new():
             for frame in frames:
-                if frame.offset >= self._fresh_from and (event := self._event(frame.code, frame.payload)) is not None:
-                    yield event
+                event = self._event(frame.code, frame.payload) if frame.offset >= self._fresh_from else None
+                if event is None or (flood and isinstance(event, events.MessageArrived)):
+                    continue
+                flood = isinstance(event, events.MessageArrived)
+                yield event
 
     def close(self) -> None:
         """Let go of the file."""
