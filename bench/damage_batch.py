@@ -32,7 +32,8 @@ from wasess.store.kept_mail import kept_mail
 from wasess.store.mail import MailFile
 from wasess.store.outbox import Outbox
 from wasess.store.sessions import Home
-from wasess.supervisor.supervisor import Settings, Supervisor
+from wasess.supervisor.manager_settings import Settings
+from wasess.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from wasess.core import commands, events, health, reasons
 from wasess.core.machine import step
-from wasess.core.message import Message
 from wasess.core.snapshot import Snapshot, Timer
 from wasess.core.states import State
 from wasess.doctor.census import STATES as UNKEPT
@@ -63,7 +62,7 @@ WORDS: list[tuple[str, Event]] = [
     ("login refused (any other code)", events.ConnectFailure(409)),
     ("messages were kept for us", events.OfflineSyncPreview(5, 2)),
     ("all of them were delivered", events.OfflineSyncCompleted(2)),
-    ("a message", events.MessageReceived(Message("1", "a", "a", "hello", 0.0))),
+    ("a message", events.MessageArrived()),
     ("a message that can't be decrypted", events.Undecryptable("1", "a", "b")),
     ("a message that is counted as taken is missing", events.Missed("1", "a", "b", "old-counter")),
     ("a spool was replaced or cut, and its worker's last word is read", events.SpoolLost(3, 1)),

@@ -23,11 +23,11 @@ from wasess.supervisor.limited import LimitedReporter
 from wasess.supervisor.log_file import LogFile
 from wasess.supervisor.log_handler import logging_to
 from wasess.supervisor.mail_settings import MailSettings
+from wasess.supervisor.manager_settings import Settings as Pace
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
 from wasess.supervisor.report import BotCondition, EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
 from wasess.supervisor.stray_output import overheard
-from wasess.supervisor.supervisor import Settings as Pace
 from wasess.supervisor.supervisor import Supervisor
 from wasess.words import _
 

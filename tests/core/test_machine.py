@@ -11,7 +11,7 @@ from wasess.core.events import (
     Connected,
     DialRefused,
     Disconnected,
-    MessageReceived,
+    MessageArrived,
     StartRequested,
     StopRequested,
     TemporaryBan,
@@ -20,7 +20,6 @@ from wasess.core.events import (
     WorkerEnded,
     WorkerStarted,
 )
-from wasess.core.message import Message
 from wasess.core.snapshot import Snapshot, Timer, Worker
 from wasess.core.states import State
 
@@ -216,9 +215,8 @@ def test_nothing_hurries_a_session_that_waits_for_its_turn():
 @pytest.mark.parametrize("position", EVERYWHERE)
 def test_a_message_is_a_sign_of_life_in_every_state(position: str):
     talk = PREPARED[position]()
-    message = Message(id="1", chat="a", sender="a", text="hello", timestamp=0.0)
     where = talk.where
-    assert talk.after(1, MessageReceived(message)) == []
+    assert talk.after(1, MessageArrived()) == []
     assert (talk.where, talk.session.heard_at) == (where, talk.now)
 
 

@@ -9,7 +9,6 @@ from wasess.core import commands, events, reasons
 from wasess.core.commands import KillWorker, StartWorker, StopWorker
 from wasess.core.events import Event
 from wasess.core.machine import step
-from wasess.core.message import Message
 from wasess.core.snapshot import Timer, Worker
 from wasess.core.states import State
 
@@ -39,7 +38,7 @@ SAMPLES: dict[str, Event] = {
     "refused": events.ConnectFailure(409),
     "offline preview": events.OfflineSyncPreview(5, 2),
     "offline done": events.OfflineSyncCompleted(2),
-    "message": events.MessageReceived(Message("1", "a", "a", "hello", 0.0)),
+    "message": events.MessageArrived(),
     "undecryptable": events.Undecryptable("1", "a", "b"),
     "missed": events.Missed("1", "a", "b", "old-counter"),
     "spool lost": events.SpoolLost(3, 1),
@@ -207,7 +206,11 @@ def test_a_change_is_told_once_and_recorded(event: str):
 
 
 def test_every_event_is_tried():
-    kinds = {kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event}
+    kinds = {
+        kind
+        for kind in vars(events).values()
+        if isinstance(kind, type) and issubclass(kind, Event) and kind not in {Event, events.MessageReceived}
+    }  # what came is the mailbox's
     assert {type(event) for event in SAMPLES.values()} == kinds
 
 

@@ -16,14 +16,13 @@ from wasess.core.events import (
     KeepAliveRestored,
     KeepAliveTimeout,
     LineLost,
-    MessageReceived,
+    MessageArrived,
     ProbeAnswered,
     ProbeFailed,
     TimerFired,
     TurnCame,
     WorkerEnded,
 )
-from wasess.core.message import Message
 from wasess.core.snapshot import Timer, Worker
 from wasess.core.states import State
 
@@ -153,9 +152,8 @@ def test_a_session_that_gets_no_message_for_a_day_is_asked_and_never_touched(lat
 
 def test_a_session_that_is_written_to_is_not_even_asked():
     talk = steady()
-    for number in range(96):
-        message = Message(id=str(number), chat="a", sender="a", text="", timestamp=0.0)
-        talk.after(450, MessageReceived(message))
+    for _ in range(96):
+        talk.after(450, MessageArrived())
         assert talk.after(450, TimerFired(Timer.QUIET)) in ([SetTimer(Timer.QUIET, 900.0)], [SetTimer(Timer.QUIET, 900.0), ShowPresence()])
 
 

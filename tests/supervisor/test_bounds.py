@@ -13,7 +13,8 @@ from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Verdict
 from wasess.supervisor.chat_presence import MOST_AT_ONCE
 from wasess.supervisor.mail_settings import MailSettings
-from wasess.supervisor.supervisor import THREADS, Settings, Supervisor
+from wasess.supervisor.manager_settings import Settings
+from wasess.supervisor.supervisor import THREADS, Supervisor
 
 if TYPE_CHECKING:
     from wasess.store.sessions import Home

@@ -23,9 +23,9 @@ from wasess.supervisor.keeper import Keeper
 from wasess.supervisor.mail_care import MailCare
 from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.mailroom import Mailroom
+from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.rounds import Rounds
 from wasess.supervisor.state_reader import StateReader
-from wasess.supervisor.supervisor import Settings
 from wasess.supervisor.teller import Teller
 from wasess.supervisor.tether import Tether
 from wasess.supervisor.watch import Watch

@@ -16,8 +16,8 @@ from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WorkerFailed
 from wasess.store.records import SessionRecord
 from wasess.supervisor.mail_settings import MailSettings
+from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.operations import Operations
-from wasess.supervisor.supervisor import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

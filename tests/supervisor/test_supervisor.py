@@ -20,9 +20,10 @@ from wasess.delivery.function import FunctionBot, validate_bot
 from wasess.errors import Locked, UnsupportedPlatform
 from wasess.store.disk import room
 from wasess.store.sessions import Home
+from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import trouble_teller
-from wasess.supervisor.supervisor import Settings, Supervisor
+from wasess.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,7 +138,8 @@ async def test_a_lost_database_is_told_once(guard: Guard, fault):
 
 async def test_a_database_that_is_worked_on_is_not_lost(guard: Guard):
     for number in range(3):
-        link_device(guard.session, f"49170000000{number}:1@s.whatsapp.net")
+        with closing(sqlite3.connect(guard.database)) as database, database:
+            database.execute("UPDATE whatsmeow_device SET jid = ?", (f"49170000000{number}:1@s.whatsapp.net",))
         assert guard.look() == []
 
 

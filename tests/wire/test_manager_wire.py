@@ -19,7 +19,8 @@ from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
 from wasess.link.translate import translate
-from wasess.supervisor.supervisor import Settings, Supervisor
+from wasess.supervisor.manager_settings import Settings
+from wasess.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

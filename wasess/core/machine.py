@@ -24,7 +24,6 @@ Rules that hold everywhere: a worker is started only when none lives, and in its
 only a human can help; a network fault never ends the tries; silence alone never ends a connection: it is a question, and the
 answer decides. The library redials first (it is back in 10 ms after a reset), wasess replaces the worker when that has not
 helped. The 515 after a pairing is the library's own affair: a second `Connected` changes nothing.
-
 docs/machine.md shows every state with every event; it is generated from this file.
 """
 

@@ -86,6 +86,16 @@ class Intake:
         self._over = True
         self._reader.let_go()
 
+    def take_some(self) -> tuple[list[Batch], bool]:
+        """Two commits, as a rule one and a look whether there is more; whether there may be. Raises as `take_next` does for the first."""
+        first = self.take_next()
+        if first is None:
+            return [], False
+        with suppress(StoreError):  # the next look says it, once the first is delivered
+            second = self.take_next()
+            return ([first], False) if second is None else ([first, second], True)
+        return [first], True
+
     def take_next(self) -> Batch | None:
         """Take in what comes next, some frames in one commit; None when there is nothing new.
 

@@ -246,7 +246,7 @@ class Mailroom:
         async with self._taking:
             more = True
             while more:
-                batches, more = await queue.do(lambda _mailbox: _take_in(intake))
+                batches, more = await queue.do(lambda _mailbox: intake.take_some())
                 for batch in batches:
                     await self._deliver(batch)
 
@@ -368,17 +368,6 @@ class Mailroom:
         message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id
-
-
-def _take_in(intake: Intake) -> tuple[list[Batch], bool]:
-    """Two commits, as a rule one and a look whether there is more; whether there may be. Raises `errors.StoreError` for the first."""
-    first = intake.take_next()
-    if first is None:
-        return [], False
-    with suppress(StoreError):  # the next look says it, once the first is delivered
-        second = intake.take_next()
-        return ([first], False) if second is None else ([first, second], True)
-    return [first], True
 
 
 def _tell_intake(intake: Intake, heard: Callable[[Intake], None], _mailbox: Mailbox) -> None:

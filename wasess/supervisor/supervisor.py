@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
@@ -18,7 +18,7 @@ from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
-from wasess.supervisor.mail_settings import MailSettings
+from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
@@ -46,26 +46,6 @@ INTERRUPTED = 130
 THREADS = 8  # for what waits for a disk: one that hangs under some sessions leaves threads to the others and to the rounds
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Seconds, unless a line says otherwise."""
-
-    max_parallel: int = 8  # sessions that dial at once
-    place_for: float = 1.0  # as long a session that dials may hold up the next in line
-    dials_per_second: float = 20.0  # of all sessions together; the libraries' own redials are not counted
-    worker_memory: int = 256 * 2**20  # bytes; a worker that needs more is replaced
-    disk_reserve: int = 32 * 2**20  # bytes; with less than this on the home's file system, no message is accepted
-    seen: bool = True  # WhatsApp may show the device as in use now and then
-    ready_within: float = 10.0  # then the manager is ready, with whatever is online
-    look_every: float = 0.5  # for sessions newly linked or removed
-    bot_patience: float = 2.0  # at the end, for what the bot is at
-    sent_within: float = 0.5  # at the end, for what is being sent: what is not stays queued
-    drain_patience: float = 5.5  # at the end, for the workers
-    gone_within: float = 9.0  # all of the end, before everything is killed
-    max_age: float = 0.0  # messages older than this are not worth an answer; 0: all are
-    mail: MailSettings = field(default_factory=MailSettings)
 
 
 @dataclass(slots=True, eq=False)
