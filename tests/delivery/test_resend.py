@@ -46,7 +46,7 @@ class Sender:
         return self.mailbox.take_in([Spooled(event)], Place(1, "head", self._position), self.now, lambda _message: "done")
 
     def open(self) -> list[Letter]:
-        return [letter for letter in self.mailbox.outbox.letters(("queued",))][::-1]
+        return self.mailbox.outbox.letters(("queued",))[::-1]
 
     def causes(self) -> list[tuple[str, int]]:
         return [(gap.cause, gap.count) for gap in self.mailbox.gaps.entries()]
