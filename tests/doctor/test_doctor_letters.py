@@ -144,7 +144,7 @@ def test_what_was_not_sent_again_is_told_apart_from_what_is_missing(session: Ses
     arrive(mailbox, events.AskedAgain("3EB0NEVER", CAROL, CAROL, 0))
     [line] = letters.check(session).findings
     assert (line.code, line.level) == ("NOT_SENT_AGAIN", "note")  # anybody can ask for anything
-    sent = mailbox.outbox.queue("a file", CAROL, Reply(file="/tmp/invoice.pdf"), time.time())
+    sent = mailbox.outbox.queue("a file", CAROL, Reply(file="/home/alice/invoice.pdf"), time.time())
     mailbox.outbox.sent(sent.seq, "3EB0FILE", time.time())
     arrive(mailbox, events.AskedAgain("3EB0FILE", CAROL, CAROL, 0))
     [line] = letters.check(session).findings
