@@ -206,7 +206,7 @@ def _gaps(stage: Stage, user: str) -> tuple[int, int]:
     [attacker] = [account for account in stage.ask("state")["accounts"] if account["name"] == MALLORY]
     path = stage.home.session(user).folder / MAIL_NAME
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        gaps = connection.execute("SELECT sender, count FROM gaps").fetchall()
+        gaps = connection.execute("SELECT sender, count FROM gaps WHERE cause NOT LIKE 'resend-%'").fetchall()
     his = sum(count for sender, count in gaps if sender.partition("@")[0].partition(":")[0] in {attacker["number"], attacker["lid"]})
     return his, sum(count for _, count in gaps) - his
 

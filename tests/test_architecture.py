@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wasess"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-ALL_SOURCES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+ALL_SOURCES = [*SOURCES, *TESTS]
 
 # Who may import whom. A name with a dot is one module; errors may be imported by all but the sandbox.
 # Only the command line imports the drill, and only these two the sandbox: a session must never need either.
@@ -104,6 +105,12 @@ def test_neonize_is_never_imported():
 def test_no_file_is_longer_than_400_lines():
     found = breaking(lambda path: max(0, len(path.read_text().splitlines()) - LONGEST_FILE), ALL_SOURCES)
     assert not found, "a file this long is about two things"
+
+
+def test_no_test_leaves_closing_to_the_garbage_collector():
+    """It runs in any thread, in the middle of another test: SQLite refuses to close there, and that test fails for it."""
+    found = breaking(lambda path: re.findall(r"^\s*weakref\.finalize\(.*", path.read_text(), re.MULTILINE), TESTS)
+    assert not found, "close it where it is made: contextlib.closing, or a fixture that yields"
 
 
 def test_a_file_name_says_what_is_in_it():

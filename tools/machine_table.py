@@ -68,6 +68,7 @@ WORDS: list[tuple[str, Event]] = [
     ("a spool was replaced or cut, and its worker's last word is read", events.SpoolLost(3, 1)),
     ("a reply is about to go out", events.Departing("key", "1")),
     ("a receipt", events.ReceiptCame("delivered", "a", ("1",))),
+    ("a message is asked for again", events.AskedAgain("1", "a", "a", 0)),
     ("paired", events.Paired("49:3@s.whatsapp.net")),
     ("pairing failed", events.PairError("x")),
     ("any other event of the library's", events.OtherEvent(99)),

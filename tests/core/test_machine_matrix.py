@@ -44,6 +44,7 @@ SAMPLES: dict[str, Event] = {
     "spool lost": events.SpoolLost(3, 1),
     "departing": events.Departing("key", "1"),
     "receipt": events.ReceiptCame("delivered", "a", ("1",)),
+    "asked again": events.AskedAgain("1", "a", "a", 0),
     "paired": events.Paired("49:3@s.whatsapp.net"),
     "pair error": events.PairError("x"),
     "other": events.OtherEvent(99),

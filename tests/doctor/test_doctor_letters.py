@@ -105,7 +105,9 @@ def test_a_mailbox_that_is_well_is_worth_a_line(session: Session, mailbox: Mailb
         "in_doubt": 1,
         "failed": 0,
         "unknown": 0,
+        "resent": 0,
         "gaps": [],
+        "not_resent": [],
     }
     assert 99 < time.time() - part.facts["mail"]["oldest_waiting_at"] < 200
 
@@ -136,6 +138,27 @@ def test_what_is_missing_is_named_until_it_arrives(session: Session, mailbox: Ma
     assert [entry["cause"] for entry in letters.check(session).facts["mail"]["gaps"]] == ["old-counter"]
     arrive(mailbox, message(1))
     assert "GAPS" not in found_in(session)
+
+
+def test_what_was_not_sent_again_is_told_apart_from_what_is_missing(session: Session, mailbox: Mailbox):
+    arrive(mailbox, events.AskedAgain("3EB0NEVER", CAROL, CAROL, 0))
+    [line] = letters.check(session).findings
+    assert (line.code, line.level) == ("NOT_SENT_AGAIN", "note")  # anybody can ask for anything
+    sent = mailbox.outbox.queue("a file", CAROL, Reply(file="/home/alice/invoice.pdf"), time.time())
+    mailbox.outbox.sent(sent.seq, "3EB0FILE", time.time())
+    arrive(mailbox, events.AskedAgain("3EB0FILE", CAROL, CAROL, 0))
+    [line] = letters.check(session).findings
+    assert (line.level, line.fix) == ("warning", "wasess send alice --help")
+    assert line.sentence == (
+        "2 messages could not be decrypted by their recipients; not sent again (a file is sent once only, "
+        "nothing was sent to them under that id): 491***78@s.whatsapp.net (2); write to them"
+    )
+    mail = letters.check(session).facts["mail"]
+    assert ([entry["cause"] for entry in mail["not_resent"]], mail["gaps"]) == (["resend-unknown", "resend-file"], [])
+    text = mailbox.outbox.queue("a text", CAROL, Reply("hello"), time.time())
+    mailbox.outbox.sent(text.seq, "3EB0TEXT", time.time())
+    arrive(mailbox, events.AskedAgain("3EB0TEXT", CAROL, CAROL, 0))
+    assert letters.check(session).facts["mail"]["resent"] == 1
 
 
 def test_what_had_arrived_before_is_not_missing(session: Session, mailbox: Mailbox):

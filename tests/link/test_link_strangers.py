@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from strangers import BEGINNINGS, SENTENCES, SOMEBODY, STRANGE, WORDS
 
-from wasess.link.logline import Entry, meaning, undelivered, unstored
+from wasess.link.logline import Entry, meaning, undelivered, unserved, unstored
 from wasess.link.stanza import TAKEN, came, key_of, taken
 
 STRANGER, GROUP = "stranger@s.whatsapp.net", "1-2@g.us"
@@ -147,3 +147,22 @@ def test_no_line_that_quotes_a_stranger_means_anything(sentence, text, level):
     entry = Entry(sentence.replace("{}", text).encode(), level, b"Client")
     assert meaning(entry) == ()
     assert undelivered(entry) is None
+    assert unserved(entry) is None or sentence.startswith("Failed to handle retry receipt")
+
+
+@settings(max_examples=200)
+@given(TEXTS, PLACES, ERRORS | TEXTS.map("couldn't find message {}".format))
+def test_a_message_that_is_asked_for_is_asked_for_by_whoever_asks(message_id, place, error):
+    chat, sender = place[0], place[1] or place[0]
+    found = unserved(Entry(f"Failed to handle retry receipt for {chat}/{message_id} from {sender}: {error}".encode(), b"ERROR", b"Client"))
+    if found:
+        assert found == (message_id.encode(), sender.encode(), chat.encode())
+        assert PLAIN.fullmatch(message_id)
+    else:
+        assert not PLAIN.fullmatch(message_id) or " from " in error
+
+
+def test_whoever_asks_is_known_by_device():
+    line = b"Failed to handle retry receipt for 1@g.us/3EB0AB from 491.0:23@s.whatsapp.net: couldn't find message 3EB0AB"
+    assert unserved(Entry(line, b"ERROR", b"Client")) == (b"3EB0AB", b"491.0:23@s.whatsapp.net", b"1@g.us")
+    assert unserved(Entry(line, b"WARN", b"Client")) is None

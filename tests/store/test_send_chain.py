@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -105,11 +106,10 @@ def test_a_session_of_another_contact_is_left_alone(database):
 
 
 def test_a_table_of_another_shape_gets_no_trigger():
-    with sqlite3.connect(":memory:", isolation_level=None) as connection:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE whatsmeow_sessions (our_jid TEXT, their_id TEXT, content BLOB)")
         undo_log.install(connection)
         assert not connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
-    connection.close()
 
 
 def test_the_statement_names_its_trigger():

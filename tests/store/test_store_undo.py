@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import weakref
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,9 @@ from wasess.sandbox.signal.party import Party
 from wasess.store import undo_log
 from wasess.store.ratchet import MOST_POSITIONS
 from wasess.store.undo import MOST_MESSAGES, RolledBack, roll_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CLUB = "club@g.us"
 CONTACTS = ("carol_1:0", "dave_1:0", "erin_1:0")
@@ -45,10 +48,13 @@ class World:
 
     def __init__(self, pre_keys: int = 40) -> None:
         self.database = sqlite3.connect(":memory:", isolation_level=None)
-        weakref.finalize(self, self.database.close)
         self.alice = Companion(self.database, pre_keys)
         self.contacts = {address: Contact(address) for address in CONTACTS}
         undo_log.install(self.database)
+
+    def close(self) -> None:
+        """Close it here: SQLite refuses the thread in which the garbage collector happens to run."""
+        self.database.close()
 
     def hear(self, contact: Contact, *, club: bool = False) -> bytes:
         """A contact writes; returns the text."""
@@ -132,8 +138,9 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> Iterator[World]:
+    with closing(World()) as made:
+        yield made
 
 
 ACTIONS = st.tuples(
@@ -150,19 +157,18 @@ def some_of(sent: list[Any], dice: Any, *, in_a_row: bool) -> list[Any]:
 @settings(deadline=None, max_examples=30)
 @given(st.lists(ACTIONS, max_size=25), st.lists(ACTIONS, min_size=1, max_size=25), st.randoms(use_true_random=False))
 def test_whatever_happened_what_comes_again_is_read_and_nothing_sent_suffers(before: list[Any], last: list[Any], dice: Any) -> None:
-    world = World()
-    for what, address in before:
-        world.act(what, world.contacts[address])
-    undo_log.forget(world.database)
-    marks = {address: len(contact.sent) for address, contact in world.contacts.items()}
-    for what, address in last:
-        world.act(what, world.contacts[address])
-    roll_back(world.database)
-    for address, contact in world.contacts.items():
-        for text, stanza in some_of(contact.sent[marks[address] :], dice, in_a_row=("reset", address) in last):
-            assert world.take(contact, stanza) == text
-    world.everybody_understands()
-    world.database.close()
+    with closing(World()) as world:
+        for what, address in before:
+            world.act(what, world.contacts[address])
+        undo_log.forget(world.database)
+        marks = {address: len(contact.sent) for address, contact in world.contacts.items()}
+        for what, address in last:
+            world.act(what, world.contacts[address])
+        roll_back(world.database)
+        for address, contact in world.contacts.items():
+            for text, stanza in some_of(contact.sent[marks[address] :], dice, in_a_row=("reset", address) in last):
+                assert world.take(contact, stanza) == text
+        world.everybody_understands()
 
 
 def test_without_the_log_nothing_comes_again(world: World) -> None:
@@ -203,10 +209,9 @@ def test_a_second_call_does_nothing(world: World) -> None:
 
 
 def test_a_database_without_a_log_is_left_alone() -> None:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    assert roll_back(database) == RolledBack()
-    undo_log.forget(database)
-    database.close()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
+        assert roll_back(database) == RolledBack()
+        undo_log.forget(database)
 
 
 def test_only_what_is_new_enough(world: World) -> None:
@@ -233,13 +238,12 @@ def test_only_as_many_as_can_be_on_their_way(world: World) -> None:
 
 def test_as_many_as_can_be_on_their_way_are_opened_whatever_each_has_changed() -> None:
     """The dearest message: a new member's first one to a group changes four rows and uses two chains."""
-    world = World(pre_keys=ON_THEIR_WAY)
     members = [Contact(f"member{number}_1:0") for number in range(ON_THEIR_WAY)]
-    for member in members:
-        world.hear(member, club=True)
-    roll_back(world.database)
-    assert [world.take(member, member.sent[0][1]) for member in members] == [member.sent[0][0] for member in members]
-    world.database.close()
+    with closing(World(pre_keys=ON_THEIR_WAY)) as world:
+        for member in members:
+            world.hear(member, club=True)
+        roll_back(world.database)
+        assert [world.take(member, member.sent[0][1]) for member in members] == [member.sent[0][0] for member in members]
 
 
 def test_a_chain_is_put_back_as_far_as_libsignal_will_go(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from wasess.store.spool import Place
 from wasess.supervisor.media_quota import MediaQuota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from wasess.store.inbox import State
@@ -67,13 +68,21 @@ class Rig:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def rig_of(tmp_path: Path) -> Iterator[Callable[[int], Rig]]:
+    """Makes a rig with a quota of so many MiB; it is closed at the end."""
     (tmp_path / "alice").mkdir(mode=0o700)
-    return tmp_path / "alice"
+    with ExitStack() as made:
+
+        def make(most: int) -> Rig:
+            rig = Rig(tmp_path / "alice", most)
+            made.callback(rig.mailbox.close)
+            return rig
+
+        yield make
 
 
-async def test_the_oldest_that_nobody_waits_for_go_first(folder: Path):
-    rig = Rig(folder, 10)
+async def test_the_oldest_that_nobody_waits_for_go_first(rig_of: Callable[[int], Rig]):
+    rig = rig_of(10)
     waiting = [rig.arrive("waiting"), rig.arrive("waiting")]
     old = [rig.arrive("unasked") for _ in range(8)]
     await rig.quota.reserve(99, MIB)
@@ -85,8 +94,8 @@ async def test_the_oldest_that_nobody_waits_for_go_first(folder: Path):
     assert not rig.quota.full
 
 
-async def test_what_waits_or_is_to_be_sent_on_is_kept_and_the_new_file_is_not_fetched(folder: Path):
-    rig = Rig(folder, 3)
+async def test_what_waits_or_is_to_be_sent_on_is_kept_and_the_new_file_is_not_fetched(rig_of: Callable[[int], Rig]):
+    rig = rig_of(3)
     answered = rig.arrive("waiting")
     rig.arrive("waiting")
     rig.arrive("waiting")
@@ -104,8 +113,8 @@ async def test_what_waits_or_is_to_be_sent_on_is_kept_and_the_new_file_is_not_fe
     assert (rig.there(), rig.quota.full) == (["2.png", "3.png"], False)
 
 
-async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(folder: Path):
-    rig = Rig(folder, 3)
+async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(rig_of: Callable[[int], Rig]):
+    rig = rig_of(3)
     rig.arrive("unasked")
     rig.arrive("waiting", mib=2)
     with pytest.raises(FileUnavailable):
@@ -113,16 +122,16 @@ async def test_nothing_is_deleted_for_a_file_that_would_not_fit_anyway(folder: P
     assert rig.there() == ["1.png", "2.png"]
 
 
-async def test_a_file_larger_than_all_of_it_is_nobody_elses_trouble(folder: Path):
-    rig = Rig(folder, 3)
+async def test_a_file_larger_than_all_of_it_is_nobody_elses_trouble(rig_of: Callable[[int], Rig]):
+    rig = rig_of(3)
     rig.arrive("unasked")
     with pytest.raises(FileUnavailable, match="larger than the quota of 3 MiB"):
         await rig.quota.reserve(99, 3 * MIB + 1)
     assert (rig.there(), rig.told, rig.quota.full) == (["1.png"], [], False)
 
 
-async def test_files_that_come_at_once_are_counted_before_they_are_there(folder: Path):
-    rig = Rig(folder, 3)
+async def test_files_that_come_at_once_are_counted_before_they_are_there(rig_of: Callable[[int], Rig]):
+    rig = rig_of(3)
     await asyncio.gather(*(rig.quota.reserve(number, MIB) for number in (97, 98, 99)))
     with pytest.raises(FileUnavailable):
         await rig.quota.reserve(100, MIB)
@@ -130,8 +139,8 @@ async def test_files_that_come_at_once_are_counted_before_they_are_there(folder:
     await rig.quota.reserve(100, MIB)
 
 
-async def test_the_folder_is_read_only_when_it_may_be_full(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    rig = Rig(folder, 10)
+async def test_the_folder_is_read_only_when_it_may_be_full(rig_of: Callable[[int], Rig], monkeypatch: pytest.MonkeyPatch):
+    rig = rig_of(10)
     looks = []
     look = rig.quota._look
 
@@ -148,8 +157,8 @@ async def test_the_folder_is_read_only_when_it_may_be_full(folder: Path, monkeyp
     assert len(looks) == 2
 
 
-async def test_half_a_file_that_a_crash_has_left_is_deleted_but_not_one_that_comes(folder: Path):
-    rig = Rig(folder, 10)
+async def test_half_a_file_that_a_crash_has_left_is_deleted_but_not_one_that_comes(rig_of: Callable[[int], Rig]):
+    rig = rig_of(10)
     (rig.media / "6.png.part").write_bytes(bytes(9 * MIB))
     (rig.media / "notes.txt").write_bytes(bytes(20 * MIB))
     await rig.quota.reserve(7, 2 * MIB)
@@ -160,8 +169,8 @@ async def test_half_a_file_that_a_crash_has_left_is_deleted_but_not_one_that_com
     assert rig.there() == ["7.png.part", "notes.txt"]
 
 
-async def test_without_a_quota_nobody_looks(folder: Path):
-    rig = Rig(folder, 0)
+async def test_without_a_quota_nobody_looks(rig_of: Callable[[int], Rig]):
+    rig = rig_of(0)
     rig.arrive("unasked")
     await rig.fetched(99, 1000)
     assert (rig.there(), rig.told) == (["1.png"], [])

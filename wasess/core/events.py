@@ -181,6 +181,16 @@ class ReceiptCame(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AskedAgain(Event):
+    """A device could not decrypt a message of ours and asked for it, and the library could not serve it. ``device``: its number, 0 for the phone."""
+
+    id: str
+    chat: str
+    sender: str
+    device: int
+
+
+@dataclass(frozen=True, slots=True)
 class OtherEvent(Event):
     """An event nothing depends on. ``event_code`` is neonize's number for it."""
 

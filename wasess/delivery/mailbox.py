@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wasess.core import events
 from wasess.core.message import Message
+from wasess.delivery.resend import send_again
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
 from wasess.store.mail import MailDamaged, MailFile, open_mail
@@ -28,10 +29,15 @@ REPLY = "reply:"  # how the keys of a bot's replies begin; nobody else's may
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """What was taken in: the messages that are new, and whether a reply of ours has moved on."""
+    """What was taken in: the messages that are new, and whether a reply of ours has moved on.
+
+    ``again``: the chats in which a message is to be sent again. ``not_again``: why others could not be, each once for each that was asked for.
+    """
 
     messages: tuple[Message, ...]
     receipts: bool
+    again: tuple[str, ...] = ()
+    not_again: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,7 @@ class Mailbox:
         """Enter what the spool holds up to ``place``; ``wanted`` says what is to become of a message. ``destroyed``: so many events there can't be read."""
         receipts = False
         arrivals: list[Arrival] = []
+        asked: list[tuple[str, Cause | None]] = []
         with self._mail.transaction():
             if destroyed:
                 self.gaps.enter(Gap("", "", "", Cause.SPOOL_DAMAGED, destroyed, now))
@@ -148,10 +155,13 @@ class Mailbox:
                         self.outbox.departing(key, message_id, now)
                     case events.ReceiptCame(receipt, _, ids):
                         receipts |= self._receipt(receipt, ids, now)
+                    case events.AskedAgain():
+                        asked.append(send_again(one.event, self.outbox, self.gaps, now))
             new = self.inbox.take_in(arrivals, place)
             for message in new:
                 self.gaps.close(message)
-        return Took(tuple(replace(message, session=self.user) for message in new), receipts)
+        found = tuple(replace(message, session=self.user) for message in new)
+        return Took(found, receipts, tuple(chat for chat, _ in asked if chat), tuple(why for _, why in asked if why))
 
     def answered(self, item: Item, message: Message, replies: Sequence[Reply], now: float, kept: Sequence[str] = ()) -> None:
         """The bot is done with a message: its replies are queued in the same instant. A message answered twice is replied to once.

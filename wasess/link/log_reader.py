@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from wasess.link.logline import debugger, meaning, read_entry, shown, text_at, undelivered, unstored
+from wasess.link.logline import debugger, meaning, read_entry, shown, text_at, undelivered, unserved, unstored
 from wasess.link.receipts import HEARD
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class LogReader:
             self._receipts.hear_undelivered(missing)
             if words := unstored(missing):
                 self._could_not_store(words)
+        if asked := unserved(entry):
+            self._receipts.hear_unserved(asked)
         if (found := meaning(entry)) and self._is_news(found):
             self._tell(*(field[:LONGEST_LINE] for field in found))
         os.write(2, shown(entry)[:LONGEST_LINE] + b"\n")

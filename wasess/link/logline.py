@@ -36,6 +36,11 @@ _FAILED = re.compile(
 )
 
 _UNENCRYPTED = re.compile(rb"Failed to encrypt (?P<id>[0-9A-Za-z._-]{1,128}) for (?P<user>[^\s@:]+)@[^\s:]+: (?P<why>.+)", re.DOTALL)
+# receipt.go handleReceipt; the chat and the sender are WhatsApp's words, the id is the asking device's.
+_UNSERVED = re.compile(
+    rb"Failed to handle retry receipt for (?P<chat>[^\s\"/]+@[^\s\"/]+)/(?P<id>[0-9A-Za-z._-]{1,128}) from (?P<sender>[^\s\"/]+@[^\s\":/]+): (?P<why>.+)",
+    re.DOTALL,
+)
 _REDIAL = b"Error reconnecting after autoreconnect sleep: "
 _GAVE_UP = b"Failed to reconnect after 515 code: "
 
@@ -55,6 +60,14 @@ class Undelivered(NamedTuple):
     source: bytes
     why: bytes
     old: bool
+
+
+class Unserved(NamedTuple):
+    """A message that a device asked for with a retry receipt, and that the library could not send to it again. Addresses as the library writes them."""
+
+    id: bytes
+    sender: bytes
+    chat: bytes
 
 
 def text_at(head: bytes) -> tuple[int, int]:
@@ -108,6 +121,15 @@ def undelivered(entry: Entry) -> Undelivered | None:
     if old and _OLD_COUNTER not in found["why"]:
         return None
     return Undelivered(found["id"], found["source"], found["why"], old)
+
+
+def unserved(entry: Entry) -> Unserved | None:
+    """The message that somebody has asked for in vain; None where the line says nothing that is certain."""
+    found = _UNSERVED.fullmatch(entry.text) if entry[1:] == (b"ERROR", b"Client") else None
+    # An id such as ``A from somebody: …`` makes a line that reads like one about A; but then it says `` from `` once more.
+    if not found or entry.text.count(b" from ") != 1:
+        return None
+    return Unserved(found["id"], found["sender"], found["chat"])
 
 
 def unstored(missing: Undelivered) -> str:

@@ -18,6 +18,9 @@ def read_note(payload: bytes) -> events.Event:
     if kind == b"receipt":
         receipt, source, *ids = fields
         return events.ReceiptCame(_RECEIPTS.get(receipt, _text(receipt)), _source(source)[1], tuple(_text(one) for one in ids if one))
+    if kind == b"asked":
+        message_id, sender, chat = fields
+        return events.AskedAgain(_text(message_id), _bare(_text(chat)), _bare(_text(sender)), _device(_text(sender)))
     if kind == b"spool-lost":
         before, after = fields
         return events.SpoolLost(int(before), int(after))
@@ -37,6 +40,11 @@ def _source(text: bytes) -> tuple[str, str]:
 def _bare(address: str) -> str:
     user, at, server = address.partition("@")
     return f"{user.partition(':')[0].partition('.')[0]}{at}{server}"
+
+
+def _device(address: str) -> int:
+    number = address.partition("@")[0].partition(":")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _text(field: bytes) -> str:

@@ -16,6 +16,7 @@ The same lines say what else must be known after a crash, and it is spooled as *
     ignored   ID FROM           acknowledged without an event: its key had been used before
     unread    ID FROM           it could not be decrypted; its sender is asked to send it again
     silent    ID FROM           acknowledged, and no event came
+    asked     ID SENDER CHAT    a message of ours could not be decrypted, and the library does not have it any more
 
 FROM is as the library writes it: ``ADDRESS`` or ``ADDRESS in CHAT``. Measured on neonize 0.5.2 at its level DEBUG.
 """
@@ -32,7 +33,7 @@ from wasess.link.stanza import MESSAGE, Outgoing, came, identify, key_of, own_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wasess.link.logline import Undelivered
+    from wasess.link.logline import Undelivered, Unserved
     from wasess.link.pulse import Pulse
     from wasess.link.stanza import Key
 
@@ -182,6 +183,10 @@ class Receipts:
             return
         with self._lock:
             _remember(self._ignored, key_of(missing.id, missing.source), True)  # noqa: FBT003 - what is remembered
+
+    def hear_unserved(self, asked: Unserved) -> None:
+        """The library could not answer a retry receipt. It has acknowledged that already: a worker that is killed in this moment takes it along."""
+        self._note(b"asked", *asked)
 
     def _let_out(self, receipt: Outgoing) -> None:
         """Return when the receipt may go out."""

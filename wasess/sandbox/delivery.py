@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from wasess.sandbox.answers import bundle_node
 from wasess.sandbox.connection import SERVER
 from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.observed import Seen, Typing
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
     from wasess.sandbox.connection import Connection
     from wasess.sandbox.jid import Jid
-    from wasess.sandbox.state import Device, State
+    from wasess.sandbox.state import Account, Device, State
 
 RECEIVED: Final = ("", "inactive", "sender", "peer_msg", "hist_sync")
 """Types of a companion's receipt that say: I have it."""
+
+MOST_ASKS: Final = 5
+"""So often a client asks for the same message (whatsmeow retry.go)."""
 
 SEEN: Final = ("read", "read-self", "played", "played-self")
 
@@ -54,6 +58,26 @@ class Delivery:
         attrs: dict[str, Attr] = {**where, "id": first, "t": str(int(time.time()))}
         more = [Node("list", {}, [Node("item", {"id": message_id}) for message_id in rest])] if rest else None
         self.deliver(device, Node("receipt", {**attrs, "type": kind} if kind else attrs, more))
+
+    def ask_again(self, device: Device, sender: Jid, message_id: str, reader: Account, *, group: Jid | None = None) -> None:
+        """A contact's device could not decrypt a message: it asks for it, from the second time on with keys for a new session.
+
+        After `MOST_ASKS` times it gives up (whatsmeow retry.go, sendRetryReceipt).
+        """
+        count = reader.asked_again.get(message_id, 0) + 1
+        if count > MOST_ASKS:
+            return
+        reader.asked_again[message_id] = count
+        where: dict[str, Attr] = {"from": sender} if group is None else {"from": group, "participant": sender}
+        now, party = str(int(time.time())), reader.party
+        content = [
+            Node("retry", {"v": "1", "count": str(count), "id": message_id, "t": now}),
+            Node("registration", {}, party.registration_id.to_bytes(4)),
+        ]
+        if count > 1:
+            keys = [node for node in bundle_node(sender, party.bundle()).children() if node.tag != "registration"]
+            content.append(Node("keys", {}, keys))
+        self.deliver(device, Node("receipt", {**where, "id": message_id, "type": "retry", "t": now}, content))
 
     def confirm(self, device: Device, node: Node) -> None:
         """A receipt or ack of the companion's: take what it confirms off the queue; send again what it could not decrypt."""

@@ -81,6 +81,7 @@ STANZA_KINDS: Final = {
     "ack-error": "acknowledge sent messages with the error VALUE (479)",
     "no-ack": "never acknowledge sent messages; VALUE lost: and nobody gets them",
     "late-ack": "acknowledge sent messages VALUE seconds late",
+    "unreadable": "let a contact's phone fail to decrypt what the user sends; it asks for it again",
     "duplicate": "deliver messages twice",
     "reorder": "deliver a message after the one that follows it",
     "bad-hmac": "confirm the scan of a code with a wrong HMAC",

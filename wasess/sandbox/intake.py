@@ -14,7 +14,7 @@ from wasess.sandbox.faults import LOST
 from wasess.sandbox.jid import LID_SERVER, Jid
 from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.reading import received
-from wasess.sandbox.signal.errors import DecryptError
+from wasess.sandbox.signal.errors import DecryptError, DuplicateMessage
 
 if TYPE_CHECKING:
     from wasess.sandbox.connection import Connection
@@ -43,7 +43,7 @@ class Intake:
             return
         message_id = node.text("id")
         device.sent_ids[message_id] = device.sent_ids.get(message_id, 0) + 1
-        if device.sent_ids[message_id] == 1 or node.text("device_fanout") == "false":
+        if device.sent_ids[message_id] == 1 or node.text("device_fanout") == "false" or "participant" in node.attrs:
             self._open_parts(device, node)
         if silent is None:
             self._acknowledge(device, node, connection)
@@ -72,13 +72,13 @@ class Intake:
         participants = node.child("participants")
         parts = [(part.attrs.get("jid"), part.child("enc")) for part in (participants.children("to") if participants else [])]
         direct = [enc for enc in node.children("enc") if enc.text("type") != "skmsg"]
-        parts += [(node.attrs.get("to"), enc) for enc in direct]
+        parts += [(node.attrs.get("participant") or node.attrs.get("to"), enc) for enc in direct]
         found = {jid: enc for jid, enc in parts if isinstance(jid, Jid) and enc is not None}
         group = self._state.groups.get(node.text("to").partition("@")[0])
         for jid, enc in found.items():
             account = self._state.by_jid(jid)
             if account is not None and not jid.device:
-                account.when_on(partial(self._open_part, device, account, node, enc))
+                account.when_on(partial(self._open_part, device, account, node, enc, group))
             elif account is not None and group is None:
                 self._forward(device, node, jid, enc)
         shared = next((enc for enc in node.children("enc") if enc.text("type") == "skmsg"), None)
@@ -94,30 +94,39 @@ class Intake:
                     key = keys.get(receiver.jid) or keys.get(receiver.lid)
                     self._forward_shared(device, node, group, receiver, [*([key] if key else []), shared])
 
-    def _open_part(self, device: Device, account: Account, node: Node, enc: Node) -> None:
+    def _open_part(self, device: Device, account: Account, node: Node, enc: Node, group: Group | None) -> None:
+        """In a group it is the sender key, or the message itself for a member that has asked for it."""
         kind: Literal["pkmsg", "msg"] = "pkmsg" if enc.text("type") == "pkmsg" else "msg"
+        own = account is device.account
+        reader = account.lid_jid if _by_lid(node, group) else account.jid
+        asks = not own and not (group is not None and "participant" not in node.attrs)
         try:
+            self._fail_on_purpose(device, asks=asks)
             content = envelope.read(padded := account.party.decrypt(device.address, kind, enc.bytes))
         except (DecryptError, ValueError) as error:
             self._note_undecryptable(device, account, node, error)
+            if asks:
+                self._ask_again(device, account, node, error, reader, group)
             return
         if content.distribution:
             account.party.accept_distribution(content.group, device.address, content.distribution)
-        own = account is device.account
-        if self._keep(device, account, node, (padded, content), own=own, to=content.destination) and not own:
-            chat = node.attrs.get("to")
-            by_lid = isinstance(chat, Jid) and chat.server == LID_SERVER
-            self._confirm_delivery(device, account, node, account.lid_jid if by_lid else account.jid)
+        where = {"group": group.id} if group is not None else {}
+        if self._keep(device, account, node, (padded, content), own=own, to=content.destination, **where) and not own:
+            self._confirm_delivery(device, account, node, reader, group)
 
     def _open_shared(self, device: Device, member: Account, node: Node, group: Group, enc: Node) -> None:
+        own = member is device.account
+        reader = member.lid_jid if _by_lid(node, group) else member.jid
         try:
+            self._fail_on_purpose(device, asks=not own)
             content = envelope.read(padded := member.party.group_decrypt(str(group.jid), device.address, enc.bytes))
         except (DecryptError, ValueError) as error:
             self._note_undecryptable(device, member, node, error)
+            if not own:
+                self._ask_again(device, member, node, error, reader, group)
             return
-        own = member is device.account
         if self._keep(device, member, node, (padded, content), own=own, group=group.id) and not own:
-            self._confirm_delivery(device, member, node, member.lid_jid if group.lid_addressed else member.jid, group.jid)
+            self._confirm_delivery(device, member, node, reader, group)
 
     def _keep(self, device: Device, account: Account, node: Node, opened: tuple[bytes, envelope.Content], **where: object) -> bool:
         """Whether it is a message that a person sees."""
@@ -130,14 +139,24 @@ class Intake:
         account.received.append(received(details, message_id, device.account.number, time.time(), **where))
         return True
 
-    def _confirm_delivery(self, device: Device, reader: Account, node: Node, sender: Jid, group: Jid | None = None) -> None:
+    def _confirm_delivery(self, device: Device, reader: Account, node: Node, sender: Jid, group: Group | None) -> None:
         """The contact's phone says that it has the message."""
         reader.delivery_receipts.append(node.text("id"))
-        self._delivery.receipt(device, sender, [node.text("id")], group=group)
+        self._delivery.receipt(device, sender, [node.text("id")], group=group.jid if group is not None else None)
 
     def _note_undecryptable(self, device: Device, account: Account, node: Node, error: Exception) -> None:
         account.undecryptable.append(node.text("id"))
         self._state.note(device.user, "phone-cannot-decrypt", str(error))
+
+    def _fail_on_purpose(self, device: Device, *, asks: bool) -> None:
+        if asks and self._faults.take(device.user, "unreadable") is not None:
+            raise DecryptError("a fault of the sandbox")
+
+    def _ask_again(self, device: Device, reader: Account, node: Node, error: Exception, address: Jid, group: Group | None) -> None:
+        """A message that was decrypted before is not asked for: the phone has it."""
+        if not isinstance(error, DuplicateMessage):
+            where = group.jid if group is not None else None
+            self._delivery.ask_again(device, address, node.text("id"), reader, group=where)
 
     def _forward(self, device: Device, node: Node, to: Jid, enc: Node) -> None:
         """To another companion: the server can't read it and only passes it on."""
@@ -160,6 +179,12 @@ class Intake:
         attrs = {"from": group.jid, **addresses, "addressing_mode": "lid" if by_lid else "pn", **_outside(node)}
         identity = node.child("device-identity")
         self._delivery.deliver(receiver, Node("message", attrs, [*content, *([identity] if identity else [])]))
+
+
+def _by_lid(node: Node, group: Group | None) -> bool:
+    """Whether its readers are addressed by their hidden ids."""
+    chat = node.attrs.get("to")
+    return group.lid_addressed if group is not None else isinstance(chat, Jid) and chat.server == LID_SERVER
 
 
 def _outside(node: Node) -> dict[str, Attr]:

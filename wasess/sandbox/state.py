@@ -94,6 +94,7 @@ class Account:
         self.next_device = 1
         self.received: list[Received] = []
         self.undecryptable: list[str] = []
+        self.asked_again: dict[str, int] = {}
         self.delivery_receipts: list[str] = []
         self.off = False
         self._waiting: list[Callable[[], None]] = []

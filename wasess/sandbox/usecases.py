@@ -190,6 +190,16 @@ class Sandbox:
             sender = reader.lid_jid if by_lid else reader.jid
             self.service.post.delivery.receipt(device, sender, found, kind=kind, group=place.jid if place else None)
 
+    def ask_again(self, contact: str, user: str, message_id: str, *, device: int = 0) -> None:
+        """A contact's phone, or another ``device`` of the contact's, says that it can't decrypt this message of a user's (a retry receipt).
+
+        Nobody looks whether there is such a message.
+        """
+        reader, author = self.contact(contact), self.phone(user)
+        sender = Jid(reader.number, device=device)
+        for companion in author.devices.values():
+            self.service.post.delivery.ask_again(companion, sender, message_id, reader)
+
     def switch_phone(self, name: str, *, on: bool) -> None:
         """Turn a contact's or a user's phone off or on. One that is off gets nothing and gives no receipts until it is on again."""
         self.phone(name).switch(on=on)

@@ -1,4 +1,4 @@
-"""The gap ledger: what WhatsApp counts as taken, and what is missing all the same. Nothing is lost silently.
+"""The gap ledger: what WhatsApp counts as taken, and what is missing all the same, here or at a recipient's. Nothing is lost silently.
 
 An entry goes away when its message arrives after all.
 
@@ -35,6 +35,18 @@ class Cause(StrEnum):
     ENTRY_DAMAGED = "entry-damaged"  # the ledger's own entry can't be read any more
     SPOOL_DAMAGED = "spool-damaged"  # its event in the spool was destroyed, or the file is gone; counted without a name
     MAIL_LOST = "mail-lost"  # inbox.db was damaged or gone, and begun anew; counted without a name
+
+    # Messages of ours: a recipient could not decrypt one and asked for it, and it was not sent again (`delivery.resend`).
+    RESEND_UNKNOWN = "resend-unknown"  # no message was sent to whoever asks under that id; counted without a name
+    RESEND_ERASED = "resend-erased"  # its text is gone
+    RESEND_FILE = "resend-file"  # its file is gone
+    RESEND_OLD = "resend-old"  # it was sent too long ago
+    RESEND_GROUP = "resend-group"  # everybody in the chat would get it twice
+    RESEND_TOO_OFTEN = "resend-too-often"  # what was sent in its place could not be decrypted either
+
+
+NOT_RESENT = frozenset(cause for cause in Cause if cause.startswith("resend-"))
+"""Causes that are about messages of ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 State = Literal["queued", "sending", "sent", "delivered", "read", "failed", "unknown"]
 SWEPT_WITHIN = 1.0
+RESENT = "reply:again:"
+"""How the keys begin of those that are sent in the place of others (`delivery.resend`); in doubt they are sent once more, as a bot's replies are."""
 STATES: tuple[State, ...] = get_args(State)
 OVER: tuple[State, ...] = ("sent", "delivered", "read", "failed", "unknown")
 
@@ -190,6 +192,14 @@ class Outbox:
         )
         self._mail.execute(query, (*weaker, kind, now, now, now, row[0]))
         return int(row[0])
+
+    def remark(self, seq: int, detail: str) -> None:
+        """Say something of it that changes nothing else."""
+        self._mail.execute("UPDATE outbox SET detail = ? WHERE seq = ?", (detail, seq))
+
+    def resent(self) -> int:
+        """How many were queued in the place of others (`delivery.resend`)."""
+        return self._mail.number("SELECT count(*) FROM outbox WHERE key >= ? AND key < ?", (RESENT, RESENT[:-1] + ";"))
 
     def forget(self, texts_before: float, rows_before: float) -> bool:
         """Drop the texts of replies that were finished before, and after ``rows_before`` their keys too; return whether there were any."""

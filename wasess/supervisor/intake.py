@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wasess.core.message import Message
     from wasess.delivery.mailbox import Mailbox
+    from wasess.store.gaps import Cause
     from wasess.store.inbox import State
     from wasess.store.spool import Frame, Place
 
@@ -30,13 +31,16 @@ class Batch:
     """What was taken in with one commit.
 
     ``messages``: those that are new. ``receipts``: whether a reply of ours has moved on. ``destroyed``: how many events in the spool can't be
-    read; they stand in the gap ledger. ``poisoned``: the codes of frames that were skipped, and what was raised over them.
+    read; they stand in the gap ledger. ``poisoned``: the codes of frames that were skipped, and what was raised over them. ``again`` and
+    ``not_again``: see `delivery.mailbox.Took`.
     """
 
     messages: tuple[Message, ...] = ()
     receipts: bool = False
     destroyed: int = 0
     poisoned: tuple[tuple[int, Exception], ...] = ()
+    again: tuple[str, ...] = ()
+    not_again: tuple[Cause, ...] = ()
 
 
 class Intake:
@@ -185,7 +189,7 @@ class Intake:
             self._early += [frame.offset for frame in frames]
         if destroyed:
             self._counted()
-        return Batch(took.messages, took.receipts, destroyed, tuple(poisoned))
+        return Batch(took.messages, took.receipts, destroyed, tuple(poisoned), took.again, took.not_again)
 
     def _missed(self, lost: events.SpoolLost, read: int) -> int:
         """How many events a worker had written before its file was cut, and nobody has read."""

@@ -22,6 +22,7 @@ from wasess.supervisor.intake import Intake
 from wasess.supervisor.mail_care import MailCare
 from wasess.supervisor.mail_opening import OpenedMail, open_mailbox
 from wasess.supervisor.media_quota import MediaQuota
+from wasess.supervisor.resend_report import report_resends
 from wasess.words import _, plural
 
 if TYPE_CHECKING:
@@ -255,6 +256,9 @@ class Mailroom:
             self._teller.poison(code, problem)
         if batch.destroyed:
             self._destroyed(batch.destroyed)
+        report_resends(self._teller, self.user, batch)
+        for chat in batch.again:
+            self.queued(chat)
         if not batch.messages:
             return
         self.received_at = self._clock.now()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-MAIL = (events.Missed, events.Departing, events.ReceiptCame, events.SpoolLost, events.Undecryptable)
+MAIL = (events.Missed, events.Departing, events.ReceiptCame, events.AskedAgain, events.SpoolLost, events.Undecryptable)
 """What concerns the mailbox alone."""
 
 

@@ -13,7 +13,7 @@ from wasess.core.redact import redact
 from wasess.doctor.findings import Finding, Part, command, ok
 from wasess.doctor.times import span
 from wasess.errors import StoreError, UnsafeHome
-from wasess.store.gaps import Cause, Gaps
+from wasess.store.gaps import NOT_RESENT, Cause, Gaps
 from wasess.store.inbox import Inbox
 from wasess.store.kept_mail import kept_mail
 from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, is_emptied, open_whole
@@ -39,6 +39,14 @@ CAUSES = {
     Cause.SPOOL_DAMAGED: mark("may have been in a part of the spool that was destroyed"),
     Cause.MAIL_LOST: mark("may have waited in an inbox.db that was damaged or removed"),
 }
+RESEND_CAUSES = {
+    Cause.RESEND_ERASED: mark("the text is erased"),
+    Cause.RESEND_FILE: mark("a file is sent once only"),
+    Cause.RESEND_OLD: mark("sent more than a week ago"),
+    Cause.RESEND_GROUP: mark("everybody in the group would get it twice"),
+    Cause.RESEND_TOO_OFTEN: mark("sent again twice before"),
+    Cause.RESEND_UNKNOWN: mark("nothing was sent to them under that id"),
+}
 
 
 def check(session: Session, *, managed: bool = False) -> Part:
@@ -56,9 +64,13 @@ def check(session: Session, *, managed: bool = False) -> Part:
     aside = _set_aside(session)
     if read is None:
         return Part({"mail": None}, (*((trouble,) if trouble else ()), *aside))
-    facts, gaps, known, damaged = read
+    facts, entries, known, damaged = read
+    gaps = [gap for gap in entries if gap.cause not in NOT_RESENT]
+    not_resent = [gap for gap in entries if gap.cause in NOT_RESENT]
     facts["gaps"] = [{"sender": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in gaps]
-    found = (*damaged, _dead(facts["dead"] - known, user), _unsent(facts, user), _missing(gaps, user), _under_way(facts, user))
+    facts["not_resent"] = [{"recipient": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in not_resent]
+    failed = (_dead(facts["dead"] - known, user), _unsent(facts, user), _missing(gaps, user), _not_resent(not_resent, user))
+    found = (*damaged, *failed, _under_way(facts, user))
     return Part({"mail": facts}, (*aside, *filter(None, found)))
 
 
@@ -92,7 +104,8 @@ def _looked_at(session: Session) -> MailFile:
 
 
 def _facts(mail: MailFile) -> dict[str, Any]:
-    inbox, replies = Inbox(mail), Outbox(mail).counts()
+    inbox, outbox = Inbox(mail), Outbox(mail)
+    replies = outbox.counts()
     return {
         "waiting": inbox.waiting,
         "oldest_waiting_at": inbox.oldest_waiting(),
@@ -101,6 +114,7 @@ def _facts(mail: MailFile) -> dict[str, Any]:
         "in_doubt": replies.get("sending", 0),
         "failed": replies.get("failed", 0),
         "unknown": replies.get("unknown", 0),
+        "resent": outbox.resent(),
     }
 
 
@@ -195,3 +209,22 @@ def _missing(gaps: list[Gap], user: str) -> Finding | None:
         "{many} ({why}), the first since {ago}, from {senders}; unless it arrives after all, ask the sender to write again"
     ).format(many=many, why=why, ago=span(time.time() - min(gap.at for gap in gaps)), senders=shown)
     return Finding("GAPS", "warning", sentence, command("wasess", "diagnose", user, "--json"), user)
+
+
+def _not_resent(gaps: list[Gap], user: str) -> Finding | None:
+    """A warning only where something was sent: anybody can ask for messages that never were."""
+    if not gaps:
+        return None
+    count = sum(gap.count for gap in gaps)
+    recipients = Counter[str]()
+    for gap in gaps:
+        recipients[redact(gap.sender) or _("somebody who is not known")] += gap.count
+    shown = ", ".join(f"{recipient} ({number})" for recipient, number in recipients.most_common(MOST_SHOWN))
+    causes = sorted({gap.cause for gap in gaps})
+    why = ", ".join(_(RESEND_CAUSES[Cause(cause)]) for cause in causes)
+    many = plural(
+        "{count} message could not be decrypted by its recipient", "{count} messages could not be decrypted by their recipients", count
+    ).format(count=count)
+    sentence = _("{many}; not sent again ({why}): {recipients}; write to them").format(many=many, why=why, recipients=shown)
+    is_serious = causes != [Cause.RESEND_UNKNOWN]
+    return Finding("NOT_SENT_AGAIN", "warning" if is_serious else "note", sentence, f"wasess send {user} --help", user)
