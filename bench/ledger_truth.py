@@ -61,7 +61,9 @@ class Entry:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
             messages = dict(connection.execute("SELECT id, state FROM messages"))
             gaps = dict(connection.execute("SELECT id, cause FROM gaps WHERE id <> '' AND cause NOT LIKE 'resend-%'"))
-            (nameless,) = connection.execute("SELECT coalesce(sum(count), 0) FROM gaps WHERE id = '' AND cause NOT LIKE 'resend-%'").fetchone()
+            (nameless,) = connection.execute(
+                "SELECT coalesce(sum(count), 0) FROM gaps WHERE id = '' AND cause NOT LIKE 'resend-%'"
+            ).fetchone()
             answers = dict(connection.execute(_ANSWERS))
         return cls(messages, gaps, nameless, answers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from contextlib import ExitStack, contextmanager
@@ -26,7 +27,21 @@ from wasess.supervisor.mail_settings import MailSettings
 from wasess.supervisor.manager_settings import Settings as Pace
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.operations import Operations
-from wasess.supervisor.report import BotCondition, EventReporter, JsonReporter, Notice, Reporter, Reporters, TextReporter, trouble_teller
+from wasess.supervisor.queued_stream import QueuedStream
+from wasess.supervisor.report import (
+    BotCondition,
+    EventReporter,
+    JsonReporter,
+    Notice,
+    Reporter,
+    Reporters,
+    TextReporter,
+    event_of,
+    fields_of,
+    gap_notice,
+    text_of,
+    trouble_teller,
+)
 from wasess.supervisor.stray_output import overheard
 from wasess.supervisor.supervisor import Supervisor
 from wasess.words import _
@@ -35,12 +50,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
-    from typing import TextIO
 
     from wasess.delivery.bot import Bot, Tell
     from wasess.delivery.webhook_spec import WebhookSpec
     from wasess.link.port import LinkHost
     from wasess.store.sessions import Session
+    from wasess.supervisor.report import Lines
     from wasess.supervisor.stalls import StallMeter
 
     AnyBot = BotSpec | ProgramSpec | WebhookSpec
@@ -75,8 +90,8 @@ def realm(contract_file: Path | None) -> Realm:
     return Realm(Contract.load(contract_file) if contract_file else None)
 
 
-def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: TextIO, stalls: StallMeter) -> Supervisor:
-    """The manager of a home. ``log`` (see `telling`) gets all, ``programs`` the events if they are wanted. Make it inside the event loop of ``stalls``.
+def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Lines | None, stalls: StallMeter) -> Supervisor:
+    """The manager of a home. ``log`` (see `telling`) gets all, ``programs`` the events, if they are wanted. Make it inside the event loop of ``stalls``.
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
     """
@@ -84,7 +99,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
     home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
     home.open(create=True).claim_realm(where.name)
     _require_sessions(home, settings.only)
-    events = EventReporter(programs) if settings.events else None
+    events = EventReporter(programs) if programs else None
     condition = BotCondition()
     reporter = Reporters(*filter(None, (log, events, condition)))
     return Supervisor(
@@ -203,8 +218,8 @@ def telling(settings: Settings, people: int | None) -> Iterator[Reporter]:
     with ExitStack() as stack:
         told: Reporter = Reporters()
         if people is not None:
-            stream = os.fdopen(os.dup(people), "w", encoding="utf-8", errors="backslashreplace")
-            told = _teller(settings, stack.enter_context(stream))
+            said = (lambda notice: json.dumps(fields_of(notice))) if settings.log_format == "json" else text_of
+            told = _teller(settings, stack.enter_context(QueuedStream(people, _gap(said))))
             stack.enter_context(overheard(people, _output_teller(told)))
         log = stack.enter_context(LogFile(settings.home.absolute(), told.report))
         reporter = stack.enter_context(LimitedReporter(Reporters(told, log)))
@@ -212,7 +227,18 @@ def telling(settings: Settings, people: int | None) -> Iterator[Reporter]:
         yield reporter
 
 
-def _teller(settings: Settings, people: TextIO) -> Reporter:
+@contextmanager
+def telling_programs(descriptor: int) -> Iterator[Lines]:
+    """Where the events of `manager` go inside the ``with`` block."""
+    with QueuedStream(descriptor, _gap(event_of)) as stream:
+        yield stream
+
+
+def _gap(said: Callable[[Notice], str]) -> Callable[[int], str]:
+    return lambda count: said(gap_notice(count, time.time())) + "\n"
+
+
+def _teller(settings: Settings, people: Lines) -> Reporter:
     return JsonReporter(people) if settings.log_format == "json" else TextReporter(people)
 
 

@@ -11,11 +11,11 @@ pytestmark = pytest.mark.acceptance
 
 LINES = [
     "[SessionManager] 🚀 Inicializando gestor de sesiones...",
-    "Encontrada 1 conexión activa",
-    "🔄 Restaurando sesión para usuario: alice",
-    "✅ Sesión restaurada para: alice",
-    "⏰ Auto-reconexión configurada para: alice",
-    "✅ Gestor de sesiones inicializado",
+    "[SessionManager] Encontradas 1 conexiones activas",
+    "[SessionManager] 🔄 Restaurando sesión para usuario: alice",
+    "[SessionManager] ✅ Sesión restaurada para: alice",
+    "[SessionManager] ⏰ Auto-reconexión configurada para: alice",
+    "[SessionManager] ✅ Gestor de sesiones inicializado",
 ]
 SPANISH = {"LANG": "es_ES.UTF-8"}
 
@@ -28,7 +28,11 @@ async def test_serve_says_its_known_lines(tmp_path):
         assert serve.log == LINES
         serve.process.terminate()
         assert await serve.over() == 0
-        assert serve.log[len(LINES) :] == ["Deteniendo gestor de sesiones...", "Sesión detenida: alice", "Gestor de sesiones detenido"]
+        assert serve.log[len(LINES) :] == [
+            "[SessionManager] Deteniendo gestor de sesiones...",
+            "[SessionManager] Sesión detenida: alice",
+            "[SessionManager] Gestor de sesiones detenido",
+        ]
 
 
 async def test_the_option_counts_more_than_the_machine(tmp_path):
@@ -37,10 +41,10 @@ async def test_the_option_counts_more_than_the_machine(tmp_path):
         serve = await house.serve("--lang", "es", "--events", environment={"LANG": "en_GB.UTF-8"})
         await serve.said("inicializado")
         assert serve.log[0] == LINES[0]
-        assert serve.log[1] == "Encontradas 2 conexiones activas"
+        assert serve.log[1] == "[SessionManager] Encontradas 2 conexiones activas"
         await until(lambda: any("manager_ready" in line for line in serve.out), "the event of it")
         events = [json.loads(line) for line in serve.out]
-        assert (events[0]["event"], events[0]["reason"]) == ("manager_starting", LINES[0])
+        assert (events[0]["event"], events[0]["reason"]) == ("manager_starting", LINES[0].removeprefix("[SessionManager] "))
         told = {(event["code"], event["state"], event["reason"]) for event in events if event["event"] == "state"}
         assert ("ONLINE", "online", "en línea") in told
 
@@ -50,7 +54,7 @@ async def test_a_home_without_sessions_is_counted_in_spanish(tmp_path):
         house.home.open(create=True).claim_realm("sandbox")
         serve = await house.serve(environment=SPANISH)
         await serve.said("inicializado")
-        assert serve.log == [LINES[0], "Encontradas 0 conexiones activas", LINES[-1]]
+        assert serve.log == [LINES[0], "[SessionManager] Encontradas 0 conexiones activas", LINES[-1]]
 
 
 @pytest.mark.parametrize(

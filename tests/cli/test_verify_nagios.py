@@ -136,6 +136,7 @@ def test_a_wrong_command_line_is_unknown(home, verify, arguments, says):
 
 
 def test_a_home_that_can_not_be_looked_into_is_unknown(home, verify):
+    home.session("alice").create()
     home.path.chmod(0o755)
     for folder, problem in ((str(home.path), str(home.path)), ("x" * 300, "x" * 100)):
         found = checked(verify, "--home", folder)

@@ -62,6 +62,7 @@ def test_the_switch_hears_whether_all_is_well(home, verify, watchman, address, w
 
 
 def test_a_home_that_nobody_may_look_into_is_not_well(home, verify, watchman):
+    home.session("alice").create()
     home.path.chmod(0o755)
     assert verify("--ping", f"{watchman.url}/{SECRET}")[0] == 1
     assert watchman.heard == [f"/{SECRET}/fail"]

@@ -101,10 +101,20 @@ def test_makes_a_private_home(tmp_path):
     assert mode(home.path / "alice") == 0o700
 
 
-def test_a_home_from_a_git_checkout_is_tightened_by_who_creates_and_refused_by_who_reads(tmp_path):
+@pytest.mark.parametrize("create", [False, True])
+def test_a_home_from_a_git_checkout_is_put_right(tmp_path, create):
     path = tmp_path / "auth_sessions"
     path.mkdir()
     (path / ".gitkeep").touch()
+    path.chmod(0o755)
+    Home(path).open(create=create)
+    assert mode(path) == 0o700
+    assert Home(path).open(create=False).sessions() == []
+
+
+def test_a_home_with_sessions_is_tightened_by_who_creates_and_refused_by_who_reads(tmp_path):
+    path = tmp_path / "auth_sessions"
+    (path / "alice").mkdir(parents=True)
     path.chmod(0o755)
     with pytest.raises(UnsafeHome, match="other users") as caught:
         Home(path).open(create=False)
@@ -112,7 +122,6 @@ def test_a_home_from_a_git_checkout_is_tightened_by_who_creates_and_refused_by_w
     assert mode(path) == 0o755
     Home(path).open(create=True)
     assert mode(path) == 0o700
-    assert Home(path).open(create=False).sessions() == []
 
 
 def test_a_missing_home_is_an_empty_one(tmp_path):

@@ -45,9 +45,8 @@ class Companion:
         self.session.create()
         self._spool = SpoolReader(self.session.folder)
         await self._read_spool()
-        self.link = await self._host.start(
-            LinkSpec(self.user, self.session.folder, mode, obstacle(self.session) if mode == "run" else ("", ""))
-        )
+        found = await asyncio.to_thread(obstacle, self.session) if mode == "run" else ("", "")
+        self.link = await self._host.start(LinkSpec(self.user, self.session.folder, mode, found))
         self._reading = asyncio.create_task(self._read())
 
     async def pair(self, phone: str = "") -> Device:

@@ -109,9 +109,8 @@ class Rig:
 
     async def start(self, user: str, mode: Any = "run") -> Follower:
         session = self.session(user)
-        return Follower(
-            await self.host.start(LinkSpec(user, session.folder, mode, obstacle(session) if mode == "run" else ("", ""))), session
-        )
+        found = await asyncio.to_thread(obstacle, session) if mode == "run" else ("", "")
+        return Follower(await self.host.start(LinkSpec(user, session.folder, mode, found)), session)
 
     async def pair(self, user: str) -> Follower:
         """Link a new device; return when it is online."""

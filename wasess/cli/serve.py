@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 import time
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wasess.assembly import manager, telling
+from wasess.assembly import manager, telling, telling_programs
 from wasess.cli.bots import WebhookOptions, chosen_bot, secret_files
 from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
 from wasess.cli.render import emit
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from wasess.assembly import AnyBot
     from wasess.settings import Durability, LogFormat, Presence
-    from wasess.supervisor.report import Reporter
+    from wasess.supervisor.report import Lines, Reporter
 
 PRESENCES: dict[str, Presence] = {"normal": "normal", "quiet": "quiet"}
 DURABILITIES: dict[str, Durability] = {"fast": "fast", "power": "power"}
@@ -281,8 +282,9 @@ def serve(
     keep_heap_whole()
     with telling(settings, sys.stderr.fileno() if sys.stderr else None) as log:
         stalls = StallMeter()
-        with asyncio.Runner(loop_factory=stalls.new_loop) as runner:
-            code = runner.run(_serve(settings, spec, log, stalls))
+        told = telling_programs(sys.stdout.fileno()) if settings.events and sys.stdout else nullcontext()
+        with told as programs, asyncio.Runner(loop_factory=stalls.new_loop) as runner:
+            code = runner.run(_serve(settings, spec, log, programs, stalls))
     return emit(Result({"stopped": True}, exit_code=code), as_json=json)
 
 
@@ -304,5 +306,5 @@ def _durability(text: str) -> Durability:
     return DURABILITIES[text]
 
 
-async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter, stalls: StallMeter) -> int:
-    return await manager(settings, bot, log, sys.stdout, stalls).run()
+async def _serve(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Lines | None, stalls: StallMeter) -> int:
+    return await manager(settings, bot, log, programs, stalls).run()

@@ -80,12 +80,21 @@ class Home:
         self.path = path.absolute()
 
     def open(self, *, create: bool) -> Home:
-        """Check the home, and with ``create`` make it or tighten its mode to 0700. Raises `UnsafeHome`; a missing home is an empty one."""
+        """Check the home, and with ``create`` make it or tighten its mode to 0700. Raises `UnsafeHome`; a missing home is an empty one.
+
+        The mode of one without a session is put right in any case: git makes ``auth_sessions/`` with mode 755, and it holds no secret yet.
+        """
         if create:
             with suppress(FileExistsError):
                 self.path.mkdir(mode=FOLDER_MODE, parents=True)
-        guard_folder(self.path, tighten=create)
+        guard_folder(self.path, tighten=create or self._is_empty())
         return self
+
+    def _is_empty(self) -> bool:
+        try:
+            return not self.sessions()
+        except OSError:  # `guard_folder` says what is wrong with it
+            return False
 
     def claim_realm(self, realm: Realm) -> None:
         """Mark the home as used with the real WhatsApp or with a stand-in. Raises `UsageError` when it is marked otherwise."""

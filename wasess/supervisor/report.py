@@ -7,11 +7,11 @@ import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wasess.core.escaping import cut, one_line
 from wasess.core.reasons import DETAILS
-from wasess.words import _, again
+from wasess.words import _, again, plural, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class Notice:
 
     ``event`` is a stable word: ``manager_starting``, ``sessions_found``, ``restoring``, ``restored``, ``reconnect_on``, ``manager_ready``,
     ``state`` (a session's state or reason changed, or a try failed again), ``trouble``, ``paused``, ``renamed``, ``removed``,
-    ``log_gap`` (in the log file alone), ``log`` (a record of a logger: the library's lines, asyncio's, bugs with their ``traceback``),
+    ``log_gap`` (so many lines were dropped), ``log`` (a record of a logger: the library's lines, asyncio's, bugs with their ``traceback``),
     ``output`` (a line that a bot wrote to stderr; never in the log file), ``manager_failed``, ``manager_stopping``, ``manager_stopped``.
     ``line`` is the sentence for people, empty when another notice says it better. ``kind``: what is limited together, for `limited`.
     """
@@ -50,6 +50,16 @@ class Notice:
     kind: str = ""
 
 
+class Lines(Protocol):
+    """Takes lines: a file, or `queued_stream.QueuedStream`."""
+
+    def write(self, text: str, /) -> object:
+        """Take a line with its end."""
+
+    def flush(self) -> object:
+        """Let go of it."""
+
+
 class Reporter(Protocol):
     """Takes notices. Never raises, never waits."""
 
@@ -63,20 +73,19 @@ class TextReporter:
     What a bot writes is marked (`OTHERS`): it may be a message's text, and must not look like a line of ours.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Lines) -> None:
         self._write = _Writer(stream)
 
     def report(self, notice: Notice) -> None:
         """See `Reporter`."""
         if notice.line and notice.level != "debug":
-            line = OTHERS + notice.line if notice.event == "output" else notice.line
-            self._write("\n  ".join(map(one_line, (line, *notice.traceback))))
+            self._write(text_of(notice))
 
 
 class JsonReporter:
     """The lines of `TextReporter`, and what has no line, as one JSON object each: `fields_of`. What merely repeats is left out, too."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Lines) -> None:
         self._write = _Writer(stream)
 
     def report(self, notice: Notice) -> None:
@@ -88,15 +97,31 @@ class JsonReporter:
 class EventReporter:
     """One JSON object a notice: all fields of `fields_of` but ``line``."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Lines) -> None:
         self._write = _Writer(stream)
 
     def report(self, notice: Notice) -> None:
         """See `Reporter`."""
-        fields = fields_of(notice)
-        del fields["line"]
-        fields.pop("traceback", None)
-        self._write(json.dumps(fields))
+        self._write(event_of(notice))
+
+
+def text_of(notice: Notice) -> str:
+    """A notice as people read it, and below it the lines of its traceback."""
+    line = OTHERS + notice.line if notice.event == "output" else notice.line
+    return "\n  ".join(map(one_line, (f"{_prefix()}{line}", *notice.traceback)))
+
+
+def _prefix() -> str:
+    """What the lines of `serve` begin with: in Spanish as the product's users know them, with the name that its documentation has."""
+    return "[SessionManager] " if spoken() == "es" else ""
+
+
+def event_of(notice: Notice) -> str:
+    """A notice as `EventReporter` writes it."""
+    fields = fields_of(notice)
+    del fields["line"]
+    fields.pop("traceback", None)
+    return json.dumps(fields)
 
 
 def fields_of(notice: Notice) -> dict[str, Any]:
@@ -118,6 +143,12 @@ def fields_of(notice: Notice) -> dict[str, Any]:
         "next_retry_at": None if notice.next_retry_at is None else _iso(notice.next_retry_at),
         "line": cut(notice.line),
     } | traceback
+
+
+def gap_notice(count: int, at: float) -> Notice:
+    """So many lines were dropped, because nobody took them."""
+    line = plural("{count} line of this log was dropped: nobody took it", "{count} lines of this log were dropped: nobody took them", count)
+    return Notice(at, "log_gap", line.format(count=count), level="warning")
 
 
 class Reporters:
@@ -197,8 +228,8 @@ def trouble_teller(reporter: Reporter, now: Callable[[], float] = time.time) -> 
 class _Writer:
     """Writes lines, from any thread, until the reader has gone: the sessions matter more than who listens."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
+    def __init__(self, stream: Lines) -> None:
+        self._stream: Lines | None = stream
         self._writing = threading.Lock()
 
     def __call__(self, line: str) -> None:

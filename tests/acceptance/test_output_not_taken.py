@@ -1,0 +1,149 @@
+"""Nobody takes what `serve` says: neither its sessions nor its bot wait for that, and what was dropped is told later."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import sys
+import termios
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from homes import House, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.wire]
+
+CHATS = 40
+F_SETPIPE_SZ = 1031
+# It prints, and fails on every message but those that begin with "please".
+BOT = """
+import sys
+
+def reply(text):
+    print("x" * 3000)
+    print("y" * 3000, file=sys.stderr)
+    if not text.startswith("please"):
+        raise ValueError("z" * 1000)
+    return "echo " + text
+"""
+
+
+@contextmanager
+def full_pipe() -> Iterator[tuple[int, int]]:
+    readable, writable = os.pipe()
+    fcntl.fcntl(writable, F_SETPIPE_SZ, 4096)
+    yield writable, readable
+    os.close(readable)
+
+
+@contextmanager
+def stopped_terminal() -> Iterator[tuple[int, int]]:
+    ours, theirs = pty.openpty()
+    termios.tcflow(theirs, termios.TCOOFF)
+    yield theirs, ours
+    os.close(ours)
+
+
+@contextmanager
+def dead_reader() -> Iterator[tuple[int, int]]:
+    readable, writable = os.pipe()
+    os.close(readable)
+    yield writable, -1
+
+
+@contextmanager
+def full_disk() -> Iterator[tuple[int, int]]:
+    yield os.open("/dev/full", os.O_WRONLY), -1
+
+
+@contextmanager
+def closed() -> Iterator[tuple[int, int]]:
+    yield -1, -1
+
+
+def read_all(descriptor: int) -> bytes:
+    """What is there now."""
+    os.set_blocking(descriptor, False)
+    found = b""
+    try:
+        while data := os.read(descriptor, 65536):
+            found += data
+    except OSError:
+        pass
+    return found
+
+
+@pytest.mark.parametrize("sink", [full_pipe, stopped_terminal, dead_reader, full_disk, closed], ids=lambda sink: sink.__name__)
+@pytest.mark.parametrize("arguments", [(), ("--log-format", "json", "--events")], ids=["text", "json"])
+async def test_no_session_waits_for_whoever_takes_the_output(tmp_path: Path, sink, arguments):
+    async with House(tmp_path) as house:
+        await house.link("alice", "bob")
+        (tmp_path / "bot.py").write_text(BOT)
+        with sink() as (descriptor, other):
+            stream = None if descriptor < 0 else descriptor
+            serve = subprocess.Popen(
+                [sys.executable, "-m", "wasess", "serve", "--bot", "bot.py:reply", *arguments],
+                cwd=tmp_path,
+                env=house.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                preexec_fn=(lambda: os.closerange(0, 3)) if descriptor < 0 else None,
+            )
+            if descriptor >= 0:
+                os.close(descriptor)
+            try:
+                await until(lambda: all(house.device(user).online for user in ("alice", "bob")), "both are online", 20)
+                for number in range(CHATS):
+                    house.box.say(f"contact-{number}", "alice", "hello")
+                house.box.say("dora", "bob", "please")
+                await until(lambda: house.answers("dora") == ["please"], "the bot answers", 20)
+                began = time.monotonic()
+                status = await house.run("status")
+                assert await status.over() == 0, status.text
+                assert time.monotonic() - began < 3.0
+                house.box.say("dora", "alice", "please 2")
+                await until(lambda: "please 2" in house.answers("dora"), "the other session's bot, too", 20)
+                if sink is full_pipe:
+                    read_all(other)
+                    await until(lambda: b"of this log were dropped" in read_all(other), "what was dropped is told", 60)
+                serve.send_signal(signal.SIGTERM)
+                await until(lambda: serve.poll() is not None, "it ends", 15)
+                assert serve.returncode == 0
+            finally:
+                serve.kill()
+                serve.wait()
+
+
+async def test_a_terminal_that_is_closed_drains(tmp_path: Path):
+    async with House(tmp_path) as house:
+        await house.link("alice")
+        serve = await house.serve()
+        await house.online(serve, "alice")
+        serve.signal(signal.SIGHUP)
+        assert await serve.over() == 0
+        assert serve.has_said("manager stopped")
+
+
+async def test_nohup_is_nohup(tmp_path: Path):
+    async with House(tmp_path) as house:
+        await house.link("alice")
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            serve = await house.serve()
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        await house.online(serve, "alice")
+        serve.signal(signal.SIGHUP)
+        done = await house.run("verify")
+        assert await done.over() == 0, done.text
+        assert not serve.has_said("stopping")
