@@ -213,7 +213,9 @@ def test_who_writes_from_many_addresses_fills_no_memory():
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["came", "sent", "ask"]), st.sampled_from(["", "a", "b"]), st.floats(0.0, 100.0)), min_size=1, max_size=200
+        st.tuples(st.sampled_from(["came", "sent", "ask"]), st.sampled_from(["", "a", "b"]), st.floats(0.0, 100.0)),
+        min_size=1,
+        max_size=200,
     )
 )
 def test_whatever_happens_nobody_is_braked_before_he_was_answered_often_enough(steps: list[tuple[str, str, float]]):

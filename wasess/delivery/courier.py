@@ -100,7 +100,7 @@ class Courier:
     async def _serve_next(self, chat: str) -> float | None:
         """Deal with the first message that is to go out to a chat; None when there is none."""
         try:
-            letter = await self._mail.do(lambda mailbox: mailbox.outbox.next_open(chat))
+            letter = await self._mail.do(lambda mailbox: mailbox.next_letter(chat))
             if letter is None:
                 return None
             if letter.damage:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
+from wasess.core.redact import redact
 from wasess.delivery.courier import Courier, damaged_reply
 from wasess.delivery.dispatcher import Desk, damaged_message
 from wasess.delivery.enclosures import Enclosures
@@ -16,6 +17,7 @@ from wasess.delivery.mail_queue import MailClosed, MailQueue
 from wasess.delivery.rules import fate
 from wasess.errors import StoreError, UsageError
 from wasess.supervisor.attachments import Attachments
+from wasess.supervisor.chat_brake import ChatBrake
 from wasess.supervisor.chat_presence import ChatPresence
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
@@ -25,12 +27,13 @@ from wasess.supervisor.media_quota import MediaQuota
 from wasess.words import _, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
     from wasess.core.message import Message
+    from wasess.core.sending import Released
     from wasess.delivery.bot import Tell
     from wasess.delivery.dispatcher import Dispatcher
     from wasess.delivery.mailbox import Mailbox
@@ -87,6 +90,7 @@ class Mailroom:
         self._refused = ""
         self._care: MailCare | None = None
         self._attachments: Attachments | None = None
+        self._brake: ChatBrake | None = None
         self._news = "", 0.0
 
     @property
@@ -104,6 +108,8 @@ class Mailroom:
             return code
         if (self._queue is not None and self._queue.damaged) or (self._care is not None and self._care.set_aside):
             return reasons.MESSAGES_DAMAGED.code
+        if self._queue is not None and self._queue.braked:
+            return reasons.CHAT_BRAKED.code
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
 
@@ -190,7 +196,8 @@ class Mailroom:
         await self._courier.open()
         if self._dispatcher is not None:
             files = self._attachments
-            desk = Desk(queue, files.fetch, files.hold, self._courier.queued, self._presence.attend, self._enclosures)
+            self._brake = brake = ChatBrake(queue, self._settings.brake, self._settings.own, self._clock, self._teller)
+            desk = Desk(queue, files.fetch, files.hold, self._courier.queued, self._presence.attend, self._enclosures, brake.hold)
             await self._dispatcher.open(desk)
         elif not self._settings.leave:
             self._collector = Collector(queue, self._attachments.fetch, self._attachments.hold)
@@ -247,8 +254,11 @@ class Mailroom:
             return
         self.received_at = self._clock.now()
         if self._dispatcher is not None:
-            for chat in {message.chat for message in batch.messages}:
+            cleared = await self._brake.arrived(batch.messages) if self._brake else set()
+            for chat in {message.chat for message in batch.messages} - cleared:
                 self._dispatcher.arrived(self.user, chat)
+            for chat in cleared:
+                self._dispatcher.hurry(self.user, chat)
         elif self._collector is not None:
             self._collector.look()
         for message in batch.messages:
@@ -294,6 +304,15 @@ class Mailroom:
         """Somebody wants what waits in a chat to be tried now."""
         if self._dispatcher is not None:
             self._dispatcher.hurry(self.user, chat)
+
+    async def released(self, released: Sequence[Released]) -> None:
+        """These chats are not braked any more. Raises `errors.StoreError`."""
+        for one in released:
+            self.queued(one.chat)
+            self._teller.trouble("CHAT_RELEASED", _("the bot answers in the chat {chat} again").format(chat=redact(one.chat)), level="info")
+        if self._dispatcher is not None:
+            for chat, _first in await self.mail.do(lambda mailbox: mailbox.inbox.chats()):
+                self._dispatcher.arrived(self.user, chat)
 
     def online(self) -> None:
         """The session has logged in."""
@@ -352,6 +371,8 @@ class Mailroom:
         quotes = reply.quote or reply.react is not None
         quoted = await self.mail.do(lambda mailbox: mailbox.quoted(letter, reply)) if quotes else None
         kept = letter.kept or await self._enclosures.keep_one(reply)  # an earlier wasess made no copies when it queued
+        if self._brake is not None:
+            self._brake.sends(letter)
         message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id
