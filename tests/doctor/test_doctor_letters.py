@@ -106,6 +106,7 @@ def test_a_mailbox_that_is_well_is_worth_a_line(session: Session, mailbox: Mailb
         "failed": 0,
         "unknown": 0,
         "gaps": [],
+        "braked": [],
     }
     assert 99 < time.time() - part.facts["mail"]["oldest_waiting_at"] < 200
 
