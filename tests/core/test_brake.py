@@ -40,12 +40,12 @@ def talk(room: Room, seconds: float = HOUR) -> Room:
     [
         (0.0, 0.0, 0.005, 24),  # 57 a second
         (0.05, 0.3, 0.05, 26),
-        (0.3, 1.0, 0.02, 44),
-        (1.0, 3.0, 0.02, 26),  # pretends to type
-        (1.0, 3.0, 4.0, 24),  # we do, too
-        (2.0, 3.4, 0.5, 24),
-        (4.0, 15.0, 6.0, 204),  # two language models
-        (10.0, 40.0, 1.0, 204),
+        (0.3, 1.0, 0.02, 47),
+        (1.0, 3.0, 0.02, 29),  # pretends to type
+        (1.0, 3.0, 4.0, 27),  # we do, too
+        (2.0, 3.4, 0.5, 27),
+        (4.0, 15.0, 6.0, 207),  # two language models
+        (10.0, 40.0, 1.0, 207),
     ],
 )
 def test_two_machines_are_braked_after_a_bounded_number_of_answers(least: float, most: float, thinks: float, answers: int, seed: int):

@@ -8,7 +8,8 @@ A slower machine (two language models who thank each other) is suspected after t
 A suspicion is no proof: whoever writes on without waiting for us (a backlog, a program that reports, somebody who forwards a hundred pictures)
 has each message come behind some answer of ours, too. So the answers to a suspect are held back, each for about two of his usual intervals. Whoever
 writes all the same is not caused by us, and is left alone for four times as many rounds. Who is silent as long as we are, and writes within moments
-after each answer, `PROOFS` times in a row, is answered no more: the chat is braked until somebody releases it.
+after each answer, `PROOFS` times in a row (twice as often where a person could be as fast), is answered no more: the chat is braked until
+somebody releases it.
 
 In a group the rounds of each sender are counted apart, and a message that comes within moments after somebody else's proves nothing.
 RapidPro counts 20 equal answers within 5 minutes, others any 20 within one: both stop people who are quick, and neither two bots that vary their words.
@@ -227,7 +228,8 @@ class Brake:
         exchange.doubts += exchange.stirred
         exchange.proofs += not exchange.stirred
         exchange.tested = exchange.stirred = False
-        if exchange.proofs == PROOFS:
+        certain = exchange.own or 2 * exchange.quick.fast > exchange.quick.rounds
+        if exchange.proofs == (PROOFS if certain else 2 * PROOFS):
             del self._exchanges[key]
             return Sign.MACHINE
         return exchange.clear() if exchange.doubts == MOST_DOUBTS else Sign.NOTHING
