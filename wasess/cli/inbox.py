@@ -51,7 +51,7 @@ app = typer.Typer(
     cls=_Group,
     rich_markup_mode=None,
     add_completion=False,
-    help="Look at the messages that came in; try dead letters again, or drop them; release a paused chat.",
+    help="Look at the messages that came in; try dead letters again, or drop them.",
 )
 
 PositionsArgument = Annotated[
