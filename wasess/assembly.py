@@ -182,6 +182,7 @@ def _pace(settings: Settings) -> Pace:
             rules=tuple(read_rule(rule) for rule in settings.rules),
             keep_texts=settings.keep_messages * DAY,
             send_rate=settings.send_rate,
+            brake=settings.brake,
             largest_file=settings.media_limit * MEBIBYTE,
             media_quota=settings.media_quota * MEBIBYTE,
             read_receipts=settings.read_receipts,

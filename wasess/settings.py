@@ -15,6 +15,7 @@ DEFAULT_DISK_RESERVE = 32
 DEFAULT_KEEP_MESSAGES = 30.0
 DEFAULT_MEDIA_LIMIT = 64
 DEFAULT_MEDIA_QUOTA = 1024
+DEFAULT_BRAKE = 20
 
 Presence = Literal["normal", "quiet"]
 LogFormat = Literal["text", "json"]
@@ -33,7 +34,7 @@ class Settings:
     ``max_age`` in hours: how old a message may be that is still answered, 0 for any. ``keep_messages`` in days: how long the texts of
     those that are done with are kept. ``media_limit`` in MiB: larger files are not fetched; ``media_quota`` in MiB: of a session's files
     together, 0 for any number. ``send_rate``: messages a minute, 0 for any
-    number. ``rules``: see `delivery.rules.read_rule`. ``bot_deadline`` in seconds for one message, None for what is usual for the kind of bot; ``bot_memory`` in MiB, 0 for any.
+    number. ``brake``: answers to a machine that answers them, before its chat is braked; 0 for any number. ``rules``: see `delivery.rules.read_rule`. ``bot_deadline`` in seconds for one message, None for what is usual for the kind of bot; ``bot_memory`` in MiB, 0 for any.
     ``reload``: follow changes of the bot's file. ``secret_files`` are never sent.
     """
 
@@ -54,6 +55,7 @@ class Settings:
     media_limit: int = DEFAULT_MEDIA_LIMIT
     media_quota: int = DEFAULT_MEDIA_QUOTA
     send_rate: float = 0.0
+    brake: int = DEFAULT_BRAKE
     rules: tuple[str, ...] = ()
     read_receipts: bool = False
     typing: bool = False

@@ -60,7 +60,7 @@ def test_commands(folder):
     assert offered(folder, "re") == [name for name in COMMANDS if name.startswith("re")]
     assert offered(folder, "") == list(COMMANDS)
     assert offered(folder, "sandbox", "sc") == ["scan"]
-    assert offered(folder, "inbox", "") == ["list", "show", "retry", "drop"]
+    assert offered(folder, "inbox", "") == ["list", "show", "retry", "drop", "release"]
 
 
 def test_options(folder):
@@ -92,6 +92,7 @@ def test_sessions_of_the_home(folder):
         "inbox show",
         "inbox retry",
         "inbox drop",
+        "inbox release",
     ],
 )
 def test_every_command_that_takes_a_session_offers_them(folder, command):

@@ -62,6 +62,10 @@ def row(view, manager=MANAGER):
             SessionView("alice", State.STOPPED, reasons.PAUSED_BY_OPERATOR.code, 3, since=NOW - 3 * 86_400),
             ("alice", "stopped", "3 days", "-", "-", "-", "paused by an operator"),
         ),
+        (
+            kept(State.ONLINE, reasons.ONLINE, problem="CHAT_BRAKED"),
+            ("alice", "online", "1 min", "1 s", "-", "0", reasons.CHAT_BRAKED.sentence),
+        ),
         (SessionView("alice", State.STOPPED, reasons.NO_MANAGER.code, 8), ("alice", "stopped", "-", "-", "-", "-", "-")),
     ],
 )

@@ -12,7 +12,7 @@ from wasess.control.client import AT_A_TIME, Client
 from wasess.control.post import LONGEST_LETTER
 from wasess.control.server import serving
 from wasess.core.message import Location, Poll, Reply
-from wasess.core.sending import Sending
+from wasess.core.sending import Released, Sending
 from wasess.errors import NotLinked, UsageError, WasessError
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ class PostOffice:
     async def drop(self, user: str, positions: Collection[int]) -> list[int]:
         self._note("drop", user, list(positions))
         return list(positions)
+
+    async def release(self, user: str, chats: Collection[str], *, drop: bool) -> list[Released]:
+        self._note("release", user, list(chats), drop)
+        return [Released(CAROL, 5.25, 2, 1)]
 
     def _note(self, *what: Any) -> None:
         self.asked.append(what)
@@ -100,10 +104,17 @@ async def test_any_number_of_messages_can_be_changed(home: Path, verb: str):
     assert office.asked == [(verb, "alice", positions[:AT_A_TIME]), (verb, "alice", positions[AT_A_TIME:])]
 
 
+async def test_chats_are_released(home: Path):
+    office = PostOffice()
+    released = await answered(home, lambda client: client.release("alice", [CAROL], drop=True), office)
+    assert (released, office.asked) == ([Released(CAROL, 5.25, 2, 1)], [("release", "alice", [CAROL], True)])
+
+
 CALLS: list[Callable[[Client], Any]] = [
     lambda client: client.send("alice", CAROL, Reply("x"), "k"),
     lambda client: client.letter("alice", 1),
     lambda client: client.change_inbox("alice", "drop", [1]),
+    lambda client: client.release("alice", [CAROL], drop=True),
 ]
 
 
@@ -134,6 +145,8 @@ NONSENSE = [
     (post("/v1/sessions/alice/inbox/retry", b'{"positions": [0]}'), 400),
     (post("/v1/sessions/alice/inbox/drop", b'{"positions": [9223372036854775808]}'), 400),
     (post("/v1/sessions/alice/inbox/drop", b'{"positions": [1.5]}'), 400),
+    (post("/v1/sessions/alice/inbox/release", b'{"chats": []}'), 400),
+    (post("/v1/sessions/alice/inbox/release", b'{"chats": [7], "drop": false}'), 400),
     (get("/v1/sessions/alice/letters/0"), 400),
     (get("/v1/sessions/alice/letters/9223372036854775808"), 400),
     (get("/v1/sessions/alice/letters/x"), 400),

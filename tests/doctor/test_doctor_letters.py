@@ -108,6 +108,7 @@ def test_a_mailbox_that_is_well_is_worth_a_line(session: Session, mailbox: Mailb
         "resent": 0,
         "gaps": [],
         "not_resent": [],
+        "braked": [],
     }
     assert 99 < time.time() - part.facts["mail"]["oldest_waiting_at"] < 200
 

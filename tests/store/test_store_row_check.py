@@ -12,6 +12,7 @@ from mail_rows import CHAT, arrivals, message
 
 from wasess.core.message import Reply
 from wasess.store import mail_shape
+from wasess.store.brakes import Brakes
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
 from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, open_mail, open_whole
@@ -299,16 +300,34 @@ def test_a_damaged_file_is_replaced_by_a_new_one_while_it_is_used(folder: Path):
 # --- older versions -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def old(folder: Path) -> Path:
+def of_version(number: int, folder: Path) -> Path:
     with closing(sqlite3.connect(folder / MAIL_NAME)) as connection:
-        connection.executescript((SHAPES / "inbox-1.sql").read_text())
+        connection.executescript((SHAPES / f"inbox-{number}.sql").read_text())
     (folder / MAIL_NAME).chmod(0o600)
     return folder
 
 
+@pytest.fixture
+def old(folder: Path) -> Path:
+    return of_version(1, folder)
+
+
 def test_every_older_version_has_a_file():
     assert {path.name for path in SHAPES.glob("inbox-*")} == {f"inbox-{number}.sql" for number in range(1, mail_shape.VERSION)}
+
+
+def test_what_was_there_before_braked_chats_is_kept(folder: Path):
+    of_version(2, folder)
+    before = (folder / MAIL_NAME).read_bytes()
+    with closing(open_whole(folder, read_only=True)) as mail:
+        assert (mail.version, Brakes(mail).entries(), Inbox(mail).waiting) == (2, [], 1)
+    assert (folder / MAIL_NAME).read_bytes() == before
+    with closing(open_whole(folder)) as mail:
+        inbox, outbox = Inbox(mail), Outbox(mail)
+        assert (mail.version, inbox.waiting, inbox.sweep(1.0), outbox.sweep(1.0)) == (mail_shape.VERSION, 1, [], [])
+        assert (inbox.place(), inbox.position("crm"), outbox.letter(1).reply) == (Place(1, "head", 100), 2, Reply("thank you"))
+        Brakes(mail).enter(CHAT, "", 5.0)
+        assert [braked.chat for braked in Brakes(mail).entries()] == [CHAT]
 
 
 def test_what_was_there_before_checksums_is_kept_and_not_checked_against_one(old: Path):

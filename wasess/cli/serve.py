@@ -20,6 +20,7 @@ from wasess.cli.render import emit
 from wasess.cli.result import Result, failure_of
 from wasess.errors import UsageError
 from wasess.settings import (
+    DEFAULT_BRAKE,
     DEFAULT_DIALS_PER_SECOND,
     DEFAULT_DISK_RESERVE,
     DEFAULT_KEEP_MESSAGES,
@@ -193,6 +194,16 @@ def serve(
             help="Send at most so many messages a minute for each session; 0: any number.",
         ),
     ] = 0.0,
+    brake: Annotated[
+        int,
+        typer.Option(
+            envvar="WASESS_BRAKE",
+            min=0,
+            max=10_000,
+            metavar="N",
+            help="Pause a chat in which a machine answers the bot, after about so many answers in a row; 0: never.",
+        ),
+    ] = DEFAULT_BRAKE,
     read_receipts: Annotated[
         bool, typer.Option("--read-receipts", envvar="WASESS_READ_RECEIPTS", help="Mark a message as read when the bot gets it.")
     ] = False,
@@ -271,6 +282,7 @@ def serve(
         media_limit=media_limit,
         media_quota=media_quota,
         send_rate=send_rate,
+        brake=brake,
         rules=tuple(rule or ()),
         read_receipts=read_receipts,
         typing=typing,

@@ -121,8 +121,16 @@ def _cells(view: SessionView, now: float) -> tuple[str, ...]:
         span(now - live.proven_at) if live and live.proven_at else NOTHING,
         span(view.next_try_at - now) if view.next_try_at else NOTHING,
         str(live.restarts) if live else NOTHING,
-        NOTHING if view.code in SAID_ALREADY else _(view.reason.sentence),
+        _why(view),
     )
+
+
+def _why(view: SessionView) -> str:
+    """Of a session that is online, what is wrong with its messages."""
+    problem = reasons.BY_CODE.get(view.live.problem) if view.live and view.state is State.ONLINE else None
+    if problem is not None:
+        return _(problem.sentence)
+    return NOTHING if view.code in SAID_ALREADY else _(view.reason.sentence)
 
 
 def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool) -> int:

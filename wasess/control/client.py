@@ -12,7 +12,7 @@ from wasess import errors
 from wasess.control.glance import got
 from wasess.core import reasons
 from wasess.core.live import Live, ManagerInfo, Outcome
-from wasess.core.sending import Sending  # noqa: TC001 - msgspec reads the annotations when it runs
+from wasess.core.sending import Released, Sending  # noqa: TC001 - msgspec reads the annotations when it runs
 from wasess.words import _
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ class _Told(msgspec.Struct):
     """What is said of a message that was sent."""
 
     letter: Sending
+
+
+class _ToldOfRelease(msgspec.Struct):
+    """What is said of chats that were released."""
+
+    released: list[Released]
 
 
 class Client:
@@ -97,6 +103,14 @@ class Client:
             part = {"positions": list(positions[first : first + AT_A_TIME])}
             changed += json.loads(self._ask("POST", f"/v1/sessions/{user}/inbox/{verb}", part, COMMANDS_END_WITHIN))["changed"]
         return changed
+
+    def release(self, user: str, chats: Sequence[str], *, drop: bool) -> list[Released]:
+        """As `control.door.PostOffice.release`."""
+        answer = self._ask("POST", f"/v1/sessions/{user}/inbox/release", {"chats": list(chats), "drop": drop}, COMMANDS_END_WITHIN)
+        try:
+            return msgspec.json.decode(answer, type=_ToldOfRelease).released
+        except msgspec.DecodeError as error:
+            raise self._silent(error) from error
 
     def _sending(self, method: str, path: str, body: object, timeout: float) -> Sending:
         answer = self._ask(method, path, body, timeout)

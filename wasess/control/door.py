@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from wasess.core.live import Live, ManagerInfo, Outcome
     from wasess.core.message import Reply
-    from wasess.core.sending import Sending
+    from wasess.core.sending import Released, Sending
 
 
 class PostOffice(Protocol):
@@ -33,6 +33,9 @@ class PostOffice(Protocol):
 
     async def drop(self, user: str, positions: Collection[int]) -> list[int]:
         """Give up these messages, dead letters or waiting; return those that were."""
+
+    async def release(self, user: str, chats: Collection[str], *, drop: bool) -> list[Released]:
+        """Let the bot answer in these braked chats again (in all, when empty); with ``drop``, what has waited there is given up."""
 
 
 class Manager(Protocol):

@@ -40,6 +40,13 @@ class Positions(msgspec.Struct, forbid_unknown_fields=True):
     positions: Annotated[list[Position], msgspec.Meta(max_length=1000)]
 
 
+class Chats(msgspec.Struct, forbid_unknown_fields=True):
+    """What ``…/inbox/release`` takes; no chats: all that are braked."""
+
+    chats: Annotated[list[str], msgspec.Meta(max_length=1000)]
+    drop: bool
+
+
 # msgspec 0.22 learns a class when it is first converted to, and two threads that are first at once end the process (SIGSEGV).
 msgspec.json.Decoder(Letter)
 
@@ -72,6 +79,9 @@ class _PostApi:
     async def inbox(self, request: Request) -> Response:
         user, verb = request.path_params["user"], request.path_params["verb"]
         office = self._manager.post_office
+        if verb == "release":
+            chosen = await body(request, Chats)
+            return document({"ok": True, "user": user, "released": await office.release(user, chosen.chats, drop=chosen.drop)})
         verbs: dict[str, Any] = {"retry": office.retry, "drop": office.drop}
         if verb not in verbs:
             raise UsageError(_("the manager knows no command {verb}").format(verb=ascii(verb)))

@@ -103,6 +103,12 @@ MESSAGES_DAMAGED = Reason(
     "See which: `wasess diagnose {user}`.",
     level="error",
 )
+CHAT_BRAKED = Reason(
+    "CHAT_BRAKED",
+    "a machine answers the bot in a chat; the bot's answers there wait until somebody releases it",
+    "See which: `wasess diagnose {user}`.",
+    level="error",
+)
 MEDIA_FULL = Reason(
     "MEDIA_FULL",
     "the files of messages that wait for the bot fill the quota; new files are not fetched",

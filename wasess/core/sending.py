@@ -36,6 +36,19 @@ class Sending:
     read_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A chat that was braked and is not any more (`store.brakes`). ``at``: since when it was.
+
+    ``messages`` and ``replies``: how many waited there for the bot, and to be sent; dropped, or on their way now.
+    """
+
+    chat: str
+    at: float
+    messages: int
+    replies: int
+
+
 def has_come(state: str, wait: str) -> bool:
     """Whether somebody who waits for one of `WAITS` has waited long enough, be it in vain."""
     return wait == "queued" or state in _ENOUGH[wait]

@@ -120,7 +120,7 @@ class Courier:
         known_until, letter = self._ahead.pop(chat, (0.0, None))
         if letter is not None and self._clock.steady() < known_until:
             return letter
-        return await self._mail.do(lambda mailbox: mailbox.outbox.next_open(chat))
+        return await self._mail.do(lambda mailbox: mailbox.next_letter(chat))
 
     def _wait_for_turn(self, chat: str) -> float:
         """The seconds until the pace lets this chat's next message out; 0 when it does now."""
@@ -147,7 +147,7 @@ class Courier:
 
         def sent(mailbox: Mailbox) -> Letter | None:
             mailbox.outbox.sent(letter.seq, message_id, now)
-            return mailbox.outbox.next_open(letter.chat)
+            return mailbox.next_letter(letter.chat)
 
         try:
             following = await self._mail.do(sent)

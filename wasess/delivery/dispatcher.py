@@ -69,7 +69,7 @@ class Desk:
     """A session's side.
 
     ``fetch`` gets what is still missing of a message (it never raises); ``hold``: the seconds for which that must wait. ``queued`` is told the chat of each reply. ``attend`` is told when the bot
-    begins with a message, and when it is done. ``enclosures`` keeps the files of replies.
+    begins with a message, and when it is done. ``enclosures`` keeps the files of replies. ``brake``: the seconds for which the bot is not to be asked about a message yet.
     """
 
     mail: MailQueue
@@ -78,6 +78,7 @@ class Desk:
     queued: Callable[[str], None]
     attend: Attend
     enclosures: Enclosures
+    brake: Callable[[Item], float] = lambda _item: 0.0
 
 
 class Dispatcher:
@@ -180,6 +181,8 @@ class Dispatcher:
             self._asked.discard(key)  # what it waits for is no matter of the bot's
             self._turns.go_on()
             return self._desks[key[0]].hold(item) or await self._fetch(key, item)
+        if pause := self._desks[key[0]].brake(item):
+            return pause
         if not self._may_ask(key):  # another one's message has killed the bot meanwhile, or found it away
             return 0.0
         return await self._serve(key, item, replace(item.message, session=key[0]))
@@ -299,6 +302,8 @@ def _first(mailbox: Mailbox, chat: str, now: float, max_age: float) -> First:
         return None, 0
     if item.damage:
         return 0.0, 0 if mailbox.inbox.mend(item.seq, now) else item.seq
+    if item.message is not None and item.message.answer_to in mailbox.brakes.chats:
+        return None, 0  # whoever releases it says that something `arrived`
     if item.message is not None and max_age and now - item.message.timestamp > max_age:
         mailbox.inbox.finish(item.seq, "unasked", now, _("too old"))
         return 0.0, 0

@@ -68,6 +68,11 @@ class MailQueue:
         return self._mailbox.damaged
 
     @property
+    def braked(self) -> bool:
+        """Whether a chat is."""
+        return bool(self._mailbox.brakes.chats)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is being done, or waits to be."""
         return not self._running

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from wasess.core import events
 from wasess.core.message import Message
+from wasess.core.sending import Released
 from wasess.delivery.resend import send_again
+from wasess.store.brakes import Brakes
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
 from wasess.store.mail import MailDamaged, MailFile, open_mail
 from wasess.store.outbox import Outbox
+from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from wasess.core.message import Reply
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from wasess.store.spool import Place
 
 SWEPT_WITHIN = 1.0
+MOST_HELD = 1000  # messages that wait in a braked chat; the bot is not asked about more
 REPLY = "reply:"  # how the keys of a bot's replies begin; nobody else's may
 
 
@@ -56,6 +60,7 @@ class Mailbox:
         self.inbox = Inbox(mail)
         self.outbox = Outbox(mail)
         self.gaps = Gaps(mail)
+        self.brakes = Brakes(mail)
         self._mail = mail
 
     @classmethod
@@ -98,6 +103,7 @@ class Mailbox:
         kept = self._mail.begin_anew()
         self.inbox.count_anew()
         self.gaps.count_anew()
+        self.brakes.read_anew()
         return kept
 
     @property
@@ -113,7 +119,7 @@ class Mailbox:
         """See `store.mail.MailFile.put_back`. What is moved to ``kept/`` is counted as missing in the file that is begun."""
         kept = self._mail.put_back()
         if kept:
-            anew, _ = Mailbox.open(self.user, kept.parent.parent, durable=True)
+            anew, _kept = Mailbox.open(self.user, kept.parent.parent, durable=True)
             anew.mail_lost(now)
             anew.close()
         return kept
@@ -146,7 +152,9 @@ class Mailbox:
             for one in spooled:
                 match one.event:
                     case events.MessageReceived(message):
-                        arrivals.append(Arrival(message, now, wanted(message), one.raw if _unfetched(message) else b""))
+                        arrivals.append(
+                            Arrival(message, now, self._kept_within(message, wanted(message)), one.raw if _unfetched(message) else b"")
+                        )
                     case events.Undecryptable(message_id, chat, sender):
                         self._missing(Gap(chat, sender, message_id, Cause.UNDECRYPTABLE, 1, now))
                     case events.Missed(message_id, chat, sender, cause):
@@ -173,6 +181,27 @@ class Mailbox:
                 copy = kept[number] if kept else ""
                 self.outbox.queue(reply_key(message, number), reply.to or message.answer_to, reply, now, item.seq, copy)
             self.inbox.finish(item.seq, "done", now)
+
+    def next_letter(self, chat: str) -> Letter | None:
+        """The first that is to go out to a chat; in one that is braked, none of the bot's."""
+        return self.outbox.next_open(chat, without=REPLY if chat in self.brakes.chats else "")
+
+    def release(self, chats: Collection[str], now: float, *, drop: bool) -> list[Released]:
+        """Let braked chats (all, when empty) go on; with ``drop``, without what has waited there.
+
+        Also one of which only this mailbox knows that it was: a command has released it, which did not see this manager come.
+        """
+        released = []
+        since = dict.fromkeys(self.brakes.chats, now) | {braked.chat: braked.at for braked in self.brakes.entries()}
+        for chat in since.keys() & set(chats) if chats else since:
+            messages, replies = self.inbox.waiting_in(chat), self.outbox.open_in(chat, REPLY)
+            for seq in messages if drop else ():
+                self.inbox.drop(seq, now)
+            for seq in replies if drop else ():
+                self.outbox.end(seq, "failed", _("dropped when its chat was released"), now)
+            self.brakes.release(chat)
+            released.append(Released(chat, since[chat], len(messages), len(replies)))
+        return released
 
     def give_up(self, item: Item, tries: int, detail: str, now: float) -> None:
         """The bot failed on a message for the last time: it is a dead letter."""
@@ -213,6 +242,12 @@ class Mailbox:
             self.gaps.forget(rows_before)
             out, into = self.outbox.forget(texts_before, rows_before), self.inbox.forget(texts_before, rows_before)
         return out or into
+
+    def _kept_within(self, message: Message, state: State) -> State:
+        """What becomes of a message: where a machine is not answered, it must not fill the disk."""
+        if state != "waiting" or message.answer_to not in self.brakes.chats:
+            return state
+        return state if len(self.inbox.waiting_in(message.chat)) < MOST_HELD else "unasked"
 
     def _missing(self, gap: Gap) -> None:
         if not self.inbox.holds(gap.chat, gap.sender, gap.id):

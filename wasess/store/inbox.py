@@ -138,6 +138,11 @@ class Inbox:
         row = self._mail.row(query, (chat,))
         return _item(row) if row else None
 
+    def waiting_in(self, chat: str) -> list[int]:
+        """The positions of the messages that wait in a chat."""
+        rows = self._mail.rows("SELECT seq FROM messages WHERE state = 'waiting' AND chat = ? ORDER BY seq", (chat,))
+        return [int(str(seq)) for (seq,) in rows]
+
     def next_unfetched(self, after: int) -> Item | None:
         """The first message behind a position that nobody was asked about, and of which something is still to be fetched."""
         query = f"SELECT {_COLUMNS} FROM messages WHERE seq > ? AND raw IS NOT NULL AND state = 'unasked' ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module

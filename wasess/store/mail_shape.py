@@ -1,7 +1,7 @@
 """The tables of ``inbox.db``: numbered migrations from each older version to the next, and whether a file still has what they made.
 
-Version 2 has a checksum in each row (`store.row_check`); rows of version 1 have none, and are not checked against one. A file of every older
-version stands in tests/store/shapes.
+Version 2 has a checksum in each row (`store.row_check`); rows of version 1 have none, and are not checked against one. Version 3 has braked
+chats (`store.brakes`). A file of every older version stands in tests/store/shapes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 
-VERSION = 2
+VERSION = 3
 
 # Numbered migrations: entry n brings version n to n + 1.
 MIGRATIONS = (
@@ -55,6 +55,9 @@ MIGRATIONS = (
     ALTER TABLE gaps ADD COLUMN checksum INTEGER;
     ALTER TABLE readers ADD COLUMN checksum INTEGER;
     """,
+    """
+    CREATE TABLE brakes (chat TEXT PRIMARY KEY, sender TEXT NOT NULL, at REAL NOT NULL, checksum INTEGER);
+    """,
 )
 
 # Whatever is asked often: each table with its columns, each index by its name. None of them reads a row.
@@ -75,6 +78,7 @@ _QUESTIONS = (
     "SELECT seq, chat, sender, id, cause, count, at, checksum FROM gaps",
     "SELECT 1 FROM gaps INDEXED BY gap_ids WHERE chat = '' AND sender = '' AND id = '' AND id <> ''",
     "SELECT name, position, at, checksum FROM readers INDEXED BY sqlite_autoindex_readers_1 WHERE name = ''",
+    "SELECT chat, sender, at, checksum FROM brakes INDEXED BY sqlite_autoindex_brakes_1 WHERE chat = ''",
 )
 
 

@@ -115,10 +115,11 @@ class Outbox:
         query = f"SELECT chat FROM outbox WHERE {_OPEN} GROUP BY chat ORDER BY min(seq)"  # noqa: S608 - constants of this module
         return [str(chat) for (chat,) in self._mail.rows(query)]
 
-    def next_open(self, chat: str) -> Letter | None:
-        """The first of a chat that is not over: queued, or sending."""
-        query = f"SELECT {_COLUMNS} FROM outbox WHERE chat = ? AND {_OPEN} ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
-        row = self._mail.row(query, (chat,))
+    def next_open(self, chat: str, *, without: str = "") -> Letter | None:
+        """The first of a chat that is not over: queued, or sending. ``without``: how the keys of those begin that are passed over."""
+        left = " AND substr(key, 1, ?) <> ?" if without else ""
+        query = f"SELECT {_COLUMNS} FROM outbox WHERE chat = ? AND {_OPEN}{left} ORDER BY seq LIMIT 1"  # noqa: S608 - constants of this module
+        row = self._mail.row(query, (chat, len(without), without) if without else (chat,))
         return _letter(row) if row else None
 
     def find(self, message_id: str) -> Letter | None:
@@ -134,6 +135,11 @@ class Outbox:
         chosen = f"WHERE state IN ({marks})" if states else ""
         query = f"SELECT {_COLUMNS} FROM outbox {chosen} ORDER BY seq DESC LIMIT ?"  # noqa: S608 - constants of this module
         return [_letter(row) for row in self._mail.rows(query, (*states, limit))]
+
+    def open_in(self, chat: str, begins: str) -> list[int]:
+        """The positions of a chat's letters that are not over, and whose keys begin so."""
+        query = f"SELECT seq FROM outbox WHERE chat = ? AND {_OPEN} AND substr(key, 1, ?) = ? ORDER BY seq"  # noqa: S608 - constants
+        return [int(str(seq)) for (seq,) in self._mail.rows(query, (chat, len(begins), begins))]
 
     def waiting(self) -> int:
         """How many are not sent yet."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wasess.delivery.mail_queue import MAIL_THREADS
@@ -24,7 +24,8 @@ class MailSettings:
     ``send_rate``: messages a minute, 0 for any number. ``largest_file``: bytes; larger ones are not fetched; 0: none is.
     ``media_quota``: bytes of all files of the session, 0 for any number.
     ``read_receipts``: tell senders that a message was read when the bot gets it. ``typing``: show them that the bot thinks.
-    ``secret_files`` are never sent. ``threads`` work on the mail.
+    ``secret_files`` are never sent. ``threads`` work on the mail. ``brake``: see `core.brake.Brake`; ``own``: the addresses of the sessions that are
+    kept, with their users; it changes with them.
     """
 
     durable: bool = False
@@ -39,3 +40,5 @@ class MailSettings:
     typing: bool = False
     secret_files: tuple[Path, ...] = ()
     threads: Executor = MAIL_THREADS
+    brake: int = 20
+    own: dict[str, str] = field(default_factory=dict)

@@ -9,29 +9,32 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
-from wasess.delivery.courier import Courier, damaged_reply
-from wasess.delivery.dispatcher import Desk, damaged_message
+from wasess.core.redact import redact
+from wasess.delivery.courier import Courier
+from wasess.delivery.dispatcher import Desk
 from wasess.delivery.enclosures import Enclosures
 from wasess.delivery.mail_queue import MailClosed, MailQueue
 from wasess.delivery.rules import fate
 from wasess.errors import StoreError, UsageError
 from wasess.supervisor.attachments import Attachments
+from wasess.supervisor.chat_brake import ChatBrake
 from wasess.supervisor.chat_presence import ChatPresence
 from wasess.supervisor.collector import Collector
 from wasess.supervisor.intake import Intake
 from wasess.supervisor.mail_care import MailCare
 from wasess.supervisor.mail_opening import OpenedMail, open_mailbox
+from wasess.supervisor.mail_report import report_batch, report_opening, report_set_aside
 from wasess.supervisor.media_quota import MediaQuota
-from wasess.supervisor.resend_report import report_resends
-from wasess.words import _, plural
+from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
     from wasess.core.message import Message
+    from wasess.core.sending import Released
     from wasess.delivery.bot import Tell
     from wasess.delivery.dispatcher import Dispatcher
     from wasess.delivery.mailbox import Mailbox
@@ -88,6 +91,7 @@ class Mailroom:
         self._refused = ""
         self._care: MailCare | None = None
         self._attachments: Attachments | None = None
+        self._brake: ChatBrake | None = None
         self._news = "", 0.0
 
     @property
@@ -105,6 +109,8 @@ class Mailroom:
             return code
         if (self._queue is not None and self._queue.damaged) or (self._care is not None and self._care.set_aside):
             return reasons.MESSAGES_DAMAGED.code
+        if self._queue is not None and self._queue.braked:
+            return reasons.CHAT_BRAKED.code
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
 
@@ -190,7 +196,11 @@ class Mailroom:
         self._care = MailCare(self._folder, queue, intake, self._clock, keep, opened.set_aside, self._damage_set_aside)
         if self._online.is_set():
             self.online()
-        self._tell_of_opening(opened, tell)
+        if opened.mailbox.begun == "restored":
+            self.tell_problem(reasons.FILES_REPLACED.code)
+        if 0 <= self._clock.now() - opened.lost_at < TOLD_FOR:
+            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
+        report_opening(self._teller, self.user, opened, tell)
 
     async def _set_up(self, queue: MailQueue, intake: Intake, tell: Tell) -> None:
         """Everything that works with the open mail. Raises `errors.StoreError`."""
@@ -200,7 +210,8 @@ class Mailroom:
         await self._courier.open()
         if self._dispatcher is not None:
             files = self._attachments
-            desk = Desk(queue, files.fetch, files.hold, self._courier.queued, self._presence.attend, self._enclosures)
+            self._brake = brake = ChatBrake(queue, self._settings.brake, self._settings.own, self._clock, self._teller)
+            desk = Desk(queue, files.fetch, files.hold, self._courier.queued, self._presence.attend, self._enclosures, brake.hold)
             await self._dispatcher.open(desk)
         elif not self._settings.leave:
             self._collector = Collector(queue, self._attachments.fetch, self._attachments.hold)
@@ -231,7 +242,7 @@ class Mailroom:
         if self._queue is not None and self._intake is not None:
             kept = await self._queue.close(partial(_ended, self._intake, self._clock.now()))
             if kept:
-                self._tell_set_aside(kept)
+                report_set_aside(self._teller, kept)
 
     # --- the spool ----------------------------------------------------------------------------------------------------
 
@@ -252,19 +263,18 @@ class Mailroom:
                     await self._deliver(batch)
 
     async def _deliver(self, batch: Batch) -> None:
-        for code, problem in batch.poisoned:
-            self._teller.poison(code, problem)
-        if batch.destroyed:
-            self._destroyed(batch.destroyed)
-        report_resends(self._teller, self.user, batch)
+        report_batch(self._teller, self.user, batch)
         for chat in batch.again:
             self.queued(chat)
         if not batch.messages:
             return
         self.received_at = self._clock.now()
         if self._dispatcher is not None:
-            for chat in {message.chat for message in batch.messages}:
+            cleared = await self._brake.arrived(batch.messages) if self._brake else set()
+            for chat in {message.chat for message in batch.messages} - cleared:
                 self._dispatcher.arrived(self.user, chat)
+            for chat in cleared:
+                self._dispatcher.hurry(self.user, chat)
         elif self._collector is not None:
             self._collector.look()
         for message in batch.messages:
@@ -312,6 +322,15 @@ class Mailroom:
         if self._dispatcher is not None:
             self._dispatcher.hurry(self.user, chat)
 
+    async def released(self, released: Sequence[Released]) -> None:
+        """These chats are not braked any more. Raises `errors.StoreError`."""
+        for one in released:
+            self.queued(one.chat)
+            self._teller.trouble("CHAT_RELEASED", _("the bot answers in the chat {chat} again").format(chat=redact(one.chat)), level="info")
+        if self._dispatcher is not None:
+            for chat, _first in await self.mail.do(lambda mailbox: mailbox.inbox.chats()):
+                self._dispatcher.arrived(self.user, chat)
+
     def online(self) -> None:
         """The session has logged in."""
         self._online.set()
@@ -330,34 +349,8 @@ class Mailroom:
             self._care.tend()
 
     def _damage_set_aside(self, kept: Path) -> None:
-        self._tell_set_aside(kept)
+        report_set_aside(self._teller, kept)
         self.look()
-
-    def _tell_set_aside(self, kept: Path) -> None:
-        sentence = _("its messages (inbox.db) were damaged; a new file was begun, the old one is in {folder}").format(folder=kept)
-        self._teller.trouble("MAIL_DAMAGED", sentence, level="error")
-
-    def _tell_of_opening(self, opened: OpenedMail, tell: Tell) -> None:
-        """What had to be done before its messages could be opened."""
-        if opened.mailbox.begun == "restored":
-            self.tell_problem(reasons.FILES_REPLACED.code)
-            where = _("what lay there is in {folder}").format(folder=opened.kept) if opened.kept else _("nothing else was there")
-            self._teller.trouble(reasons.FILES_REPLACED.code, _("its messages (inbox.db) were put back; {where}").format(where=where))
-        elif opened.kept:
-            self._tell_set_aside(opened.kept)
-        elif opened.mailbox.begun:
-            self._teller.trouble("MAIL_DAMAGED", _("its messages (inbox.db) were gone; a new file was begun"), level="error")
-        if 0 <= self._clock.now() - opened.lost_at < TOLD_FOR:
-            self.tell_problem(reasons.MESSAGES_DAMAGED.code)
-        if opened.messages:
-            tell(damaged_message(self.user, *opened.messages))
-        if opened.replies:
-            tell(damaged_reply(self.user, *opened.replies))
-
-    def _destroyed(self, count: int) -> None:
-        many = plural("up to {count} event in its spool was destroyed", "up to {count} events in its spool were destroyed", count)
-        action = _(reasons.FILES_REPLACED.action).format(user=self.user)
-        self._teller.trouble("SPOOL_DAMAGED", many.format(count=count), action=action, level="error")
 
     def _fate(self, message: Message) -> State:
         return fate(self.user, message, self._settings.rules, bot=self._dispatcher is not None or self._settings.leave)
@@ -369,6 +362,8 @@ class Mailroom:
         quotes = reply.quote or reply.react is not None
         quoted = await self.mail.do(lambda mailbox: mailbox.quoted(letter, reply)) if quotes else None
         kept = letter.kept or await self._enclosures.keep_one(reply)  # an earlier wasess made no copies when it queued
+        if self._brake is not None:
+            self._brake.sends(letter)
         message_id = await self._tether.send(letter.chat, reply, quoted, letter.key, kept)
         self.sent_at = self._clock.now()
         return message_id

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wasess.core.message import Reply
-    from wasess.core.sending import Sending
+    from wasess.core.sending import Released, Sending
     from wasess.store.sessions import Session
     from wasess.supervisor.mailroom import Mailroom
     from wasess.supervisor.supervisor import Supervisor
@@ -92,6 +92,14 @@ class PostOffice:
             for position in positions
             if await self._with_mail(session, lambda mailbox, position=position: by_hand.drop(mailbox, position, now))  # type: ignore[misc]  # as above
         ]
+
+    async def release(self, user: str, chats: Collection[str], *, drop: bool) -> list[Released]:
+        """See `control.door.PostOffice`."""
+        session, now = self._session(user), self._now()
+        released = await self._with_mail(session, lambda mailbox: mailbox.release(chats, now, drop=drop))
+        if released and (room := self._room(user)):
+            await room.released(released)
+        return released
 
     async def _kept(self, session: Session, reply: Reply, key: str) -> str:
         """The name of the copy of its file; empty when it has none, or is queued already. Raises `errors.UsageError` for what is not sent."""

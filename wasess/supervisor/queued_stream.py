@@ -22,18 +22,19 @@ WRITTEN_WITHIN = 1.0  # at the end
 
 
 class QueuedStream:
-    """Of a descriptor, which stays open. As a context manager it ends with what can be written within a second.
+    """Of a copy of a descriptor (``descriptor``). As a context manager it ends with what can be written within a second.
 
     ``gap`` makes the text, with its line end, that tells of so many dropped ones. Methods may be called from any thread.
     """
 
     def __init__(self, descriptor: int, gap: Callable[[int], str]) -> None:
-        self._descriptor = os.dup(descriptor)
+        self.descriptor = os.dup(descriptor)
         self._gap = gap
         self._waiting: deque[str] = deque()
         self._length = 0
         self._dropped = 0
         self._torn = False
+        self._writing = False
         self._over = False
         self._change = threading.Condition()
         self._writer = threading.Thread(target=self._work, name="writing", daemon=True)
@@ -48,7 +49,13 @@ class QueuedStream:
             self._change.notify()
         self._writer.join(WRITTEN_WITHIN)
         if not self._writer.is_alive():  # else it is in the midst of a write that may never end, and ends with the process
-            os.close(self._descriptor)
+            os.close(self.descriptor)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a line was neither written nor refused yet."""
+        with self._change:
+            return bool(self._waiting) or self._writing
 
     def write(self, text: str) -> None:
         """Queue a line, with its end, or drop it when too much waits."""
@@ -69,11 +76,13 @@ class QueuedStream:
         refused = 0
         while True:
             with self._change:
+                self._writing = False
                 self._change.wait_for(lambda: self._waiting or self._dropped or self._over)
                 if not self._waiting and not self._dropped:
                     return
                 text, count = (self._waiting.popleft(), 1) if self._waiting else ("", self._dropped)
                 self._length -= len(text)
+                self._writing = True
                 if not text:
                     self._dropped = 0
             if refused or not text:
@@ -85,9 +94,9 @@ class QueuedStream:
         data = whole = (b"\n" if self._torn else b"") + text.encode(errors="backslashreplace")
         while data:
             try:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[os.write(self.descriptor, data) :]
             except BlockingIOError:  # somebody has made the terminal or the pipe so
-                select.select([], [self._descriptor], [])
+                select.select([], [self.descriptor], [])
             except OSError:
                 self._torn |= len(data) < len(whole)
                 return False

@@ -82,11 +82,11 @@ class Supervisor:
     ) -> None:
         """``serving`` answers others for as long as the manager runs; ``purpose`` is what the home's lock says of it. ``stalls``: of its event loop."""
         self._home = home
-        self._survey = Survey(home)
         self._host = host
         self._bot = bot
         self._reporter = reporter
         self._settings = chosen = settings or Settings()
+        self._survey = Survey(home, chosen.mail.own)
         self._clock = clock or SystemClock()
         self._notifier = notifier or Notifier({})
         tell = trouble_teller(reporter)

@@ -70,8 +70,10 @@ class Survey:
     a process holds or that has a problem: these end without a trace.
     """
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, own: dict[str, str] | None = None) -> None:
+        """``own`` is kept up: the addresses of the devices that were seen, number and hidden id, with their users."""
         self._home = home
+        self._own = {} if own is None else own
         self._before: dict[str, tuple[Stamps, Finding]] = {}
         self._looks = 0
 
@@ -82,7 +84,11 @@ class Survey:
         gone = self._before.keys() - {session.user for session in sessions}
         for user in gone:
             del self._before[user]
-        return [_glance_at(session) if session.user in skip else self._look_at(session) for session in sessions]
+        found = [_glance_at(session) if session.user in skip else self._look_at(session) for session in sessions]
+        for finding in found:
+            if finding.device is not None:
+                self._own |= dict.fromkeys(addresses_of(finding.device), finding.session.user)
+        return found
 
     def _look_at(self, session: Session) -> Finding:
         before = self._before.get(session.user)
@@ -96,6 +102,12 @@ class Survey:
         else:
             self._before[session.user] = stamps, finding
         return finding
+
+
+def addresses_of(device: Device) -> set[str]:
+    """Those of the account, without the number of the device."""
+    parts = (address.partition("@") for address in (device.jid, device.lid) if address)
+    return {f"{name.partition(':')[0]}@{server}" for name, _at, server in parts}
 
 
 def _stamps(session: Session, names: tuple[str, ...]) -> Stamps:

@@ -8,11 +8,12 @@ from collections import Counter
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from wasess.core.reasons import MESSAGES_DAMAGED
+from wasess.core.reasons import CHAT_BRAKED, MESSAGES_DAMAGED
 from wasess.core.redact import redact
 from wasess.doctor.findings import Finding, Part, command, ok
 from wasess.doctor.times import span
 from wasess.errors import StoreError, UnsafeHome
+from wasess.store.brakes import Brakes
 from wasess.store.gaps import NOT_RESENT, Cause, Gaps
 from wasess.store.inbox import Inbox
 from wasess.store.kept_mail import kept_mail
@@ -23,6 +24,7 @@ from wasess.store.spool import was_mailed
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
+    from wasess.store.brakes import Braked
     from wasess.store.gaps import Gap
     from wasess.store.sessions import Session
     from wasess.store.spool import Place
@@ -64,17 +66,18 @@ def check(session: Session, *, managed: bool = False) -> Part:
     aside = _set_aside(session)
     if read is None:
         return Part({"mail": None}, (*((trouble,) if trouble else ()), *aside))
-    facts, entries, known, damaged = read
+    facts, entries, known, damaged, braked = read
     gaps = [gap for gap in entries if gap.cause not in NOT_RESENT]
     not_resent = [gap for gap in entries if gap.cause in NOT_RESENT]
     facts["gaps"] = [{"sender": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in gaps]
     facts["not_resent"] = [{"recipient": redact(gap.sender), "cause": gap.cause, "count": gap.count, "at": gap.at} for gap in not_resent]
+    facts["braked"] = [{"chat": redact(one.chat), "at": one.at} for one in braked]
     failed = (_dead(facts["dead"] - known, user), _unsent(facts, user), _missing(gaps, user), _not_resent(not_resent, user))
-    found = (*damaged, *failed, _under_way(facts, user))
+    found = (*damaged, *_stopped(braked, user), *failed, _under_way(facts, user))
     return Part({"mail": facts}, (*aside, *filter(None, found)))
 
 
-def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Finding, ...]] | None:
+def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Finding, ...], list[Braked]] | None:
     """None when there is no mail, or somebody is just making it."""
     if is_emptied(session.folder):
         raise MailDamaged(MAIL_NAME)
@@ -85,7 +88,7 @@ def _read(session: Session) -> tuple[dict[str, Any], list[Gap], int, tuple[Findi
     with closing(_looked_at(session)) as mail:
         if not mail.version:
             return None
-        return _facts(mail), Gaps(mail).entries(), Inbox(mail).damaged, _rows_damaged(mail, session.user)
+        return _facts(mail), Gaps(mail).entries(), Inbox(mail).damaged, _rows_damaged(mail, session.user), Brakes(mail).entries()
 
 
 def place_of(session: Session) -> Place | None:
@@ -139,6 +142,22 @@ def _rows_damaged(mail: MailFile, user: str) -> tuple[Finding, ...]:
         )
         found.append(Finding("REPLIES_DAMAGED", "warning", sentence, f"wasess send {user} --help", user))
     return tuple(found)
+
+
+def _stopped(braked: list[Braked], user: str) -> tuple[Finding, ...]:
+    """The chats that are braked, each with the command that lets it go on."""
+    sentence = _("in the chat {chat} a machine answers the bot: since {ago} the bot's answers there wait; --drop gives them up, too")
+    now = time.time()
+    return tuple(
+        Finding(
+            CHAT_BRAKED.code,
+            "error",
+            sentence.format(chat=redact(one.chat), ago=span(now - one.at)),
+            command("wasess", "inbox", "release", user, redact(one.chat)),
+            user,
+        )
+        for one in braked
+    )
 
 
 def _set_aside(session: Session) -> tuple[Finding, ...]:

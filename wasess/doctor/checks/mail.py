@@ -49,7 +49,8 @@ def check(session: Session, view: SessionView) -> Part:
     if found.gone:
         sentence = _("{name} is not the one that its messages were read from, or shorter: some may be missing").format(name=SPOOL_NAME)
         findings.append(Finding("SPOOL_GONE", "warning", sentence, f"wasess logs {view.user}", view.user))
-    if live is not None and (problem := reasons.BY_CODE.get(live.problem)):
+    problem = reasons.BY_CODE.get(live.problem) if live is not None else None
+    if problem is not None and problem is not reasons.CHAT_BRAKED:  # said where the chats are known
         findings.append(Finding(problem.code, "error", _(problem.sentence), f"wasess logs {view.user}", view.user))
     return Part(facts, tuple(findings))
 

@@ -124,9 +124,9 @@ def _unproven(view: SessionView, now: float) -> list[Finding]:
     if view.state is not State.ONLINE or view.live is None:
         return []
     verdict = judge(Sight(view.state, view.code, view.exit_code, view.live), None, now, Limits())
-    if verdict.healthy:
+    if verdict.code != reasons.UNPROVEN.code:  # what is wrong with its messages is said where these are looked at
         return []
-    reason = reasons.BY_CODE[verdict.code]
+    reason = reasons.UNPROVEN
     sentence = _("{sentence} (for {span})").format(sentence=_(reason.sentence), span=span(verdict.age or 0.0))
     return [Finding(reason.code, "warning", sentence, f"wasess reconnect {view.user}", view.user)]
 

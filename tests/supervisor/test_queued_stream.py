@@ -1,0 +1,103 @@
+"""Lines that nobody takes: whoever writes does not wait, what is dropped is counted, and told in its place."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from wasess.supervisor import queued_stream
+from wasess.supervisor.queued_stream import QueuedStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LINE = "x" * 99 + "\n"
+
+
+def gap(count: int) -> str:
+    return f"{count} dropped\n"
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def read_lines(descriptor: int) -> list[str]:
+    """Until all its writers have gone."""
+    data = b""
+    while part := os.read(descriptor, 65536):
+        data += part
+    return data.decode().splitlines()
+
+
+def test_lines_are_written_in_order():
+    readable, writable = os.pipe()
+    with QueuedStream(writable, gap) as stream:
+        for number in range(1000):
+            stream.write(f"{number}\n")
+    os.close(writable)
+    assert read_lines(readable) == [str(number) for number in range(1000)]
+    os.close(readable)
+
+
+def test_a_pipe_that_is_full_drops_the_youngest_and_says_so_behind_the_others(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queued_stream, "MOST", 100_000)
+    readable, writable = os.pipe()
+    with QueuedStream(writable, gap) as stream:
+        began = time.monotonic()
+        for _ in range(5000):
+            stream.write(LINE)
+        assert time.monotonic() - began < 2.0
+        got = b""
+        while b"dropped" not in got:
+            got += os.read(readable, 65536)
+        stream.write("later\n")
+        until(lambda: b"later" in (got := os.read(readable, 65536)) or got)
+    os.close(writable)
+    os.close(readable)
+    lines = got.decode().splitlines()
+    written = sum(len(line) == 99 for line in lines)
+    assert written >= 1000
+    assert lines == ["x" * 99] * written + [f"{5000 - written} dropped"]
+
+
+def test_a_reader_that_has_gone_costs_nothing():
+    readable, writable = os.pipe()
+    os.close(readable)
+    with QueuedStream(writable, gap) as stream:
+        for _ in range(1000):
+            stream.write(LINE)
+    os.close(writable)
+
+
+def test_a_disk_that_was_full_is_told_of_once_there_is_room():
+    full, readable_writable = os.open("/dev/full", os.O_WRONLY), os.pipe()
+    readable, writable = readable_writable
+    with QueuedStream(full, gap) as stream:
+        stream.write("lost\n")
+        until(lambda: not stream.waiting)
+        stream.write("lost, too\n")
+        until(lambda: not stream.waiting)
+        os.dup2(writable, stream.descriptor)
+        stream.write("found\n")
+    os.close(full)
+    os.close(writable)
+    assert read_lines(readable) == ["2 dropped", "found"]
+    os.close(readable)
+
+
+def test_the_end_does_not_wait_for_a_reader():
+    readable, writable = os.pipe()
+    began = time.monotonic()
+    with QueuedStream(writable, gap) as stream:
+        for _ in range(5000):
+            stream.write(LINE)
+    assert time.monotonic() - began < 3.0
+    os.close(readable)
+    os.close(writable)
