@@ -17,6 +17,7 @@ from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
 from wasess.link.translate import translate, translate_state
+from wasess.link.versions import CACHE_NAME, Versions
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
 from wasess.supervisor.limited import LimitedReporter
@@ -65,9 +66,13 @@ class Realm:
         """Where the phone of a sandbox looks for the code of a user."""
         return self.contract.camera / user if self.contract and self.contract.camera else None
 
-    def host(self, files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
-        """Starts links in this realm. ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut."""
-        return WorkerHost(self.contract, files, durable=durable)
+    def host(self, home: Home, wa_version: str = "", files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
+        """Starts links of a home in this realm, which announce ``wa_version`` (see `link.versions`).
+
+        ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut.
+        """
+        versions = Versions(self.contract, wa_version, home.path / CACHE_NAME)
+        return WorkerHost(self.contract, files, durable=durable, versions=versions)
 
 
 def realm(contract_file: Path | None) -> Realm:
@@ -89,7 +94,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
     reporter = Reporters(*filter(None, (log, events, condition)))
     return Supervisor(
         home,
-        where.host(settings.worker_files, durable=settings.durability == "power"),
+        where.host(home, settings.wa_version, settings.worker_files, durable=settings.durability == "power"),
         translate,
         reporter,
         translate_state=translate_state,
@@ -114,7 +119,9 @@ def _bot(spec: AnyBot, settings: Settings, tell: Tell) -> Bot:
     return webhook.WebhookBot(spec, tell, deadline=settings.bot_deadline or webhook.DEADLINE)
 
 
-def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str) -> tuple[Supervisor, Operations]:
+def brief_manager(
+    home: Home, where: Realm, users: tuple[str, ...], purpose: str, wa_version: str = ""
+) -> tuple[Supervisor, Operations]:
     """A manager for one purpose, while no other runs: it keeps ``users`` (all, when empty), tells nobody, and leaves messages in their spools.
 
     Make it inside the event loop. ``purpose``: what the home's lock says of it.
@@ -126,7 +133,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(
         chosen,
-        where.host(),
+        where.host(home, wa_version),
         translate,
         reporter,
         translate_state=translate_state,

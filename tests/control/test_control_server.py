@@ -50,7 +50,7 @@ class Manager:
     def lives(self) -> list[Live]:
         return [ALICE]
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
         self._note("reconnect", *users, timeout)
         for user in users or ("alice", "bob"):
             await asyncio.sleep(0)
@@ -152,7 +152,7 @@ class Newer(Manager):
     def lives(self) -> list[Live]:
         return [replace(ALICE, code="QUANTUM_NOISE", state=State.WAITING)]
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
         self._note("reconnect", *users, timeout)
         yield replace(WELL, ok=False, code="QUANTUM_NOISE", state=State.WAITING)
 

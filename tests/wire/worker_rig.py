@@ -107,15 +107,14 @@ class Rig:
         session.create()
         return session
 
-    async def start(self, user: str, mode: Any = "run") -> Follower:
+    async def start(self, user: str, mode: Any = "run", *, wa_version: str = "") -> Follower:
         session = self.session(user)
-        return Follower(
-            await self.host.start(LinkSpec(user, session.folder, mode, obstacle(session) if mode == "run" else ("", ""))), session
-        )
+        found = obstacle(session) if mode == "run" else ("", "")
+        return Follower(await self.host.start(LinkSpec(user, session.folder, mode, found, wa_version)), session)
 
-    async def pair(self, user: str) -> Follower:
+    async def pair(self, user: str, *, wa_version: str = "") -> Follower:
         """Link a new device; return when it is online."""
-        follower = await self.start(user, "pair")
+        follower = await self.start(user, "pair", wa_version=wa_version)
         await self.box.scan(user, await follower.qr())
         await follower.event(events.Connected)
         return follower

@@ -58,8 +58,8 @@ class Sandbox:
         self.faults = FaultBook()
         self.service = Service(self.state, self.faults, claimed_pre_keys, keepalive)
         self.direct_port = 0
-        self.start_page = b""
-        """The whole HTTP answer to who asks for the web client's start page; empty: a page that names the version that is wanted."""
+        self.start_page: bytes | None = None
+        """The whole HTTP answer to who asks for the web client's start page; None: a page that names the version that is wanted."""
         self._trust = Trust()
         self._gateway = Gateway(
             self._trust, self.faults, self.service.on_wire, self.state.note_dial, self.service.cdn.serve, self._show_start_page
@@ -270,7 +270,8 @@ class Sandbox:
     def _show_start_page(self, user: str) -> bytes:
         self.state.note(user, "start-page")
         wanted = self.faults.value(user, "outdated")
-        return self.start_page or start_page(parse_version(wanted) if wanted else CURRENT)
+        page = start_page(parse_version(wanted) if wanted else CURRENT)
+        return page if self.start_page is None else self.start_page
 
     def _group_of(self, subject: str) -> Group | None:
         return next((group for group in self.state.groups.values() if group.subject == subject), None)

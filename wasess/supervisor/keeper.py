@@ -184,6 +184,10 @@ class Keeper:
                 self._inbox.put_nowait(self._last_word)
                 self._last_word = None
 
+    def announce(self, wa_version: str) -> None:
+        """From its next connection on, until the manager ends: ``2.3000.N``, or ``auto``."""
+        self._tether.wa_version = wa_version
+
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""
         self._teller.begin()
@@ -328,6 +332,7 @@ class Keeper:
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
+        self._tether.outdated = self.snapshot.reason is reasons.OUTDATED or (self._tether.outdated and not self.online)
         if self.snapshot.worker in {Worker.ABSENT, Worker.ENDING} or self.online:
             self._tether.leave_place()
         if self.snapshot.reason is reasons.FILES_REPLACED is not before.reason:

@@ -94,10 +94,14 @@ class Operations:
 
     # --- a new connection -------------------------------------------------------------------------------------------
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
         """See `control.door.Manager`."""
         sessions = [self._session(user) for user in users] or await asyncio.to_thread(self._supervisor.home.sessions)
         await self._supervisor.look()
+        if wa_version:
+            for session in sessions:
+                if keeper := self._supervisor.keepers.get(session.user):
+                    keeper.announce(wa_version)
         places = asyncio.Semaphore(AT_ONCE)
         tasks = [asyncio.create_task(self._renew(session, timeout, places, named=bool(users))) for session in sessions]
         try:
