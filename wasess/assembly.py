@@ -66,12 +66,15 @@ class Realm:
         """Where the phone of a sandbox looks for the code of a user."""
         return self.contract.camera / user if self.contract and self.contract.camera else None
 
-    def host(self, home: Home, wa_version: str = "", files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
-        """Starts links of a home in this realm, which announce ``wa_version`` (see `link.versions`).
+    def versions(self, home: Home, wish: str) -> Versions:
+        """What the sessions of a home announce; ``wish``: ``--wa-version``."""
+        return Versions(self.contract, wish, home.path / CACHE_NAME)
+
+    def host(self, versions: Versions | None = None, files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
+        """Starts links in this realm, which announce what ``versions`` says.
 
         ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut.
         """
-        versions = Versions(self.contract, wa_version, home.path / CACHE_NAME)
         return WorkerHost(self.contract, files, durable=durable, versions=versions)
 
 
@@ -89,21 +92,22 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
     home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
     home.open(create=True).claim_realm(where.name)
     _require_sessions(home, settings.only)
+    versions = where.versions(home, settings.wa_version)
     events = EventReporter(programs) if settings.events else None
     condition = BotCondition()
     reporter = Reporters(*filter(None, (log, events, condition)))
     return Supervisor(
         home,
-        where.host(home, settings.wa_version, settings.worker_files, durable=settings.durability == "power"),
+        where.host(versions, settings.worker_files, durable=settings.durability == "power"),
         translate,
         reporter,
         translate_state=translate_state,
         hint=hint_of,
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
-        settings=_pace(settings),
+        settings=replace(_pace(settings), announced=lambda: versions.usual),
         notifier=Notifier(os.environ),
         stalls=stalls,
-        serving=_control_socket(reporter, where, condition, settings.secret_files),
+        serving=_control_socket(reporter, where, condition, settings.secret_files, lambda: versions.usual),
     )
 
 
@@ -133,7 +137,7 @@ def brief_manager(
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(
         chosen,
-        where.host(home, wa_version),
+        where.host(where.versions(home, wa_version)),
         translate,
         reporter,
         translate_state=translate_state,
@@ -146,7 +150,11 @@ def brief_manager(
 
 
 def _control_socket(
-    reporter: Reporter, where: Realm, bot: BotCondition | None = None, secret_files: tuple[Path, ...] = ()
+    reporter: Reporter,
+    where: Realm,
+    bot: BotCondition | None = None,
+    secret_files: tuple[Path, ...] = (),
+    announced: Callable[[], int] | None = None,
 ) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
     from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
 
@@ -155,7 +163,7 @@ def _control_socket(
         reporter.report(Notice(time.time(), "trouble", line, code="NO_CONTROL_SOCKET", reason=line, level="warning"))
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
-        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files)
+        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files, announced=announced)
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket

@@ -116,7 +116,7 @@ async def link_session(home: Home, where: Realm, request: Request) -> Result:
     files = CodeFiles(request.png, where.camera(session.user))
     home.open(create=True).claim_realm(where.name)
     before = Before.make_room(session, force=request.force)
-    host = where.host(home, request.wa_version)
+    host = where.host(where.versions(home, request.wa_version))
     run = PairingRun(session, host, screen_on(sys.stderr, os.environ), files, request.png)
     _listen_to_signals(run)
     try:

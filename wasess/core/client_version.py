@@ -68,8 +68,3 @@ def on_page(page: bytes) -> int:
 def age(number: int, now: float) -> float:
     """How many days before ``now`` (Unix time) this N was WhatsApp's newest; an estimate."""
     return (now - BUILT_AT) / 86_400 - (number - BUILT_IN) / A_DAY
-
-
-def is_old(number: int, now: float) -> bool:
-    """Whether WhatsApp may refuse this N soon."""
-    return age(number, now) >= OLD_AFTER

@@ -35,7 +35,7 @@ async def serve(home: Path, contract: Path, bot: Path, offset: Path) -> int:
     """Keep the home until SIGTERM; return the exit code."""
     reporter = EventReporter(sys.stdout)
     function = FunctionBot(BotSpec(bot, "reply"), trouble_teller(reporter))
-    host = realm(contract).host(Home(home))
+    host = realm(contract).host()
     return await Supervisor(Home(home), host, translate, reporter, hint=hint_of, bot=function, clock=JumpingClock(offset)).run()
 
 

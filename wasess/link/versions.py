@@ -66,6 +66,13 @@ class Versions:
         self._named: Named | None = None
         self._asking = asyncio.Lock()
 
+    @property
+    def usual(self) -> int:
+        """The N that links without a wish of their own announce, as far as is known by now."""
+        if self._wish == AUTO:
+            return (self._named or Named()).number or BUILT_IN
+        return client_version.parse(self._wish) if self._wish else BUILT_IN
+
     async def number(self, spec: LinkSpec) -> int:
         """The N that this link is to announce. At most `DEADLINE` seconds; raises nothing."""
         wish = spec.wa_version or self._wish
@@ -74,8 +81,7 @@ class Versions:
         with suppress(TimeoutError):
             async with asyncio.timeout(DEADLINE), self._asking:
                 await self._look(spec)
-        named = self._named or Named()
-        return named.number or BUILT_IN
+        return (self._named or Named()).number or BUILT_IN
 
     async def _look(self, spec: LinkSpec) -> None:
         """Ask for the page when it is time to."""

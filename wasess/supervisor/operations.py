@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import wasess
-from wasess.core import events, reasons
+from wasess.core import client_version, events, reasons
 from wasess.core.live import ManagerInfo, Outcome
 from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WasessError
@@ -46,7 +46,7 @@ class Operations:
     """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time.
 
     ``brief``: the manager was started for this question alone, so every connection is a new one. ``bot`` is told all that ``reporter`` is.
-    ``secret_files`` are never sent.
+    ``secret_files`` are never sent. ``announced``: the N of the client version that sessions announce.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Operations:
         bot: BotCondition | None = None,
         brief: bool = False,
         secret_files: tuple[Path, ...] = (),
+        announced: Callable[[], int] | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._reporter = reporter
@@ -66,6 +67,7 @@ class Operations:
         self._now = now
         self._brief = brief
         self._bot = bot or BotCondition()
+        self._announced = announced
         self._started_at = now()
         self.post_office = PostOffice(supervisor, self._session, now, secret_files)
 
@@ -86,6 +88,7 @@ class Operations:
             self._bot.sentence,
             longest_stall=longest.seconds,
             stalled_at=longest.at or None,
+            client_version=client_version.spell(self._announced()) if self._announced else "",
         )
 
     def lives(self) -> list[Live]:

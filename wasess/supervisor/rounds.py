@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core.events import DiskFull, NetworkBack, Woke
-from wasess.core.warnings import phone_warning
+from wasess.core.warnings import client_warning, phone_warning
 from wasess.errors import Locked, WasessError
 from wasess.store.sessions import HOME_LOCK_NAME
 from wasess.supervisor.awake import Awake
@@ -40,6 +40,7 @@ NOTE_EVERY = 10.0
 PROOF_EVERY = 3.0  # sooner when systemd wants it sooner
 WARN_EVERY = 3600.0
 WARN_AGAIN_AFTER = 86400.0
+CLIENT_AFTER = 15.0  # the start has been told by then
 KEEPER_ANSWERS_WITHIN = 60.0  # a keeper that has not taken anything in for so long is stuck
 NUDGE_GATHERS = 0.2
 CLOCK_JUMP = 60.0
@@ -57,10 +58,14 @@ class _Due:
     note: float = 0.0
     proof: float = 0.0
     warn: float = 0.0
+    client: float = 0.0
 
 
 class Rounds:
-    """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system."""
+    """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system.
+
+    ``announced``: the N of the client version that sessions announce.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class Rounds:
         notifier: Notifier,
         reserve: int,
         stalls: StallMeter,
+        announced: Callable[[], int] | None = None,
     ) -> None:
         self._home = home
         self._clock = clock
@@ -79,6 +85,7 @@ class Rounds:
         self._notifier = notifier
         self._awake = Awake(clock)
         self._stalls = stalls
+        self._announced = announced
         self._disk = DiskWatch(home.path, reserve)
         self._proof_every = min(PROOF_EVERY, notifier.watchdog_interval or PROOF_EVERY)
         self._errand: asyncio.Task[_Due] | None = None
@@ -97,7 +104,7 @@ class Rounds:
 
     async def walk(self, every: float = ROUND) -> None:
         """Until cancelled, a round every so many seconds. Neither the looks nor the sense of time wait for the file system."""
-        due = _Due()
+        due = _Due(client=self._clock.steady() + CLIENT_AFTER)
         try:
             while True:
                 await asyncio.sleep(every)
@@ -147,6 +154,10 @@ class Rounds:
             users = [keeper.user for keeper in self._keepers()]  # here: on the loop nobody comes or goes meanwhile
             for user, reason in await asyncio.to_thread(self._silent_phones, users):
                 self._warn_of_phone(user, reason, now)
+        if now >= due.client:
+            due = replace(due, client=now + WARN_AGAIN_AFTER)
+            if self._announced and (old := client_warning(self._announced(), self._clock.now())):
+                self._tell_reason(old)
         return due
 
     async def _look_at_lock(self) -> None:
@@ -214,8 +225,11 @@ class Rounds:
         if now - self._warned.get((user, reason.code), -WARN_AGAIN_AFTER) < WARN_AGAIN_AFTER:
             return
         self._warned[user, reason.code] = now
+        self._tell_reason(reason, user)
+
+    def _tell_reason(self, reason: Reason, user: str = "") -> None:
         sentence, action = _(reason.sentence), _(reason.action)
-        line = f"{user}: {sentence}. {action}"
+        line = f"{user}: {sentence}. {action}".removeprefix(": ")
         notice = Notice(self._clock.now(), "trouble", line, user, code=reason.code, reason=sentence, action=action)
         self._reporter.report(replace(notice, level=reason.level))
 

@@ -66,6 +66,7 @@ class Settings:
     gone_within: float = 9.0  # all of the end, before everything is killed
     max_age: float = 0.0  # messages older than this are not worth an answer; 0: all are
     mail: MailSettings = field(default_factory=MailSettings)
+    announced: Callable[[], int] | None = None  # the N of the client version that sessions announce
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +113,7 @@ class Supervisor:
         tell = trouble_teller(reporter)
         self._dispatcher = Dispatcher(bot, tell, self._clock, max_age=chosen.max_age) if bot else None
         self.stalls = stalls or StallMeter()
-        self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve, self.stalls)
+        self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve, self.stalls, chosen.announced)
         self._tools = Tools(
             host=host,
             translate=translate,
