@@ -123,9 +123,7 @@ def _bot(spec: AnyBot, settings: Settings, tell: Tell) -> Bot:
     return webhook.WebhookBot(spec, tell, deadline=settings.bot_deadline or webhook.DEADLINE)
 
 
-def brief_manager(
-    home: Home, where: Realm, users: tuple[str, ...], purpose: str, wa_version: str = ""
-) -> tuple[Supervisor, Operations]:
+def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str, wa_version: str = "") -> tuple[Supervisor, Operations]:
     """A manager for one purpose, while no other runs: it keeps ``users`` (all, when empty), tells nobody, and leaves messages in their spools.
 
     Make it inside the event loop. ``purpose``: what the home's lock says of it.
@@ -163,7 +161,8 @@ def _control_socket(
         reporter.report(Notice(time.time(), "trouble", line, code="NO_CONTROL_SOCKET", reason=line, level="warning"))
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
-        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files, announced=announced)
+        operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files)
+        operations.announced = announced
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket

@@ -60,9 +60,7 @@ async def test_one_session_comes_back_with_a_newer_version_and_no_other_is_touch
         assert house.box.state.versions == {"alice": parse_version(WANTED)} | dict.fromkeys(OTHERS, parse_version(BUILT_IN))
 
         after = await rows(house)
-        assert [(after[user]["pid"], after[user]["restarts"], after[user]["since"]) for user in OTHERS] == [
-            (before[user]["pid"], before[user]["restarts"], before[user]["since"]) for user in OTHERS
-        ]
+        assert [(after[user]["pid"], after[user]["restarts"]) for user in OTHERS] == [(before[user]["pid"], 0) for user in OTHERS]
         assert [house.device(user).logins for user in OTHERS] == [2, 2]
 
         logins = house.device("alice").logins
@@ -106,18 +104,6 @@ async def test_auto_is_asked_once_for_all_and_a_page_that_is_none_stops_nobody(t
         assert [fact.what for fact in house.box.state.history].count("start-page") == 1
         (old,) = [line for line in (await finished(house, "status")).out if line.startswith("the client version")]
         assert "--wa-version auto" in old
-
-
-@pytest.mark.parametrize("text", ["2.3000.1047769892", "2.3000.1097769893", "2.2413.51", "latest", "1053000000"])
-async def test_no_other_version_can_be_asked_for(tmp_path: Path, text: str):
-    async with House(tmp_path) as house:
-        house.home.open(create=True)
-        for command in (("serve",), ("connect", "alice"), ("reconnect", "--all")):
-            done = await finished(house, *command, "--wa-version", text)
-            assert done.process.returncode == 2, done.text
-            assert f"{text!r} can't be announced" in done.text
-            assert "1047769893" in done.text
-            assert "--wa-version auto" in done.text
 
 
 async def finished(house: House, *words: str) -> Running:

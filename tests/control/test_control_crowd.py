@@ -178,7 +178,7 @@ class Slow(Manager):
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
-        self._note("reconnect", *users, timeout)
+        self._note("reconnect", *users, timeout, *filter(None, [wa_version]))
         self.begun.set()
         await self.go_on.wait()
         for _ in ():

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from test_rounds import DAY, STEP, Night, channel
 
 from wasess.core.client_version import A_DAY, BUILT_AT, BUILT_IN
-from wasess.supervisor.notify import Notifier
-from wasess.supervisor.rounds import CLIENT_AFTER, Rounds
+from wasess.supervisor.rounds import CLIENT_AFTER
 
 if TYPE_CHECKING:
     import socket
@@ -21,7 +20,7 @@ __all__ = ["channel"]  # a fixture
 async def test_an_old_client_version_is_told_once_a_day_after_the_start(home: Home, channel: tuple[socket.socket, str]):
     night = Night(home, *channel)
     announced = [version_of(59.0, night.clock.now())]
-    night.rounds = Rounds(home, night.clock, night._running, night.told, Notifier({}), 0, night.stalls, announced=lambda: announced[0])
+    night.rounds.announced = lambda: announced[0]
     async with night.walking():
         announced[0] = version_of(61.0, night.clock.now())
         assert "CLIENT_OLD" not in night.told.codes()

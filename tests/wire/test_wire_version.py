@@ -104,7 +104,9 @@ async def test_what_is_not_found_just_so_is_not_changed(the_rig, monkeypatch):
     follower = await the_rig.start("alice", wa_version=WANTED)
     await follower.event(events.Connected)
     said = next(line for line in follower.logs if "Version: " in line)
-    assert said.startswith("WARN Version: Another client version can't be announced: it was found 0+0+1 times, not 1+1+1; nothing was changed.")
+    assert said.startswith(
+        "WARN Version: Another client version can't be announced: it was found 0+0+1 times, not 1+1+1; nothing was changed."
+    )
     assert the_rig.box.state.versions["alice"] == parse_version(BUILT_IN)
     await follower.link.stop()
     await follower.ended()

@@ -38,9 +38,7 @@ def briefly(
     return asyncio.run(_briefly(lambda: brief_manager(home, realm(contract), users, purpose, wa_version), work))
 
 
-async def _briefly(
-    start: Callable[[], tuple[Supervisor, Operations]], work: Callable[[Operations], Awaitable[Answer]]
-) -> Answer:
+async def _briefly(start: Callable[[], tuple[Supervisor, Operations]], work: Callable[[Operations], Awaitable[Answer]]) -> Answer:
     supervisor, operations = start()
     running = asyncio.create_task(supervisor.run())
     working = asyncio.ensure_future(work(operations))

@@ -63,7 +63,9 @@ class Client:
 
     def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> Iterator[Outcome]:
         """As `control.door.Manager.reconnect`."""
-        asked = {"users": sorted(users), "timeout": timeout} | ({"wa_version": wa_version} if wa_version else {})  # an older manager knows none
+        asked: dict[str, object] = {"users": sorted(users), "timeout": timeout}
+        if wa_version:  # which a manager of an older wasess does not know
+            asked["wa_version"] = wa_version
         from wasess.control.connection import Connection, HTTPException  # noqa: PLC0415 - 35 ms that only a command needs
 
         connection = Connection(self._home, timeout + ANSWERS_WITHIN)

@@ -131,8 +131,7 @@ class Library:
             raise WorkerFailed(
                 _("Another client version can't be announced: it was found {places} times, not {expected}; nothing was changed.").format(
                     places="+".join(map(str, counts)), expected="1+1+1"
-                ),
-                hint=_("leave --wa-version out"),
+                )
             )
         for (place,) in numbers:
             ctypes.memmove(place, struct.pack(_TRIPLE, 2, 3000, number), struct.calcsize(_TRIPLE))

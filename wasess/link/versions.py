@@ -21,7 +21,6 @@ from wasess.core.client_version import AUTO, BUILT_IN
 from wasess.link.fetcher import PROXIES, environment_proxy
 from wasess.store.atomic import write_atomic
 from wasess.store.guard import beginning
-from wasess.words import _
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,10 +93,10 @@ class Versions:
         await self._remember(replace(named, tried_at=now))  # whatever comes of it
         number, problem = await self._ask(spec.user)
         if number:
-            logger.info(_("WhatsApp's start page names the client version %s"), client_version.spell(number))
+            logger.info("WhatsApp's start page names the client version %s", client_version.spell(number))
             await self._remember(Named(number, now, now))
         else:
-            logger.info(_("WhatsApp's start page does not tell the client version (%s); going on without"), problem)
+            logger.info("WhatsApp's start page does not tell the client version (%s); going on without", problem)
 
     async def _remember(self, named: Named) -> None:
         self._named = named
@@ -108,7 +107,7 @@ class Versions:
         """The number, or 0 and what is wrong."""
         proxy = self._contract.proxy_for(user) if self._contract else environment_proxy(os.environ, HOST)
         if proxy and proxy.partition("://")[0] not in PROXIES:
-            return 0, _("it can't be asked through a proxy of this kind: use http:// or socks5://")
+            return 0, "it can't be asked through a proxy of this kind: use http:// or socks5://"
         order = {
             "host": HOST,
             "proxy": proxy,
@@ -154,7 +153,7 @@ def _read(said: bytes) -> tuple[int, str]:
         if isinstance(number, int) and client_version.allowed(number):
             return number, ""
         return 0, "".join(letter if letter.isprintable() else "?" for letter in str(answer["problem"])[:LONGEST_PROBLEM])
-    return 0, _("the process that asks for it ended")
+    return 0, "the process that asks for it ended"
 
 
 def _kept(cache: Path | None) -> Named:

@@ -223,15 +223,16 @@ def _require_version(text: str) -> None:
         raise FaultError(f"outdated needs below=2.3000.N: {error}") from error
 
 
+_VALUE_CHECKS: Final[dict[str, Callable[[str], object]]] = {"late-ack": _positive, "outdated": _require_version}
+
+
 def _check(fault: Fault) -> None:
     if fault.kind in ONE_VALUE and fault.value not in ("", ONE_VALUE[fault.kind]):
         raise FaultError(f"{fault.kind} takes no value but {ONE_VALUE[fault.kind]}, found {fault.value!r}")
     if fault.kind == "poison" and fault.value not in POISONS:
         raise FaultError(f"poison needs a VALUE: {' or '.join(POISONS)}")
-    if fault.kind == "late-ack":
-        _positive(fault.value)
-    if fault.kind == "outdated":
-        _require_version(fault.value)
+    if fault.kind in _VALUE_CHECKS:
+        _VALUE_CHECKS[fault.kind](fault.value)
     if fault.kind not in DIAL_KINDS or strikes(fault):
         return
     phases = PHASES_OF.get(fault.kind, PHASES)

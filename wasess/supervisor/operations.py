@@ -46,7 +46,7 @@ class Operations:
     """Of one manager. ``realm``: which WhatsApp its home is used with; ``now``: Unix time.
 
     ``brief``: the manager was started for this question alone, so every connection is a new one. ``bot`` is told all that ``reporter`` is.
-    ``secret_files`` are never sent. ``announced``: the N of the client version that sessions announce.
+    ``secret_files`` are never sent.
     """
 
     def __init__(
@@ -59,7 +59,6 @@ class Operations:
         bot: BotCondition | None = None,
         brief: bool = False,
         secret_files: tuple[Path, ...] = (),
-        announced: Callable[[], int] | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._reporter = reporter
@@ -67,8 +66,9 @@ class Operations:
         self._now = now
         self._brief = brief
         self._bot = bot or BotCondition()
-        self._announced = announced
         self._started_at = now()
+        self.announced: Callable[[], int] | None = None
+        """The N of the client version that sessions announce; None when that is not told."""
         self.post_office = PostOffice(supervisor, self._session, now, secret_files)
 
     def info(self) -> ManagerInfo:
@@ -88,7 +88,7 @@ class Operations:
             self._bot.sentence,
             longest_stall=longest.seconds,
             stalled_at=longest.at or None,
-            client_version=client_version.spell(self._announced()) if self._announced else "",
+            client_version=client_version.spell(self.announced()) if self.announced else "",
         )
 
     def lives(self) -> list[Live]:

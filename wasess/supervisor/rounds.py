@@ -62,10 +62,7 @@ class _Due:
 
 
 class Rounds:
-    """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system.
-
-    ``announced``: the N of the client version that sessions announce.
-    """
+    """One for a manager. ``keepers`` gives those that run now; ``reserve``: bytes that must stay free on the home's file system."""
 
     def __init__(
         self,
@@ -76,7 +73,6 @@ class Rounds:
         notifier: Notifier,
         reserve: int,
         stalls: StallMeter,
-        announced: Callable[[], int] | None = None,
     ) -> None:
         self._home = home
         self._clock = clock
@@ -85,7 +81,6 @@ class Rounds:
         self._notifier = notifier
         self._awake = Awake(clock)
         self._stalls = stalls
-        self._announced = announced
         self._disk = DiskWatch(home.path, reserve)
         self._proof_every = min(PROOF_EVERY, notifier.watchdog_interval or PROOF_EVERY)
         self._errand: asyncio.Task[_Due] | None = None
@@ -94,6 +89,8 @@ class Rounds:
         self._warned: dict[tuple[str, str], float] = {}
         self._keep_home: Callable[[], bool] = bool
         self._home_lost: Callable[[], object] = bool
+        self.announced: Callable[[], int] | None = None
+        """The N of the client version that sessions announce; None when nothing is to be said of its age."""
         self.disk_full: DiskFull | None = None
         """What a keeper that comes later must be told."""
 
@@ -156,7 +153,7 @@ class Rounds:
                 self._warn_of_phone(user, reason, now)
         if now >= due.client:
             due = replace(due, client=now + WARN_AGAIN_AFTER)
-            if self._announced and (old := client_warning(self._announced(), self._clock.now())):
+            if self.announced and (old := client_warning(self.announced(), self._clock.now())):
                 self._tell_reason(old)
         return due
 
