@@ -26,6 +26,10 @@ async def test_a_version_counts_for_the_sessions_that_were_named_and_for_every_l
         assert len([link for link in host.all if link.spec.user == "bob"]) == 1, "bob was touched"
         assert [found.ok async for found in operations.reconnect([], 5.0, "auto")] == [True, True]
         assert [link.spec.wa_version for user in ("alice", "bob") for link in host.living(user)] == ["auto", "auto"]
+        await operations.pause("alice")
+        await operations.resume("alice")
+        await until(lambda: host.living("alice"))
+        assert host.living("alice")[0].spec.wa_version == "auto", "its keeper is another one"
 
 
 async def test_that_a_version_was_refused_is_known_until_one_is_taken(home: Home, told: Told):

@@ -236,9 +236,8 @@ def prepared(order: dict[str, Any], uuid: str) -> Library:
         except WorkerFailed as error:
             if order["mode"] == "pair":
                 raise
-            built_in = client_version.spell(client_version.BUILT_IN)
-            said = _("the version {version}, which is built in, is announced instead").format(version=built_in)
-            os.write(2, f"WARN Version: {error} {client_version.spell(number)}: {said}\n".encode())
+            said = _("The version that is built in is announced instead.")
+            os.write(2, f"WARN Version: {error} {said}\n".encode())
     return library
 
 
