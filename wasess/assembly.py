@@ -107,7 +107,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Tex
         settings=replace(_pace(settings), announced=lambda: versions.usual),
         notifier=Notifier(os.environ),
         stalls=stalls,
-        serving=_control_socket(reporter, where, condition, settings.secret_files, lambda: versions.usual),
+        serving=_control_socket(reporter, where, condition, settings.secret_files, versions),
     )
 
 
@@ -152,7 +152,7 @@ def _control_socket(
     where: Realm,
     bot: BotCondition | None = None,
     secret_files: tuple[Path, ...] = (),
-    announced: Callable[[], int] | None = None,
+    versions: Versions | None = None,
 ) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
     from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
 
@@ -162,7 +162,8 @@ def _control_socket(
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
         operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files)
-        operations.announced = announced
+        if versions:
+            operations.announced, operations.announce = lambda: versions.usual, versions.announce
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from wasess.core.client_version import BUILT_IN
-from wasess.link import versions
+from wasess.link import versions as versions_module
 from wasess.link.contract import Contract
 from wasess.link.port import LinkSpec
 from wasess.link.versions import ASK_AGAIN_AFTER, ASK_EVERY, CACHE_NAME, Versions
@@ -38,8 +38,8 @@ class Desk:
         self.versions = Versions(Contract.load(self.box.contract_path), "auto", self.cache, lambda: self.now)
         return self.versions
 
-    async def number(self, *, wa_version: str = "", outdated: bool = False) -> int:
-        return await self.versions.number(LinkSpec("alice", self.folder, "run", ("", ""), wa_version, outdated))
+    async def number(self, *, outdated: bool = False) -> int:
+        return await self.versions.number(LinkSpec("alice", self.folder, "run", ("", ""), outdated))
 
     @property
     def asked(self) -> int:
@@ -58,13 +58,23 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_without_a_wish_nothing_is_asked(tmp_path):
-    built_in = Versions(None, "", tmp_path / CACHE_NAME)
-    assert await built_in.number(LinkSpec("alice", tmp_path, "run")) == BUILT_IN
-    assert await built_in.number(LinkSpec("alice", tmp_path, "run", wa_version="2.3000.1053000000")) == NAMED
-    fixed = Versions(None, "2.3000.1053000000")
-    assert await fixed.number(LinkSpec("alice", tmp_path, "run")) == NAMED
-    assert await fixed.number(LinkSpec("alice", tmp_path, "run", wa_version="2.3000.1054000000")) == LATER
+    alice, bob = LinkSpec("alice", tmp_path, "run"), LinkSpec("bob", tmp_path, "pair")
+    built_in, fixed = Versions(None, "", tmp_path / CACHE_NAME), Versions(None, "2.3000.1053000000")
+    assert (await built_in.number(alice), built_in.usual) == (BUILT_IN, BUILT_IN)
+    assert (await fixed.number(alice), fixed.usual) == (NAMED, NAMED)
+    for versions in (built_in, fixed):
+        versions.announce("alice", "2.3000.1054000000")
+    assert [await built_in.number(spec) for spec in (alice, bob)] == [LATER, BUILT_IN]
+    assert [await fixed.number(spec) for spec in (alice, bob)] == [LATER, NAMED]
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_one_user_may_have_it_asked_for(desk):
+    desk.versions = Versions(Contract.load(desk.box.contract_path), "", desk.cache)
+    desk.versions.announce("alice", "auto")
+    assert await desk.number() == NAMED
+    assert await desk.versions.number(LinkSpec("bob", desk.folder, "run")) == BUILT_IN
+    assert desk.versions.usual == BUILT_IN
 
 
 async def test_the_page_is_asked_once_a_day(desk):
@@ -128,7 +138,7 @@ async def test_a_way_that_breaks_changes_nothing(desk, fault):
 
 
 async def test_a_page_that_does_not_come_is_not_waited_for(desk, monkeypatch):
-    monkeypatch.setattr(versions, "DEADLINE", 1)
+    monkeypatch.setattr(versions_module, "DEADLINE", 1)
     desk.box.fault("*", "stall", "upgrade")
     began = time.monotonic()
     assert await asyncio.gather(*(desk.number() for _ in range(3))) == [BUILT_IN] * 3

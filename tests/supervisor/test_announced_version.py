@@ -1,4 +1,4 @@
-"""Which client version a keeper asks its links for: what an operator said, until the manager ends, and whether the last one was refused."""
+"""Which client version an operator has sessions announce, and what is told of it. What comes of that: link.versions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ if TYPE_CHECKING:
 WANTED = "2.3000.1053000000"
 
 
-async def test_a_version_counts_for_the_sessions_that_were_named_and_for_every_later_start(home: Home, told: Told):
-    host = Village()
+async def test_a_version_is_told_for_those_that_were_named_before_they_start_anew(home: Home, told: Told):
+    host, announced = Village(), []
     async with kept(home, told, host, "alice", "bob") as operations:
-        assert [(link.spec.wa_version, link.spec.outdated) for link in host.all] == [("", False)] * 2
+        operations.announce = lambda user, wish: announced.append((user, wish, len(host.all)))
         assert [found.ok async for found in operations.reconnect(["alice"], 5.0, WANTED)] == [True]
-        assert (await outcomes(operations, "alice"))["alice"].ok
-        assert [link.spec.wa_version for link in host.all if link.spec.user == "alice"] == ["", WANTED, WANTED]
+        assert announced == [("alice", WANTED, 2)]
         assert len([link for link in host.all if link.spec.user == "bob"]) == 1, "bob was touched"
         assert [found.ok async for found in operations.reconnect([], 5.0, "auto")] == [True, True]
-        assert [link.spec.wa_version for user in ("alice", "bob") for link in host.living(user)] == ["auto", "auto"]
-        await operations.pause("alice")
-        await operations.resume("alice")
-        await until(lambda: host.living("alice"))
-        assert host.living("alice")[0].spec.wa_version == "auto", "its keeper is another one"
+        assert announced[1:] == [("alice", "auto", 3), ("bob", "auto", 3)]
+        assert (await outcomes(operations, "alice"))["alice"].ok
+        assert len(announced) == 3
 
 
 async def test_that_a_version_was_refused_is_known_until_one_is_taken(home: Home, told: Told):

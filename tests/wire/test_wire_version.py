@@ -10,8 +10,6 @@ from worker_rig import rig
 
 from wasess.core import client_version, events
 from wasess.link import nursery
-from wasess.link.contract import Contract
-from wasess.link.host import WorkerHost
 from wasess.sandbox.adv import PairingRefused
 from wasess.sandbox.versions import parse_version, start_page
 
@@ -134,7 +132,7 @@ async def test_a_page_that_is_none_changes_nothing(the_rig):
     for name, page in PAGES.items():
         the_rig.box.start_page = page
         await the_rig.host.close()
-        the_rig.host = WorkerHost(Contract.load(the_rig.box.contract_path))
+        the_rig.start_host()
         announced[name] = await logged_in(the_rig, "alice", "auto")
     assert announced == dict.fromkeys(PAGES, BUILT_IN)
     assert sum(fact.what == "start-page" for fact in the_rig.box.state.history) == len(PAGES)

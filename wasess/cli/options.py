@@ -57,8 +57,8 @@ WaVersionOption = Annotated[
     typer.Option(
         "--wa-version",
         envvar="WASESS_WA_VERSION",
-        metavar="auto|2.3000.N",
-        help="Announce a newer client version than the one built in, or ask WhatsApp once a day which is current (auto).",
+        metavar="auto|X",
+        help="Announce a newer client version than the one built in: 2.3000.N, or the one that WhatsApp's start page names (auto).",
         show_default=False,
     ),
 ]

@@ -56,7 +56,7 @@ def reconnect(
 
     Never asks for a code while the credentials are good. The running manager does it, its other sessions are not touched; without one
     the session comes up for a moment, is tested, and goes down again. Says for each session what came of it, and what to type when it
-    can't be helped from here. A --wa-version counts for these sessions until the manager ends.
+    can't be helped from here. The client version that is asked for counts for these sessions until the manager ends.
     """
     if bool(users) == every:
         raise UsageError(_("name a session, or say --all"), hint="wasess reconnect --all")

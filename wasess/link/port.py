@@ -16,15 +16,14 @@ if TYPE_CHECKING:
 class LinkSpec:
     """``mode="pair"`` makes a new device (QR); ``"run"`` logs in with the stored one and never shows a QR.
 
-    ``obstacle``: why there is nothing to log in with (`store.preflight.obstacle`); the process says so and ends at once. ``wa_version``: what to
-    announce, ``2.3000.N`` or ``auto``, empty for what the host's other links do. ``outdated``: WhatsApp refused what was announced last.
+    ``obstacle``: why there is nothing to log in with (`store.preflight.obstacle`); the process says so and ends at once. ``outdated``: WhatsApp
+    refused the client version that was announced last.
     """
 
     user: str
     folder: Path
     mode: Literal["run", "pair"]
     obstacle: tuple[str, str] = "", ""
-    wa_version: str = ""
     outdated: bool = False
 
 

@@ -62,19 +62,24 @@ class Versions:
         self._wish = wish
         self._cache = cache
         self._now = now
+        self._told: dict[str, str] = {}
         self._named: Named | None = None
         self._asking = asyncio.Lock()
 
+    def announce(self, user: str, wish: str) -> None:
+        """From its next link on this user's announce ``wish``: ``auto``, or ``2.3000.N``."""
+        self._told[user] = wish
+
     @property
     def usual(self) -> int:
-        """The N that links without a wish of their own announce, as far as is known by now."""
+        """The N that is announced for users of whom nothing else was told, as far as is known by now."""
         if self._wish == AUTO:
             return (self._named or Named()).number or BUILT_IN
         return client_version.parse(self._wish) if self._wish else BUILT_IN
 
     async def number(self, spec: LinkSpec) -> int:
         """The N that this link is to announce. At most `DEADLINE` seconds; raises nothing."""
-        wish = spec.wa_version or self._wish
+        wish = self._told.get(spec.user, self._wish)
         if wish != AUTO:
             return client_version.parse(wish) if wish else BUILT_IN
         with suppress(TimeoutError):

@@ -93,7 +93,6 @@ class Tools:
     network_works: Callable[[str], None] = lambda _user: None
     dispatcher: Dispatcher | None = None
     mail: MailSettings = field(default_factory=MailSettings)
-    wa_versions: dict[str, str] = field(default_factory=dict)  # of the users that were told to announce another: outlives their keepers
 
 
 class Keeper:
@@ -114,7 +113,6 @@ class Keeper:
         self._teller = Teller(session.user, tools.reporter, tools.clock, tools.alerts)
         self._journal = Journal(session, tools.clock.now, lambda sentence: self._teller.trouble("RECORD_NOT_KEPT", sentence))
         self._tether = Tether(session, tools.host, tools.gate, tools.clock, Watch(tools.clock, tools.memory), self._inbox.put_nowait)
-        self._tether.wa_version = tools.wa_versions.get(self.user, "")
         self.mail = Mailroom(session, tools.mail, tools.clock, tools.dispatcher, self._teller, self._tether, self._journal.phone_seen)
         self._states = StateReader(session.folder, tools.translate_state)
         self._alarm: Alarm | None = None
@@ -185,10 +183,6 @@ class Keeper:
             if self._last_word is not None:
                 self._inbox.put_nowait(self._last_word)
                 self._last_word = None
-
-    def announce(self, wa_version: str) -> None:
-        """From its next connection on, until the manager ends: ``2.3000.N``, or ``auto``."""
-        self._tether.wa_version = self._tools.wa_versions[self.user] = wa_version
 
     def request_start(self) -> None:
         """Try again at once: the session was paired anew, or an operator says so."""

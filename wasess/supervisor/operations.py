@@ -69,6 +69,8 @@ class Operations:
         self._started_at = now()
         self.announced: Callable[[], int] | None = None
         """The N of the client version that sessions announce; None when that is not told."""
+        self.announce: Callable[[str, str], object] | None = None
+        """Has a user's session announce another (``2.3000.N``, ``auto``) from its next connection on, until the manager ends."""
         self.post_office = PostOffice(supervisor, self._session, now, secret_files)
 
     def info(self) -> ManagerInfo:
@@ -101,10 +103,9 @@ class Operations:
         """See `control.door.Manager`."""
         sessions = [self._session(user) for user in users] or await asyncio.to_thread(self._supervisor.home.sessions)
         await self._supervisor.look()
-        if wa_version:
+        if wa_version and self.announce:
             for session in sessions:
-                if keeper := self._supervisor.keepers.get(session.user):
-                    keeper.announce(wa_version)
+                self.announce(session.user, wa_version)
         places = asyncio.Semaphore(AT_ONCE)
         tasks = [asyncio.create_task(self._renew(session, timeout, places, named=bool(users))) for session in sessions]
         try:

@@ -32,11 +32,10 @@ Incoming = LinkSignal | Event | Exception
 
 
 class Tether:
-    """One session's link, or none. ``put`` takes what happens, in order. ``wa_version``, ``outdated``: as in `LinkSpec`, for the next start."""
+    """One session's link, or none. ``put`` takes what happens, in order. ``outdated``: as in `LinkSpec`, for the next start."""
 
     def __init__(self, session: Session, host: LinkHost, gate: Gate, clock: Clock, watch: Watch, put: Callable[[Incoming], None]) -> None:
         self.user = session.user
-        self.wa_version = ""
         self.outdated = False
         self._session = session
         self._host = host
@@ -104,8 +103,7 @@ class Tether:
     async def _live(self) -> None:
         try:
             found = await asyncio.to_thread(obstacle, self._session)
-            spec = LinkSpec(self.user, self._session.folder, "run", found, self.wa_version, self.outdated)
-            link = self._link = await self._host.start(spec)
+            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run", found, self.outdated))
             self._watch.begin(self._session.folder)
             if self._ending == "kill":
                 link.kill()
