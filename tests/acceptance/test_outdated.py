@@ -91,7 +91,7 @@ async def test_a_manager_and_a_pairing_announce_what_the_settings_say(tmp_path: 
         await house.online(serve, "bob")
         assert house.box.state.versions == dict.fromkeys(("alice", "bob"), parse_version(WANTED))
         assert (await document(house, "status"))["data"]["manager"]["client_version"] == WANTED
-        assert not any(line.startswith("the client version") for line in (await finished(house, "status")).out)
+        assert not any(line.startswith("the client version is over 60 days old") for line in (await finished(house, "status")).out)
 
 
 async def test_auto_is_asked_once_for_all_and_a_page_that_is_none_stops_nobody(tmp_path: Path):
@@ -102,7 +102,7 @@ async def test_auto_is_asked_once_for_all_and_a_page_that_is_none_stops_nobody(t
         await house.online(serve, "alice", "bob")
         assert house.box.state.versions == dict.fromkeys(("alice", "bob"), parse_version(BUILT_IN))
         assert [fact.what for fact in house.box.state.history].count("start-page") == 1
-        (old,) = [line for line in (await finished(house, "status")).out if line.startswith("the client version")]
+        (old,) = [line for line in (await finished(house, "status")).out if line.startswith("the client version is over 60 days old")]
         assert "--wa-version auto" in old
 
 

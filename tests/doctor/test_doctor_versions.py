@@ -34,8 +34,9 @@ def test_an_old_client_is_told_of_before_it_is_refused(circumstances, days, anno
     assert (found.code, found.level) == (code, level)
     assert found.fix == ("" if level == "ok" else "wasess serve --wa-version auto")
     if code == "CLIENT_OLD":
-        assert found.sentence.endswith(f"; this one ({spell(announced)}) is of {days} days ago")
-        assert "80 to 153 days (an estimate)" in found.sentence
+        assert found.sentence.endswith(
+            f"(an estimate): {spell(announced)} is of {days} days ago, and others were refused at 80 to 153 days"
+        )
 
 
 def test_what_counts_is_what_the_manager_announces(monkeypatch):

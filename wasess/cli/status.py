@@ -140,7 +140,7 @@ def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool
         with _display(as_json=as_json) as show:
             while True:
                 seen = _seen(home, users)
-                show(Result(seen.data, (moment(time.time()), *seen.lines), seen.table))
+                show(Result(seen.data, (moment(time.time()), seen.lines[0]), seen.table))
                 time.sleep(interval)
     except KeyboardInterrupt:  # the way to end it
         return 0

@@ -177,8 +177,8 @@ PHONE_SILENT_URGENT = Reason(
 
 CLIENT_OLD = Reason(
     "CLIENT_OLD",
-    "the client version that sessions announce is over 60 days old; WhatsApp has refused others at 80 to 153 days (an estimate)",
-    "Announce a newer one: `wasess serve --wa-version auto`. Or upgrade: `pip install --upgrade wasess`.",
+    "the client version is over 60 days old; WhatsApp may refuse it soon (an estimate)",
+    "Announce a newer one: `wasess serve --wa-version auto`.",
     level="warning",
 )
 

@@ -53,8 +53,12 @@ def judge(circumstances: Circumstances, built: float | None, announced: int, now
     if old is None:
         return [] if built is None else [ok("LIBRARY_AGE", _("the client library was built {age} ago").format(age=span(now - built)))]
     days = client_version.age(announced, now)
-    sentence = _("{sentence}; this one ({version}) is of {days:.0f} days ago").format(
-        sentence=_(old.sentence), version=client_version.spell(announced), days=days
+    sentence = _("{sentence}: {version} is of {days:.0f} days ago, and others were refused at {least} to {most} days").format(
+        sentence=_(old.sentence),
+        version=client_version.spell(announced),
+        days=days,
+        least=client_version.REFUSED_FROM,
+        most=client_version.REFUSED_TO,
     )
     if circumstances.realm == "sandbox":
         return [ok(old.code, sentence)]
