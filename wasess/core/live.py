@@ -13,7 +13,6 @@ class ManagerInfo:
 
     ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none. ``longest_stall``: the seconds
     for which all sessions once waited for the manager's event loop, the longest such time so far; ``stalled_at``: when that was over.
-    ``client_version``: ``2.3000.N``, what sessions announce unless they were told otherwise; empty where the manager does not say.
     """
 
     pid: int
@@ -26,7 +25,7 @@ class ManagerInfo:
     bot: str = ""
     longest_stall: float = 0.0
     stalled_at: float | None = None
-    client_version: str = ""
+    client_version: str = ""  # 2.3000.N, what its sessions announce unless they were told otherwise; empty when it does not say
 
 
 @dataclass(frozen=True, slots=True)
