@@ -179,7 +179,7 @@ def test_the_drills(shell: Shell, command: str) -> None:
 def test_the_table_of_settings() -> None:
     told = {setting.split("`")[1]: default for heading in SETTINGS for setting, default, _ in rows(heading)}
     options = get_command(importlib.import_module("wasess.cli.serve").app).params
-    words = {"False": "off", "None": "-"}
+    words = {"False": "off", "None": "-", "": "-"}
     product = {option.opts[0]: words.get(str(option.default), str(option.default)) for option in options if option.opts[0] in told}
     assert product == told
     assert all(f"`{option.envvar}`" in README for option in options if option.opts[0] in told)

@@ -18,6 +18,7 @@ from wasess.link.contract import Contract
 from wasess.link.hints import hint_of
 from wasess.link.host import WorkerHost
 from wasess.link.translate import translate, translate_state
+from wasess.link.versions import CACHE_NAME, Versions
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
 from wasess.store.sessions import Home
 from wasess.supervisor.limited import LimitedReporter
@@ -80,9 +81,16 @@ class Realm:
         """Where the phone of a sandbox looks for the code of a user."""
         return self.contract.camera / user if self.contract and self.contract.camera else None
 
-    def host(self, files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
-        """Starts links in this realm. ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut."""
-        return WorkerHost(self.contract, files, durable=durable)
+    def versions(self, home: Home, wish: str) -> Versions:
+        """What the sessions of a home announce; ``wish``: ``--wa-version``."""
+        return Versions(self.contract, wish, home.path / CACHE_NAME)
+
+    def host(self, versions: Versions | None = None, files: int = DEFAULT_WORKER_FILES, *, durable: bool = False) -> LinkHost:
+        """Starts links in this realm, which announce what ``versions`` says.
+
+        ``files``: how many each worker may have open; ``durable``: what it acknowledges survives a power cut.
+        """
+        return WorkerHost(self.contract, files, durable=durable, versions=versions)
 
 
 def realm(contract_file: Path | None) -> Realm:
@@ -99,21 +107,22 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Lin
     home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
     home.open(create=True).claim_realm(where.name)
     _require_sessions(home, settings.only)
+    versions = where.versions(home, settings.wa_version)
     events = EventReporter(programs) if programs else None
     condition = BotCondition()
     reporter = Reporters(*filter(None, (log, events, condition)))
     return Supervisor(
         home,
-        where.host(settings.worker_files, durable=settings.durability == "power"),
+        where.host(versions, settings.worker_files, durable=settings.durability == "power"),
         translate,
         reporter,
         translate_state=translate_state,
         hint=hint_of,
         bot=_bot(bot, settings, trouble_teller(reporter)) if bot else None,
-        settings=_pace(settings),
+        settings=replace(_pace(settings), announced=lambda: versions.usual),
         notifier=Notifier(os.environ),
         stalls=stalls,
-        serving=_control_socket(reporter, where, condition, settings.secret_files),
+        serving=_control_socket(reporter, where, condition, settings.secret_files, versions),
     )
 
 
@@ -129,7 +138,7 @@ def _bot(spec: AnyBot, settings: Settings, tell: Tell) -> Bot:
     return webhook.WebhookBot(spec, tell, deadline=settings.bot_deadline or webhook.DEADLINE)
 
 
-def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str) -> tuple[Supervisor, Operations]:
+def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str, wa_version: str = "") -> tuple[Supervisor, Operations]:
     """A manager for one purpose, while no other runs: it keeps ``users`` (all, when empty), tells nobody, and leaves messages in their spools.
 
     Make it inside the event loop. ``purpose``: what the home's lock says of it.
@@ -141,7 +150,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
     serving = _control_socket(reporter, where)
     supervisor = Supervisor(
         chosen,
-        where.host(),
+        where.host(where.versions(home, wa_version)),
         translate,
         reporter,
         translate_state=translate_state,
@@ -154,7 +163,11 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
 
 
 def _control_socket(
-    reporter: Reporter, where: Realm, bot: BotCondition | None = None, secret_files: tuple[Path, ...] = ()
+    reporter: Reporter,
+    where: Realm,
+    bot: BotCondition | None = None,
+    secret_files: tuple[Path, ...] = (),
+    versions: Versions | None = None,
 ) -> Callable[[Supervisor], AbstractAsyncContextManager[object]]:
     from wasess.control.server import serving  # noqa: PLC0415 - an HTTP server that only a manager needs
 
@@ -164,6 +177,8 @@ def _control_socket(
 
     def open_socket(supervisor: Supervisor) -> AbstractAsyncContextManager[object]:
         operations = Operations(supervisor, reporter, where.name, time.time, bot=bot, secret_files=secret_files)
+        if versions:
+            operations.announced, operations.announce = lambda: versions.usual, versions.announce
         return serving(supervisor.home.path, operations, complain)
 
     return open_socket

@@ -35,7 +35,7 @@ class Settings:
     those that are done with are kept. ``media_limit`` in MiB: larger files are not fetched; ``media_quota`` in MiB: of a session's files
     together, 0 for any number. ``send_rate``: messages a minute, 0 for any
     number. ``brake``: answers to a machine that answers them, before its chat is braked; 0 for any number. ``rules``: see `delivery.rules.read_rule`. ``bot_deadline`` in seconds for one message, None for what is usual for the kind of bot; ``bot_memory`` in MiB, 0 for any.
-    ``reload``: follow changes of the bot's file. ``secret_files`` are never sent.
+    ``reload``: follow changes of the bot's file. ``secret_files`` are never sent. ``wa_version``: see `link.versions`.
     """
 
     home: Path = DEFAULT_HOME
@@ -63,3 +63,4 @@ class Settings:
     bot_memory: int = 0
     reload: bool = False
     secret_files: tuple[Path, ...] = ()
+    wa_version: str = ""

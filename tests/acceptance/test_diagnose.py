@@ -62,7 +62,7 @@ async def test_situations_and_what_to_type(tmp_path: Path):
     """The same states, codes and exit codes as the census, and the command that helps."""
     wanted = {
         "banned": "wasess logs banned",
-        "outdated": "pip install --upgrade wasess",
+        "outdated": "wasess reconnect outdated --wa-version auto",
         "unlinked": "wasess connect unlinked",
         "paused": "wasess resume paused",
         "damaged": "wasess connect damaged --force",

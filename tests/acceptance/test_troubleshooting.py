@@ -280,13 +280,22 @@ async def test_replaced(house: House, language: str):
     await person.is_well()
 
 
-@pytest.mark.parametrize(("situation", "fault"), [("banned", BAN), ("outdated", "failure 405")])
-async def test_whatsapp_refuses(house: House, language: str, situation: str, fault: str):
-    person = Person(house, language, situation)
+async def test_banned(house: House, language: str):
+    person = Person(house, language, "banned")
     await house.link(USER)
     await person.serve()
-    await faults(fault, "rst")(house, USER)
+    await faults(BAN, "rst")(house, USER)
     await person.reads(0, person.section.exit_code)
+
+
+async def test_outdated(house: House, language: str):
+    person = Person(house, language, "outdated")
+    await house.link(USER)
+    await person.serve()
+    await faults("outdated below=2.3000.1053000000", "rst")(house, USER)
+    await person.reads(0, person.section.exit_code)
+    await person.reads(1, 0)
+    await person.is_well()
 
 
 async def test_outdated_is_over_after_a_restart(house: House):

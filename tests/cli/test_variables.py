@@ -87,7 +87,7 @@ def test_one_variable_means_one_thing_everywhere():
 def test_shared_options_have_one_variable():
     for words, key, option in ALL:
         if key in SHARED:
-            assert option.envvar == f"WASESS_{key.upper()}", words
+            assert option.envvar == f"WASESS_{key.upper().replace('-', '_')}", words
         assert option.envvar.startswith("WASESS_")
 
 

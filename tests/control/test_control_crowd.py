@@ -177,8 +177,8 @@ class Slow(Manager):
         super().__init__()
         self.begun, self.go_on = asyncio.Event(), asyncio.Event()
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
-        self._note("reconnect", *users, timeout)
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
+        self._note("reconnect", *users, timeout, *filter(None, [wa_version]))
         self.begun.set()
         await self.go_on.wait()
         for _ in ():

@@ -50,8 +50,8 @@ class Manager:
     def lives(self) -> list[Live]:
         return [ALICE]
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
-        self._note("reconnect", *users, timeout)
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
+        self._note("reconnect", *users, timeout, *filter(None, [wa_version]))
         for user in users or ("alice", "bob"):
             await asyncio.sleep(0)
             yield Outcome(user, WELL.ok, WELL.state, WELL.code, WELL.detail, WELL.seconds)
@@ -119,7 +119,8 @@ async def test_outcomes_come_one_by_one(home: Path):
     found = await answered(home, lambda client: list(client.reconnect(["bob", "alice"], 9.0)), manager)
     assert [outcome.user for outcome in found] == ["alice", "bob"]
     assert found[0] == WELL
-    assert manager.asked == [("reconnect", "alice", "bob", 9.0)]
+    await answered(home, lambda client: list(client.reconnect(["bob"], 9.0, "2.3000.1053000000")), manager)
+    assert manager.asked == [("reconnect", "alice", "bob", 9.0), ("reconnect", "bob", 9.0, "2.3000.1053000000")]
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume", "logout", "remove"])
@@ -152,8 +153,8 @@ class Newer(Manager):
     def lives(self) -> list[Live]:
         return [replace(ALICE, code="QUANTUM_NOISE", state=State.WAITING)]
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
-        self._note("reconnect", *users, timeout)
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
+        self._note("reconnect", *users, timeout, *filter(None, [wa_version]))
         yield replace(WELL, ok=False, code="QUANTUM_NOISE", state=State.WAITING)
 
 
@@ -263,6 +264,8 @@ def post(path: str, body: bytes, length: int | None = None) -> bytes:
         (post("/v1/reconnect", b'{"timeout": -1}'), 400),
         (post("/v1/reconnect", b'{"timeout": 1e9}'), 400),
         (post("/v1/reconnect", b'{"users": "alice"}'), 400),
+        (post("/v1/reconnect", b'{"wa_version": "2.3000.1"}'), 400),
+        (post("/v1/reconnect", b'{"wa_version": "2.3000.1053000000\\n"}'), 400),
         (post("/v1/reconnect", b"[" * 5000), 400),
         (post("/v1/reconnect", b" " * (LONGEST_BODY + 1)), 413),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", 400),

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from wasess.core import reasons
-from wasess.core.warnings import phone_warning, probation
+from wasess.core.client_version import BUILT_AT, BUILT_IN
+from wasess.core.warnings import client_warning, phone_warning, probation
 
 DAY = 86_400.0
 NOW = 1_700_000_000.0
@@ -36,3 +37,18 @@ def test_the_warnings_say_what_was_heard_and_what_to_do():
 def test_a_pairing_is_on_probation_for_a_minute(age: float, young: bool):
     assert probation(NOW - age, NOW) is young
     assert probation(None, NOW) is False
+
+
+@pytest.mark.parametrize(
+    ("number", "days", "reason"),
+    [
+        (BUILT_IN, -1, None),  # the clock is wrong
+        (BUILT_IN, 59.9, None),
+        (BUILT_IN, 60, reasons.CLIENT_OLD),
+        (BUILT_IN, 1000, reasons.CLIENT_OLD),
+        (BUILT_IN + 75_000, 60.9, None),
+        (BUILT_IN + 75_000, 61, reasons.CLIENT_OLD),
+    ],
+)
+def test_an_old_client_is_told_of_before_whatsapp_refuses_it(number: int, days: float, reason: reasons.Reason | None):
+    assert client_warning(number, BUILT_AT + days * DAY) is reason

@@ -13,6 +13,7 @@ from wasess.link.contract import Contract
 from wasess.link.host import WorkerHost
 from wasess.link.port import LinkSignal, LinkSpec
 from wasess.link.translate import translate
+from wasess.link.versions import Versions
 from wasess.sandbox import Sandbox
 from wasess.store.preflight import obstacle
 from wasess.store.sessions import Home, Session
@@ -100,21 +101,28 @@ class Rig:
     def __init__(self, box: Sandbox, home: Home) -> None:
         self.box = box
         self.home = home
-        self.host = WorkerHost(Contract.load(box.contract_path))
+        self.start_host()
+
+    def start_host(self) -> None:
+        """Another one: the first must be closed."""
+        contract = Contract.load(self.box.contract_path)
+        self.versions = Versions(contract)
+        self.host = WorkerHost(contract, versions=self.versions)
 
     def session(self, user: str) -> Session:
         session = self.home.session(user)
         session.create()
         return session
 
-    async def start(self, user: str, mode: Any = "run") -> Follower:
+    async def start(self, user: str, mode: Any = "run", *, wa_version: str = "") -> Follower:
         session = self.session(user)
         found = await asyncio.to_thread(obstacle, session) if mode == "run" else ("", "")
+        self.versions.announce(user, wa_version)
         return Follower(await self.host.start(LinkSpec(user, session.folder, mode, found)), session)
 
-    async def pair(self, user: str) -> Follower:
+    async def pair(self, user: str, *, wa_version: str = "") -> Follower:
         """Link a new device; return when it is online."""
-        follower = await self.start(user, "pair")
+        follower = await self.start(user, "pair", wa_version=wa_version)
         await self.box.scan(user, await follower.qr())
         await follower.event(events.Connected)
         return follower

@@ -17,25 +17,29 @@ if TYPE_CHECKING:
 
     from wasess.store.sessions import Home
     from wasess.supervisor.operations import Operations
+    from wasess.supervisor.supervisor import Supervisor
 
 Answer = TypeVar("Answer")
 
 
 def briefly(
-    home: Home, contract: Path | None, users: tuple[str, ...], purpose: str, work: Callable[[Operations], Awaitable[Answer]]
+    home: Home,
+    contract: Path | None,
+    users: tuple[str, ...],
+    purpose: str,
+    work: Callable[[Operations], Awaitable[Answer]],
+    wa_version: str = "",
 ) -> Answer:
     """Bring these sessions up (all, when none is named), do the work, take them down again; return what the work came to.
 
     Raises what the work raises, and what keeps a manager from running.
     """
     logging.getLogger("wasess").addHandler(logging.NullHandler())  # what the library says of a connection that ends is no news here
-    return asyncio.run(_briefly(home, contract, users, purpose, work))
+    return asyncio.run(_briefly(lambda: brief_manager(home, realm(contract), users, purpose, wa_version), work))
 
 
-async def _briefly(
-    home: Home, contract: Path | None, users: tuple[str, ...], purpose: str, work: Callable[[Operations], Awaitable[Answer]]
-) -> Answer:
-    supervisor, operations = brief_manager(home, realm(contract), users, purpose)
+async def _briefly(start: Callable[[], tuple[Supervisor, Operations]], work: Callable[[Operations], Awaitable[Answer]]) -> Answer:
+    supervisor, operations = start()
     running = asyncio.create_task(supervisor.run())
     working = asyncio.ensure_future(work(operations))
     try:

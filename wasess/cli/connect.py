@@ -18,7 +18,16 @@ import typer
 from wasess.assembly import Realm, realm
 from wasess.cli.before import Before, shortened
 from wasess.cli.code_files import CodeFiles
-from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, UserArgument, in_range
+from wasess.cli.options import (
+    HOME,
+    HomeOption,
+    JsonOption,
+    SandboxOption,
+    UserArgument,
+    WaVersionOption,
+    in_range,
+    require_wa_version,
+)
 from wasess.cli.pairing_run import PairingRun
 from wasess.cli.render import emit
 from wasess.cli.result import Result
@@ -45,13 +54,14 @@ app = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for. ``phone``: digits only, empty for a picture."""
+    """What the command line asks for. ``phone``: digits only, empty for a picture. ``wa_version``: see `link.versions`."""
 
     user: str
     phone: str = ""
     png: Path | None = None
     timeout: float = TIMEOUT
     force: bool = False
+    wa_version: str = ""
 
 
 @app.command()
@@ -69,6 +79,7 @@ def connect(
     ] = TIMEOUT,
     force: Annotated[bool, typer.Option("--force", help="Link again although it is linked; the old credentials are kept aside.")] = False,
     home: HomeOption = HOME,
+    wa_version: WaVersionOption = "",
     sandbox: SandboxOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -76,7 +87,7 @@ def connect(
 
     Shows QR codes on the terminal until the phone has scanned one. Codes go to stderr, the result to stdout.
     """
-    request = Request(parse_user_id(user), phone_digits(phone), png, timeout, force)
+    request = Request(parse_user_id(user), phone_digits(phone), png, timeout, force, require_wa_version(wa_version))
     if phone and png:
         raise UsageError(
             _("--phone and --png exclude each other: a code to type is no picture"), hint=f"wasess connect {user} --phone NUMBER"
@@ -105,7 +116,7 @@ async def link_session(home: Home, where: Realm, request: Request) -> Result:
     files = CodeFiles(request.png, where.camera(session.user))
     home.open(create=True).claim_realm(where.name)
     before = Before.make_room(session, force=request.force)
-    host = where.host()
+    host = where.host(where.versions(home, request.wa_version))
     run = PairingRun(session, host, screen_on(sys.stderr, os.environ), files, request.png)
     _listen_to_signals(run)
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wasess.cli.settings_file import SettingsFile, Table
 
 # What may stand at the top of the file.
-SHARED = ("home", "sandbox", "json", "lang")
+SHARED = ("home", "sandbox", "wa-version", "json", "lang")
 PATHS = ("FILE", "DIR")  # how the metavar of an option begins that names a file or folder
 # typer's names for the sources of a value, and ours.
 SOURCES = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT_MAP": "file", "DEFAULT": "default"}

@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from wasess.core import client_version
+from wasess.errors import UsageError
 from wasess.settings import DEFAULT_HOME
+from wasess.words import _
 
 
 def complete_user(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -28,6 +31,15 @@ def in_range(context: typer.Context, option: typer.CallbackParam, value: float |
     return value
 
 
+def require_wa_version(text: str) -> str:
+    """The value of ``--wa-version``. Raises `errors.UsageError` for what may not be announced."""
+    if client_version.is_wish(text):
+        return text
+    least, most = client_version.BUILT_IN, client_version.BUILT_IN + client_version.HEADROOM
+    sentence = _("{text!r} can't be announced: a client version is 2.3000.N, and N at least {least} (built in) and below {most}")
+    raise UsageError(sentence.format(text=text, least=least, most=most), hint="--wa-version auto")
+
+
 HomeOption = Annotated[
     Path,
     typer.Option("--home", envvar="WASESS_HOME", metavar="DIR", help="Keep the sessions in this folder."),
@@ -39,6 +51,16 @@ JsonOption = Annotated[
 SandboxOption = Annotated[
     Path | None,
     typer.Option("--sandbox", envvar="WASESS_SANDBOX", metavar="FILE", help="Talk to the WhatsApp stand-in of this contract file."),
+]
+WaVersionOption = Annotated[
+    str,
+    typer.Option(
+        "--wa-version",
+        envvar="WASESS_WA_VERSION",
+        metavar="auto|X",
+        help="Announce a newer client version than the one built in: 2.3000.N, or the one that WhatsApp's start page names (auto).",
+        show_default=False,
+    ),
 ]
 UserArgument = Annotated[
     str,

@@ -9,7 +9,17 @@ import typer
 
 from wasess.cli.brief import briefly
 from wasess.cli.errand import answering_manager, existing
-from wasess.cli.options import HOME, AllOption, HomeOption, JsonOption, SandboxOption, UsersArgument, in_range
+from wasess.cli.options import (
+    HOME,
+    AllOption,
+    HomeOption,
+    JsonOption,
+    SandboxOption,
+    UsersArgument,
+    WaVersionOption,
+    in_range,
+    require_wa_version,
+)
 from wasess.cli.render import emit, tell
 from wasess.cli.result import Result
 from wasess.control.client import Client
@@ -38,6 +48,7 @@ def reconnect(
         float, typer.Option(min=1, max=3600, callback=in_range, metavar="SECONDS", help="Give up on a session after so long.")
     ] = TIMEOUT,
     home: HomeOption = HOME,
+    wa_version: WaVersionOption = "",
     sandbox: SandboxOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -45,20 +56,21 @@ def reconnect(
 
     Never asks for a code while the credentials are good. The running manager does it, its other sessions are not touched; without one
     the session comes up for a moment, is tested, and goes down again. Says for each session what came of it, and what to type when it
-    can't be helped from here.
+    can't be helped from here. The client version that is asked for counts for these sessions until the manager ends.
     """
     if bool(users) == every:
         raise UsageError(_("name a session, or say --all"), hint="wasess reconnect --all")
+    wish = require_wa_version(wa_version)
     opened = Home(home).open(create=False)
     chosen = sorted({existing(opened, user).user for user in users or ()})
     managed = answering_manager(opened)
     if managed:
-        outcomes = _told(Client(opened.path).reconnect(chosen, timeout), quiet=json)
+        outcomes = _told(Client(opened.path).reconnect(chosen, timeout, wish), quiet=json)
     elif not opened.sessions():
         outcomes = []
     else:
         outcomes = briefly(
-            opened, sandbox, tuple(chosen), "reconnect", lambda asked: _collected(asked.reconnect(chosen, timeout), quiet=json)
+            opened, sandbox, tuple(chosen), "reconnect", lambda asked: _collected(asked.reconnect(chosen, timeout), quiet=json), wish
         )
     return emit(_result(outcomes, managed=managed is not None), as_json=json)
 

@@ -97,8 +97,9 @@ def taken_back(user: str) -> errors.WasessError:
     return errors.LoggedOut(sentence, hint=hint)
 
 
-def _outdated(_user: str) -> errors.WasessError:
-    return errors.Outdated(_("WhatsApp refuses this version of the client library (405)"), hint="pip install --upgrade wasess")
+def _outdated(user: str) -> errors.WasessError:
+    hint = _("announce a newer version, which often helps: wasess connect {user} --wa-version auto; or pip install --upgrade wasess")
+    return errors.Outdated(_("WhatsApp refuses this version of the client library (405)"), hint=hint.format(user=user))
 
 
 def _replaced(user: str) -> errors.WasessError:

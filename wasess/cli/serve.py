@@ -15,7 +15,7 @@ import typer
 
 from wasess.assembly import manager, telling, telling_programs
 from wasess.cli.bots import WebhookOptions, chosen_bot, secret_files
-from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, in_range
+from wasess.cli.options import HOME, HomeOption, JsonOption, SandboxOption, WaVersionOption, in_range, require_wa_version
 from wasess.cli.render import emit
 from wasess.cli.result import Result, failure_of
 from wasess.errors import UsageError
@@ -255,6 +255,7 @@ def serve(
         str, typer.Option(envvar="WASESS_LOG_FORMAT", metavar="text|json", help="Tell what happens in lines of text, or of JSON.")
     ] = "text",
     home: HomeOption = HOME,
+    wa_version: WaVersionOption = "",
     sandbox: SandboxOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -290,6 +291,7 @@ def serve(
         bot_memory=bot_memory,
         reload=reload,
         secret_files=secret_files(context),
+        wa_version=require_wa_version(wa_version),
     )
     keep_heap_whole()
     with telling(settings, sys.stderr.fileno() if sys.stderr else None) as log:

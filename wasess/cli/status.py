@@ -16,8 +16,9 @@ from wasess.cli.layout import NOTHING
 from wasess.cli.options import HOME, HomeOption, JsonOption, UsersArgument, in_range
 from wasess.cli.render import can_redraw, emit
 from wasess.cli.result import Result
-from wasess.core import reasons
+from wasess.core import client_version, reasons
 from wasess.core.states import State
+from wasess.core.warnings import client_warning
 from wasess.doctor.census import census, manager_of
 from wasess.doctor.times import moment, span
 from wasess.store.sessions import Home
@@ -70,7 +71,7 @@ def status_of(manager: ManagerView, views: list[SessionView], now: float) -> Res
     found = asdict(manager.info) if manager.info else None
     data = {"manager": found, "sessions": [_row(view) for view in views]}
     hint = "" if manager.holder else "wasess serve" if views else "wasess connect USER"
-    lines = (_manager_line(manager, views, now),)
+    lines = (_manager_line(manager, views, now), *_client_line(manager, now))
     table = (HEADINGS, *(_cells(view, now) for view in views)) if views else ()
     return Result(data, lines, table, hint=hint)
 
@@ -112,6 +113,15 @@ def _manager_line(manager: ManagerView, views: list[SessionView], now: float) ->
     return line.format(pid=info.pid, span=span(now - info.started_at), online=said.format(online=online, count=len(views)))
 
 
+def _client_line(manager: ManagerView, now: float) -> tuple[str, ...]:
+    """That WhatsApp may refuse what sessions announce, when it may."""
+    try:
+        old = client_warning(client_version.parse(manager.info.client_version if manager.info else ""), now)
+    except ValueError:  # it does not say, or what another version of wasess says
+        return ()
+    return (f"{_(old.sentence)}. {_(old.action)}",) if old else ()
+
+
 def _cells(view: SessionView, now: float) -> tuple[str, ...]:
     live = view.live
     return (
@@ -138,7 +148,7 @@ def _watch(home: Home, users: Collection[str], interval: float, *, as_json: bool
         with _display(as_json=as_json) as show:
             while True:
                 seen = _seen(home, users)
-                show(Result(seen.data, (moment(time.time()), *seen.lines), seen.table))
+                show(Result(seen.data, (moment(time.time()), seen.lines[0]), seen.table))
                 time.sleep(interval)
     except KeyboardInterrupt:  # the way to end it
         return 0

@@ -3,7 +3,8 @@
 Version 1::
 
     GET  /v1/sessions                    {"manager": ManagerInfo, "sessions": [Live, …]}
-    POST /v1/reconnect                   {"users": [USER, …] (none: all), "timeout": seconds}   one Outcome a line, as they come
+    POST /v1/reconnect                   {"users": [USER, …] (none: all), "timeout": seconds, "wa_version": 2.3000.N or "auto" or ""}
+                                         one Outcome a line, as they come
     POST /v1/sessions/USER/pause         {}
     POST /v1/sessions/USER/resume        {}
     POST /v1/sessions/USER/logout        {}   "kept": the folder that the credentials were set aside in
@@ -32,6 +33,7 @@ from starlette.routing import Route
 from wasess.control import post
 from wasess.control.client import Report
 from wasess.control.exchange import Nothing, body, document, guarded, unknown
+from wasess.core import client_version
 from wasess.errors import Locked, UsageError
 from wasess.words import _
 
@@ -52,6 +54,7 @@ class Repair(msgspec.Struct, forbid_unknown_fields=True):
 
     users: list[str] = []
     timeout: float = 60.0
+    wa_version: str = ""
 
 
 class NewName(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,6 +88,8 @@ class _Api:
         wanted = await body(request, Repair)
         if not 0 < wanted.timeout <= LONGEST_WAIT:
             raise UsageError(_("a timeout is a number of seconds up to {most:.0f}").format(most=LONGEST_WAIT))
+        if not client_version.is_wish(wanted.wa_version):
+            raise UsageError(_("{text!r} is no client version that can be announced").format(text=wanted.wa_version))
         if self._reconnects >= MOST_RECONNECTS:
             raise Locked(_("the manager reconnects for others already"), hint=_("try again"))
         outcomes = aiter(self._reconnected(wanted))
@@ -101,7 +106,7 @@ class _Api:
     async def _reconnected(self, wanted: Repair) -> AsyncIterator[Outcome]:
         self._reconnects += 1
         try:
-            async for outcome in self._manager.reconnect(wanted.users, wanted.timeout):
+            async for outcome in self._manager.reconnect(wanted.users, wanted.timeout, wanted.wa_version):
                 yield outcome
         finally:
             self._reconnects -= 1

@@ -67,13 +67,16 @@ class Client:
             raise self._silent(error) from error
         raise _refusal(status, body)
 
-    def reconnect(self, users: Collection[str], timeout: float) -> Iterator[Outcome]:
+    def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> Iterator[Outcome]:
         """As `control.door.Manager.reconnect`."""
+        asked: dict[str, object] = {"users": sorted(users), "timeout": timeout}
+        if wa_version:  # which a manager of an older wasess does not know
+            asked["wa_version"] = wa_version
         from wasess.control.connection import Connection, HTTPException  # noqa: PLC0415 - 35 ms that only a command needs
 
         connection = Connection(self._home, timeout + ANSWERS_WITHIN)
         try:
-            response = self._request(connection, "POST", "/v1/reconnect", {"users": sorted(users), "timeout": timeout})
+            response = self._request(connection, "POST", "/v1/reconnect", asked)
             while line := response.readline(LONGEST_ANSWER):
                 yield _known(msgspec.json.decode(line, type=Outcome))
         except (OSError, HTTPException, msgspec.DecodeError) as error:

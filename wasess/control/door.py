@@ -51,8 +51,11 @@ class Manager(Protocol):
     def lives(self) -> list[Live]:
         """The sessions it keeps, sorted by user."""
 
-    def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
-        """Replace the links of these sessions (all, when empty), several at once; an outcome each, as it comes, within ``timeout`` seconds."""
+    def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
+        """Replace the links of these sessions (all, when empty), several at once; an outcome each, as it comes, within ``timeout`` seconds.
+
+        From now on they announce the client version ``wa_version``, ``2.3000.N`` or ``auto``, unless it is empty.
+        """
 
     async def pause(self, user: str) -> None:
         """Take the session down and keep it down, also after a restart. Returns once its process has ended."""

@@ -25,6 +25,7 @@ class ManagerInfo:
     bot: str = ""
     longest_stall: float = 0.0
     stalled_at: float | None = None
+    client_version: str = ""  # 2.3000.N, what its sessions announce unless they were told otherwise; empty when it does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,8 @@ REPLACED_FOR_GOOD = Reason(
 OUTDATED = Reason(
     "OUTDATED",
     "WhatsApp refuses this version of the client library; trying again every hour",
-    "Upgrade: `pip install --upgrade wasess`, then restart `wasess serve`.",
+    "Announce a newer version, which often helps: `wasess reconnect {user} --wa-version auto`."
+    " Or upgrade: `pip install --upgrade wasess`, then restart `wasess serve`.",
     level="error",
 )
 _PAIR_AGAIN = "The old credentials are kept. Pair again: `wasess connect {user}`."
@@ -178,6 +179,13 @@ PHONE_SILENT_URGENT = Reason(
     "nothing was heard from the phone for 12 days; WhatsApp may unlink this device any day",
     "Open WhatsApp on the phone now.",
     level="error",
+)
+
+CLIENT_OLD = Reason(
+    "CLIENT_OLD",
+    "the client version is over 60 days old; WhatsApp may refuse it soon (an estimate)",
+    "Announce a newer one: `wasess serve --wa-version auto`.",
+    level="warning",
 )
 
 NETWORK = frozenset({CONNECTION_LOST, NETWORK_DOWN, CLOCK_WRONG, NO_ANSWER, NOT_BACK, GAVE_UP, ZOMBIE})

@@ -78,7 +78,7 @@ def examine(home: Home, circumstances: Circumstances) -> Diagnosis:
     manager_fix = next((found.fix for found in managed.findings if found.fix), "wasess serve")
     reports = tuple(_report(home, view, held, manager_fix) for view in views)
     ways = _safely("network", lambda: _network(asked, circumstances, views))
-    rest = (managed, ways, _safely("versions", lambda: versions.check(circumstances)))
+    rest = (managed, ways, _safely("versions", lambda: versions.check(circumstances, held)))
     findings = [*place.findings, *trouble, *(found for part in rest for found in part.findings)]
     missing = _missing(home, circumstances.user, views)
     facts: dict[str, Any] = dict.fromkeys(HOME_FACTS)

@@ -55,25 +55,30 @@ SOCKS_VERSION, SOCKS_NO_LOGIN, SOCKS_PASSWORD, SOCKS_CONNECT, SOCKS_NAME, SOCKS_
 SOCKS_ADDRESS_BYTES = {1: 4, 4: 16}
 
 
-class Order(TypedDict):
-    """``most``: bytes of what comes, ``largest``: of the file; ``proxy``: a URL, empty for none; ``ca_file``: instead of the machine's authorities.
+class Errand(TypedDict):
+    """``proxy``: a URL, empty for none; ``ca_file``: instead of the machine's authorities; ``largest``: bytes that may be written."""
+
+    host: str
+    proxy: str
+    ca_file: str
+    largest: int
+    deadline: int
+    parent: int
+
+
+class Order(Errand):
+    """``most``: bytes of what comes, ``largest``: of the file.
 
     ``key`` in hex, empty for a file that is not encrypted; ``words``: of the key's derivation; the SHA-256 of what comes and of the file in hex.
     """
 
-    host: str
     target: str
-    proxy: str
-    ca_file: str
     key: str
     words: str
     sealed_digest: str
     digest: str
     most: int
-    largest: int
-    deadline: int
     descriptor: int
-    parent: int
 
 
 class Refused(Exception):
@@ -87,11 +92,12 @@ class TooLong(Exception):
 def main() -> None:
     """Carry out the order that stands in stdin."""
     order: Order = json.load(sys.stdin)
-    _confine(order)
+    confine(order)
     json.dump(_answer(order), sys.stdout)
 
 
-def _confine(order: Order) -> None:
+def confine(order: Errand) -> None:
+    """Give up what this process does not need; it ends with its parent, and soon after its deadline."""
     control_process(PR_SET_PDEATHSIG, signal.SIGKILL)
     control_process(PR_SET_DUMPABLE, 0)
     if os.getppid() != order["parent"]:
@@ -138,7 +144,7 @@ class _Unwritten(Exception):
 
 def _fetch(order: Order) -> int:
     """Return how many bytes the file has."""
-    connection = _connection(order)
+    connection = connection_to(order)
     connection.request("GET", order["target"], headers=HEADERS)
     response = connection.getresponse()
     if response.status != http.client.OK:
@@ -194,8 +200,8 @@ def _writer(descriptor: int) -> Callable[[bytes], int]:
 # --- the way there ------------------------------------------------------------------------------------------------------
 
 
-def _connection(order: Order) -> http.client.HTTPSConnection:
-    """To the file server, perhaps through a proxy, which never sees more than its name."""
+def connection_to(order: Errand) -> http.client.HTTPSConnection:
+    """To the host, perhaps through a proxy, which never sees more than its name. Raises OSError."""
     host, proxy = order["host"], urlsplit(order["proxy"])
     user, password = unquote(proxy.username or ""), unquote(proxy.password or "")
     if not proxy.hostname:

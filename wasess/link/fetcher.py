@@ -226,12 +226,12 @@ def _unwritten(problem: str | None) -> StoreError:
     return StoreError(_("The file could not be written: {problem}.").format(problem=problem))
 
 
-def environment_proxy(environ: Mapping[str, str]) -> str:
-    """The proxy that the library would take for the file server (Go's httpproxy): a URL, empty for none."""
+def environment_proxy(environ: Mapping[str, str], host: str = HOST) -> str:
+    """The proxy that the library would take for this host (Go's httpproxy): a URL, empty for none."""
     proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""
     skipped = (environ.get("NO_PROXY") or environ.get("no_proxy") or "").lower().split(",")
     names = [name.strip().removeprefix("*").removeprefix(".") for name in skipped if name.strip()]
-    if any(not name or f".{HOST}".endswith(f".{name}") for name in names):
+    if any(not name or f".{host}".endswith(f".{name}") for name in names):
         return ""
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 

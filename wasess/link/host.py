@@ -8,9 +8,11 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wasess.core.client_version import BUILT_IN, build_hash
 from wasess.link import protobuf
 from wasess.link.fetcher import Fetcher
 from wasess.link.nursery import Nursery
+from wasess.link.versions import Versions
 from wasess.link.worker_link import WorkerLink
 
 if TYPE_CHECKING:
@@ -22,10 +24,14 @@ class WorkerHost:
     """Runs each session in a process of its own, which may have ``files`` descriptors open.
 
     With a ``contract`` all of them talk to that stand-in. ``durable``: what they acknowledge is on the disk, not only in the kernel's hands.
+    ``versions``: which client version they announce.
     """
 
-    def __init__(self, contract: Contract | None = None, files: int = 256, *, durable: bool = False) -> None:
+    def __init__(
+        self, contract: Contract | None = None, files: int = 256, *, durable: bool = False, versions: Versions | None = None
+    ) -> None:
         self._contract = contract
+        self._versions = versions or Versions(contract)
         self._durable = durable
         self._files = files
         self._nursery: Nursery | None = None
@@ -37,6 +43,7 @@ class WorkerHost:
     async def start(self, spec: LinkSpec) -> WorkerLink:
         """Start a session's process. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform` when no process can be had."""
         nursery = await self._living_nursery()
+        number = await self._versions.number(spec)
         order = {
             "user": spec.user,
             "folder": str(spec.folder.absolute()),
@@ -48,6 +55,7 @@ class WorkerHost:
             "library": str(nursery.library),
             "proxy": self._contract.proxy_for(spec.user) if self._contract else "",
             "root_key": self._contract.root_key.hex() if self._contract else "",
+            "announce": [number, build_hash(number).hex()] if number > BUILT_IN else [],
         }
         worker = await _start(nursery, order, self._fetcher)
         self._workers.add(worker)

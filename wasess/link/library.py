@@ -8,9 +8,14 @@ a thread of its own. Buffers go in as pointer and length; the Go side copies the
 from __future__ import annotations
 
 import ctypes
+import os
+import struct
 import threading
+from typing import Any
 
+from wasess.core import client_version
 from wasess.errors import WorkerFailed
+from wasess.link import memory
 from wasess.words import _
 
 EXPECTED_VERSION = "0.5.2"
@@ -21,6 +26,12 @@ PINNED_ROOT_KEY = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6
 TextCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)  # uuid, text
 EventCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)  # uuid, data, size, code
 LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_size_t)  # data, size
+
+
+# The version as the library holds it. Made before the library is loaded, so that memory which is new since then has no copy of ours.
+_TRIPLE = "=3I"
+_BUILT_IN = struct.pack(_TRIPLE, 2, 3000, client_version.BUILT_IN)
+_ALIGNED = 4
 
 
 class _Bytes(ctypes.Structure):
@@ -68,6 +79,7 @@ class Library:
     def __init__(self, path: str, uuid: str) -> None:
         """Load it. Raises `errors.WorkerFailed` when it can't be loaded or is another release."""
         self._uuid = uuid.encode()
+        self._before = memory.maps()
         try:
             self._go = ctypes.CDLL(path)
             for name, (result, arguments) in _PROTOTYPES.items():
@@ -88,11 +100,7 @@ class Library:
         Must come before `run`, and before the process gives up /proc/self/maps. Raises `errors.WorkerFailed` unless the key
         is found exactly once in the library's writable memory.
         """
-        found = [
-            start + at
-            for start, end in writable_ranges(_maps(), self._path)
-            for at in _occurrences(ctypes.string_at(start, end - start), PINNED_ROOT_KEY)
-        ]
+        found = memory.occurrences(memory.writable_ranges(memory.maps(), self._path), PINNED_ROOT_KEY)
         if len(found) != 1 or len(key) != len(PINNED_ROOT_KEY):
             raise WorkerFailed(
                 _("The pinned root key was found {times} times in neonize's library, not once; nothing was changed.").format(
@@ -100,6 +108,34 @@ class Library:
                 )
             )
         ctypes.memmove(found[0], key, len(key))
+
+    def announce(self, number: int, build_hash: bytes) -> None:
+        """Have 2.3000.``number`` announced, with its `core.client_version.build_hash`: overwrite what is built in, in this process's memory.
+
+        whatsmeow (clientpayload.go) holds the three numbers twice, as uint32 side by side: in a variable, and in Go's heap behind the payload of
+        each login; and once the MD5 of the version's text, which a registration says, too. Where Go's heap is only the map tells: memory that is
+        new since the library was loaded. Must come before `run`, and before the process gives up /proc/self.
+
+        Raises `errors.WorkerFailed`, with nothing changed, unless the numbers are found just so, and the hash once.
+        """
+        try:
+            after = memory.maps()
+            variables, heaps = memory.writable_ranges(after, self._path), memory.touched(memory.new_ranges(self._before, after))
+            numbers = [memory.occurrences(ranges, _BUILT_IN) for ranges in (variables, heaps)]
+            hashes = memory.occurrences(variables + heaps, client_version.BUILT_IN_HASH)
+        except OSError as error:
+            raise WorkerFailed(_("The process's own memory can't be read ({error}); nothing was changed.").format(error=error)) from error
+        counts = (*map(len, numbers), len(hashes))
+        aligned = all(place % _ALIGNED == 0 for places in numbers for place in places)
+        if counts != (1, 1, 1) or not aligned or len(build_hash) != len(client_version.BUILT_IN_HASH):
+            raise WorkerFailed(
+                _("Another client version can't be announced: it was found {places} times, not {expected}; nothing was changed.").format(
+                    places="+".join(map(str, counts)), expected="1+1+1"
+                )
+            )
+        for (place,) in numbers:
+            ctypes.memmove(place, struct.pack(_TRIPLE, 2, 3000, number), struct.calcsize(_TRIPLE))
+        ctypes.memmove(hashes[0], build_hash, len(build_hash))
 
     def run(
         self, database: str, *, new_device: bool, properties: bytes, events: bytes, proxy: str, level: str, callbacks: tuple[object, ...]
@@ -184,6 +220,27 @@ class Library:
             self._go.FreeBytesStruct(pointer)
 
 
+def prepared(order: dict[str, Any], uuid: str) -> Library:
+    """Load the library that ``order`` names, and change in memory what it wants changed. Raises `errors.WorkerFailed`.
+
+    ``root_key``: in hex, empty for WhatsApp's own. ``announce``: a version's number and build hash (hex), empty for what is built in. Where that
+    can't be announced nothing is changed: a login goes on with what is built in, and a pairing, where somebody looks on, ends.
+    """
+    library = Library(order["library"], uuid)
+    if order["root_key"]:
+        library.pin_root_key(bytes.fromhex(order["root_key"]))
+    if order["announce"]:
+        number, build_hash = order["announce"]
+        try:
+            library.announce(number, bytes.fromhex(build_hash))
+        except WorkerFailed as error:
+            if order["mode"] == "pair":
+                raise
+            said = _("The version that is built in is announced instead.")
+            os.write(2, f"WARN Version: {error} {said}\n".encode())
+    return library
+
+
 class Residents:
     """Lets the library's threads keep the state that Python makes for each of them, from its first call back on.
 
@@ -201,27 +258,3 @@ class Residents:
         if thread not in self._known:
             self._known.add(thread)
             self._ensure()
-
-
-def writable_ranges(maps: str, path: str) -> list[tuple[int, int]]:
-    """Find where the file at ``path`` is mapped writable, in the text of /proc/self/maps: ``(start, end)`` addresses."""
-    ranges = []
-    for line in maps.splitlines():
-        fields = line.split(None, 5)
-        if len(fields) == 6 and fields[5] == path and fields[1].startswith("rw"):
-            start, end = fields[0].split("-")
-            ranges.append((int(start, 16), int(end, 16)))
-    return ranges
-
-
-def _maps() -> str:
-    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - pathlib is not loaded here
-        return file.read()
-
-
-def _occurrences(memory: bytes, key: bytes) -> list[int]:
-    found, at = [], memory.find(key)
-    while at >= 0:
-        found.append(at)
-        at = memory.find(key, at + 1)
-    return found

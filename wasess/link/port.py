@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 class LinkSpec:
     """``mode="pair"`` makes a new device (QR); ``"run"`` logs in with the stored one and never shows a QR.
 
-    ``obstacle``: why there is nothing to log in with (`store.preflight.obstacle`); the process says so and ends at once.
+    ``obstacle``: why there is nothing to log in with (`store.preflight.obstacle`); the process says so and ends at once. ``outdated``: WhatsApp
+    refused the client version that was announced last.
     """
 
     user: str
     folder: Path
     mode: Literal["run", "pair"]
     obstacle: tuple[str, str] = "", ""
+    outdated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

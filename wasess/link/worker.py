@@ -37,7 +37,7 @@ from wasess.errors import Locked, WasessError
 from wasess.link import own_files
 from wasess.link.calls import Call, OutOfStep, Stream, Word, pack
 from wasess.link.errands import Errands
-from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback
+from wasess.link.library import EventCallback, Library, LogCallback, Residents, TextCallback, prepared
 from wasess.link.log_reader import LogReader
 from wasess.link.own_files import LOCK, SPOOL
 from wasess.link.process import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, control_process, limit_files, mark_running, terminated_by
@@ -73,7 +73,7 @@ DATABASE = {"pair": "device.db", "run": "device.db?mode=rw&_foreign_keys=on&_syn
 
 
 class Worker:
-    """The session of ``order``: user, folder, mode ("run" or "pair"), obstacle and problem (why not to begin), library, proxy, root_key (hex; empty: WhatsApp's own)."""
+    """The session of ``order``: user, folder, mode ("run" or "pair"), obstacle and problem (why not to begin), library, proxy, root_key and announce: see `library.prepared`."""
 
     def __init__(self, order: dict[str, Any], control: socket.socket, wake: int) -> None:
         self._order = order
@@ -139,9 +139,7 @@ class Worker:
         if not self._spool.reserve():
             self.end("disk-full", self._spool.full)
         self._uuid = f"{order['user']}-{os.getpid()}-{os.urandom(6).hex()}"
-        self._library = Library(order["library"], self._uuid)
-        if order["root_key"]:
-            self._library.pin_root_key(bytes.fromhex(order["root_key"]))
+        self._library = prepared(order, self._uuid)
         control_process(PR_SET_DUMPABLE, 0)  # after the maps were read: it gives /proc/self to root
         self._callbacks = (TextCallback(self._on_qr), TextCallback(self._on_login), self._event_callback(), LogCallback(self._on_log))
         self._unsynced.acquire()

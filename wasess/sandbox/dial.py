@@ -2,7 +2,8 @@
 
     connect: CONNECT web.whatsapp.com:443, answered 200    tls: the handshake    upgrade: to WebSocket    noise: three messages
 
-A way to the file server, CONNECT mmg.whatsapp.net:443, ends after tls (cdn.py goes on there).
+A way to the file server, CONNECT mmg.whatsapp.net:443, ends after tls (cdn.py goes on there). One that asks for the web client's start page
+(GET /) ends in upgrade, with that page.
 
 In every phase the client speaks first. Only then the faults of that phase strike, so a fault hits exactly the answer it is about.
 """
@@ -23,7 +24,7 @@ from wasess.sandbox.trust import HOST, MEDIA_HOST
 from wasess.sandbox.websocket import WebSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from wasess.sandbox.faults import FaultBook
     from wasess.sandbox.signal.curve import KeyPair
@@ -55,7 +56,9 @@ class Dial:
     ``to_media``: it leads to the file server; then only `user` is set.
     """
 
-    def __init__(self, tunnel: Tunnel, identity: Identity, faults: FaultBook, on_dial: Callable[[str], None]) -> None:
+    def __init__(
+        self, tunnel: Tunnel, identity: Identity, faults: FaultBook, on_dial: Callable[[str], None], start_page: Callable[[str], bytes]
+    ) -> None:
         self.user = ""
         self.to_media = False
         self.websocket = WebSocket(tunnel)
@@ -65,6 +68,7 @@ class Dial:
         self._context = identity.context
         self._faults = faults
         self._on_dial = on_dial
+        self._start_page = start_page
 
     async def run(self, *, direct: bool) -> None:
         """Bring the client in, as a proxy's or (`direct`) as that of a plain TLS port.
@@ -126,8 +130,19 @@ class Dial:
                 raise DialEnded("upgrade: the path names no user")
             self._on_dial(self.user)
         await self._faults_of("upgrade")
+        if request.path == "/":
+            self._show_start_page(request.headers)
         if not self.websocket.accept(request):
             raise DialEnded("upgrade: the client asked for no WebSocket")
+
+    def _show_start_page(self, headers: Mapping[str, str]) -> None:
+        """As WhatsApp does, to browsers only (Baileys#1929)."""
+        browser = headers.get("User-Agent", "").startswith("Mozilla/") and headers.get("Sec-Fetch-Site") == "none"
+        if browser:
+            self._tunnel.write(self._start_page(self.user))
+        else:
+            self._answer(HTTPStatus.BAD_REQUEST)
+        raise DialEnded("upgrade: the client asked for the start page")
 
     async def _noise(self) -> None:
         struck = False

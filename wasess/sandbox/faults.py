@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from wasess.sandbox.versions import parse_version
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,6 +77,7 @@ STRIKE_KINDS: Final = {
 STANZA_KINDS: Final = {
     "failure": "answer the login with <failure> and close; VALUE: REASON, or 402:CODE:SECONDS",
     "failure-open": "the same, but leave the connection open",
+    "outdated": "refuse clients of an older version than VALUE, below=2.3000.N, with 405, at a pairing too; the start page names VALUE",
     "login-hang": "never say <success>",
     "mute": "give no answers; VALUE: ping, iq, ack or all",
     "slow": "give each answer VALUE seconds late",
@@ -138,6 +141,10 @@ class FaultBook:
         self._drop_expired()
         return [entry.fault for name in dict.fromkeys((user, EVERYONE)) for key, entry in self._entries.items() if key[0] == name]
 
+    def value(self, user: str, kind: str) -> str:
+        """Return the value of the fault of that kind that is in force for a user, without counting it down; empty when there is none."""
+        return next((fault.value for fault in self.active(user) if fault.kind == kind), "")
+
     def take(self, user: str, kind: str, phase: str = "") -> Fault | None:
         """Return the fault of that kind and phase that is in force for a user, and count it down; None when there is none."""
         self._drop_expired()
@@ -191,6 +198,8 @@ def _with_word(fault: Fault, word: str) -> Fault:
         return replace(fault, count=int(_positive(number, whole=True)))
     if equals and name == "seconds":
         return replace(fault, seconds=_positive(number))
+    if equals and name == "below" and fault.kind == "outdated":
+        return replace(fault, value=number)
     if fault.kind in DIAL_KINDS and word in PHASES and not fault.phase:
         return replace(fault, phase=word)
     if fault.value:
@@ -208,13 +217,23 @@ def _positive(text: str, *, whole: bool = False) -> float:
     return number
 
 
+def _require_version(text: str) -> None:
+    try:
+        parse_version(text)
+    except ValueError as error:
+        raise FaultError(f"outdated needs below=2.3000.N: {error}") from error
+
+
+_VALUE_CHECKS: Final[dict[str, Callable[[str], object]]] = {"late-ack": _positive, "outdated": _require_version}
+
+
 def _check(fault: Fault) -> None:
     if fault.kind in ONE_VALUE and fault.value not in ("", ONE_VALUE[fault.kind]):
         raise FaultError(f"{fault.kind} takes no value but {ONE_VALUE[fault.kind]}, found {fault.value!r}")
     if fault.kind == "poison" and fault.value not in POISONS:
         raise FaultError(f"poison needs a VALUE: {' or '.join(POISONS)}")
-    if fault.kind == "late-ack":
-        _positive(fault.value)
+    if fault.kind in _VALUE_CHECKS:
+        _VALUE_CHECKS[fault.kind](fault.value)
     if fault.kind not in DIAL_KINDS or strikes(fault):
         return
     phases = PHASES_OF.get(fault.kind, PHASES)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from wasess.sandbox.dial import Dial, DialEnded, Identity
 from wasess.sandbox.signal.curve import KeyPair
 from wasess.sandbox.tunnel import Tunnel
+from wasess.sandbox.versions import CURRENT, start_page
 from wasess.sandbox.wire import Wire
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Gateway:
     """The two listening ports. `on_wire` runs in a task for each established connection and ends when its wire does.
 
     `on_dial` is told who dials, as soon as that is known and before any fault strikes. `on_media` serves a connection to the file server.
+    `start_page` is the whole answer to a user who asks for the web client's start page.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Gateway:
         on_wire: Callable[[Wire], Awaitable[None]],
         on_dial: Callable[[str], None] = lambda _user: None,
         on_media: Callable[[str, Tunnel], Awaitable[None]] | None = None,
+        start_page: Callable[[str], bytes] = lambda _user: start_page(CURRENT),
     ) -> None:
         self.port = 0
         self.direct_port = 0
@@ -53,6 +56,7 @@ class Gateway:
         self._on_wire = on_wire
         self._on_dial = on_dial
         self._on_media = on_media
+        self._start_page = start_page
         self._numbers = itertools.count(1)
         self._servers: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], Tunnel] = {}
@@ -92,7 +96,7 @@ class Gateway:
         return tunnel
 
     async def _serve(self, tunnel: Tunnel, *, direct: bool) -> None:
-        dial = Dial(tunnel, self._identity, self._faults, self._on_dial)
+        dial = Dial(tunnel, self._identity, self._faults, self._on_dial, self._start_page)
         try:
             await dial.run(direct=direct)
             if dial.to_media:

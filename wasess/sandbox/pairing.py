@@ -22,6 +22,7 @@ from wasess.sandbox.nodes import Attr, Node
 from wasess.sandbox.protobufs import waWa6
 from wasess.sandbox.signal.curve import KeyPair
 from wasess.sandbox.state import MAX_LINKED_DEVICES, Account, Device, State
+from wasess.sandbox.versions import build_hash_fits
 
 QR_CODES = 6
 PBKDF2_ROUNDS = 2 << 16
@@ -42,7 +43,9 @@ class Pairing:
         self._connection = connection
         self._state = state
         self._faults = faults
-        registration = waWa6.ClientPayload.FromString(connection.wire.client_payload).devicePairingData
+        payload = waWa6.ClientPayload.FromString(connection.wire.client_payload)
+        registration = payload.devicePairingData
+        self._build_hash_fits = build_hash_fits(payload)
         self._identity: bytes = registration.eIdent
         self._registration_id = int.from_bytes(registration.eRegid)
         self._signed_prekey = (int.from_bytes(registration.eSkeyID), registration.eSkeyVal, registration.eSkeySig)
@@ -155,6 +158,8 @@ class Pairing:
         user = self._connection.user
         if len(phone.devices) >= MAX_LINKED_DEVICES:
             raise PairingRefused(f"this phone already has {MAX_LINKED_DEVICES} linked devices")
+        if not self._build_hash_fits:
+            raise PairingRefused("the companion's build hash is not that of the version it announces")
         if self._faults.take(user, "pair-silent"):
             raise PairingRefused("the server never told the companion (fault pair-silent)")
         if self._faults.take(user, "bad-hmac"):

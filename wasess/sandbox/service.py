@@ -15,6 +15,7 @@ from wasess.sandbox.nodes import Node
 from wasess.sandbox.pairing import Pairing
 from wasess.sandbox.post import PostOffice
 from wasess.sandbox.protobufs import waWa6
+from wasess.sandbox.versions import announced, parse_version, spell
 
 if TYPE_CHECKING:
     from wasess.sandbox.faults import Fault, FaultBook
@@ -46,7 +47,7 @@ class Service:
         keeping = asyncio.create_task(connection.keep_alive(self._keepalive))
         try:
             if payload.HasField("devicePairingData"):
-                await self._serve_pairing(connection)
+                await self._serve_pairing(connection, payload)
             else:
                 await self._serve_login(connection, payload)
         finally:
@@ -65,8 +66,8 @@ class Service:
             conflict = Node("conflict", {"type": "device_removed"})
             connection.end(Node("stream:error", {"code": "401"}, [conflict]))
 
-    async def _serve_pairing(self, connection: Connection) -> None:
-        if self._turned_away(connection):
+    async def _serve_pairing(self, connection: Connection, payload: waWa6.ClientPayload) -> None:
+        if self._turned_away(connection, payload):
             await _until_gone(connection)
             return
         pairing = Pairing(connection, self.state, self.faults)
@@ -85,7 +86,7 @@ class Service:
     async def _serve_login(self, connection: Connection, payload: waWa6.ClientPayload) -> None:
         account = self.state.find(str(payload.username))
         device = account.devices.get(payload.device) if account else None
-        if self._turned_away(connection):
+        if self._turned_away(connection, payload):
             await _until_gone(connection)
         elif device is None or device.noise_static != connection.wire.client_static:
             self.state.note(connection.user, "refused", "401")
@@ -120,8 +121,15 @@ class Service:
         self.post.delivery.deliver_waiting(device, connection)
         self.state.note(connection.user, "logged-in")
 
-    def _turned_away(self, connection: Connection) -> bool:
+    def _turned_away(self, connection: Connection, payload: waWa6.ClientPayload) -> bool:
         """Answer the login with a ``<failure>`` if a fault says so."""
+        version = self.state.versions[connection.user] = announced(payload)
+        least = self.faults.value(connection.user, "outdated")
+        if least and version < parse_version(least):
+            self.faults.take(connection.user, "outdated")
+            self.state.note(connection.user, "refused", f"405: version {spell(version)}")
+            connection.end(_failure("405"))
+            return True
         refused = self.faults.take(connection.user, "failure")
         if refused is not None:
             connection.end(_failure(refused.value))

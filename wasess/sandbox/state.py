@@ -163,6 +163,7 @@ class State:
         self.history: list[Fact] = []
         self.unhandled: list[str] = []
         self.dials: dict[str, int] = {}
+        self.versions: dict[str, tuple[int, int, int]] = {}  # that each user's companion last announced
 
     def note(self, user: str, what: str, detail: str = "") -> None:
         """Add a line to the history."""

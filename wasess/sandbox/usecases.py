@@ -21,6 +21,7 @@ from wasess.sandbox.jid import LID_SERVER, STATUS, Jid
 from wasess.sandbox.service import Service, strike
 from wasess.sandbox.state import Account, Device, Group, State
 from wasess.sandbox.trust import Trust
+from wasess.sandbox.versions import CURRENT, parse_version, start_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,8 +58,12 @@ class Sandbox:
         self.faults = FaultBook()
         self.service = Service(self.state, self.faults, claimed_pre_keys, keepalive)
         self.direct_port = 0
+        self.start_page: bytes | None = None
+        """The whole HTTP answer to who asks for the web client's start page; None: a page that names the version that is wanted."""
         self._trust = Trust()
-        self._gateway = Gateway(self._trust, self.faults, self.service.on_wire, self.state.note_dial, self.service.cdn.serve)
+        self._gateway = Gateway(
+            self._trust, self.faults, self.service.on_wire, self.state.note_dial, self.service.cdn.serve, self._show_start_page
+        )
         self._control = ControlSocket(self, directory)
         self._phones: dict[str, Account] = {}
 
@@ -271,6 +276,12 @@ class Sandbox:
                 await asyncio.sleep(0.005)
 
     # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def _show_start_page(self, user: str) -> bytes:
+        self.state.note(user, "start-page")
+        wanted = self.faults.value(user, "outdated")
+        page = start_page(parse_version(wanted) if wanted else CURRENT)
+        return page if self.start_page is None else self.start_page
 
     def _group_of(self, subject: str) -> Group | None:
         return next((group for group in self.state.groups.values() if group.subject == subject), None)

@@ -334,6 +334,7 @@ class Keeper:
         # A predecessor that still drains is no verdict on the session yet.
         if self.online or (self.snapshot.state not in LIVE and self.snapshot.reason is not reasons.SESSION_LOCKED):
             self.settled.set()
+        self._tether.outdated = self.snapshot.reason is reasons.OUTDATED or (self._tether.outdated and not self.online)
         if self.snapshot.worker in {Worker.ABSENT, Worker.ENDING} or self.online:
             self._tether.leave_place()
         if self.snapshot.reason is reasons.FILES_REPLACED is not before.reason:

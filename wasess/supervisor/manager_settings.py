@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from wasess.supervisor.mail_settings import MailSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +29,4 @@ class Settings:
     gone_within: float = 9.0  # all of the end, before everything is killed
     max_age: float = 0.0  # messages older than this are not worth an answer; 0: all are
     mail: MailSettings = field(default_factory=MailSettings)
+    announced: Callable[[], int] | None = None  # the N of the client version that sessions announce

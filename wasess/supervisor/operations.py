@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import wasess
-from wasess.core import events, reasons
+from wasess.core import client_version, events, reasons
 from wasess.core.live import ManagerInfo, Outcome
 from wasess.core.states import State
 from wasess.errors import Degraded, NotLinked, UsageError, WasessError
@@ -67,6 +67,10 @@ class Operations:
         self._brief = brief
         self._bot = bot or BotCondition()
         self._started_at = now()
+        self.announced: Callable[[], int] | None = None
+        """The N of the client version that sessions announce; None when that is not told."""
+        self.announce: Callable[[str, str], object] | None = None
+        """Has a user's session announce another (``2.3000.N``, ``auto``) from its next connection on, until the manager ends."""
         self.post_office = PostOffice(supervisor, self._session, now, secret_files)
 
     def info(self) -> ManagerInfo:
@@ -86,6 +90,7 @@ class Operations:
             self._bot.sentence,
             longest_stall=longest.seconds,
             stalled_at=longest.at or None,
+            client_version=client_version.spell(self.announced()) if self.announced else "",
         )
 
     def lives(self) -> list[Live]:
@@ -94,10 +99,13 @@ class Operations:
 
     # --- a new connection -------------------------------------------------------------------------------------------
 
-    async def reconnect(self, users: Collection[str], timeout: float) -> AsyncIterator[Outcome]:
+    async def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
         """See `control.door.Manager`."""
         sessions = [self._session(user) for user in users] or await asyncio.to_thread(self._supervisor.home.sessions)
         await self._supervisor.look()
+        if wa_version and self.announce:
+            for session in sessions:
+                self.announce(session.user, wa_version)
         places = asyncio.Semaphore(AT_ONCE)
         tasks = [asyncio.create_task(self._renew(session, timeout, places, named=bool(users))) for session in sessions]
         try:

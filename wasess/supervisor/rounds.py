@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wasess.core.events import DiskFull, NetworkBack, Woke
-from wasess.core.warnings import phone_warning
+from wasess.core.warnings import client_warning, phone_warning
 from wasess.errors import Locked, WasessError
 from wasess.store.sessions import HOME_LOCK_NAME
 from wasess.supervisor.awake import Awake
@@ -40,6 +40,7 @@ NOTE_EVERY = 10.0
 PROOF_EVERY = 3.0  # sooner when systemd wants it sooner
 WARN_EVERY = 3600.0
 WARN_AGAIN_AFTER = 86400.0
+CLIENT_AFTER = 15.0  # the start has been told by then
 KEEPER_ANSWERS_WITHIN = 60.0  # a keeper that has not taken anything in for so long is stuck
 NUDGE_GATHERS = 0.2
 CLOCK_JUMP = 60.0
@@ -57,6 +58,7 @@ class _Due:
     note: float = 0.0
     proof: float = 0.0
     warn: float = 0.0
+    client: float = 0.0
 
 
 class Rounds:
@@ -87,6 +89,8 @@ class Rounds:
         self._warned: dict[tuple[str, str], float] = {}
         self._keep_home: Callable[[], bool] = bool
         self._home_lost: Callable[[], object] = bool
+        self.announced: Callable[[], int] | None = None
+        """The N of the client version that sessions announce; None when nothing is to be said of its age."""
         self.disk_full: DiskFull | None = None
         """What a keeper that comes later must be told."""
 
@@ -97,7 +101,7 @@ class Rounds:
 
     async def walk(self, every: float = ROUND) -> None:
         """Until cancelled, a round every so many seconds. Neither the looks nor the sense of time wait for the file system."""
-        due = _Due()
+        due = _Due(client=self._clock.steady() + CLIENT_AFTER)
         try:
             while True:
                 await asyncio.sleep(every)
@@ -155,6 +159,10 @@ class Rounds:
             users = [keeper.user for keeper in self._keepers()]  # here: on the loop nobody comes or goes meanwhile
             for user, reason in await asyncio.to_thread(self._silent_phones, users):
                 self._warn_of_phone(user, reason, now)
+        if now >= due.client:
+            due = replace(due, client=now + WARN_AGAIN_AFTER)
+            if self.announced and (old := client_warning(self.announced(), self._clock.now())):
+                self._tell_reason(old)
         return due
 
     async def _look_at_lock(self) -> None:
@@ -222,8 +230,11 @@ class Rounds:
         if now - self._warned.get((user, reason.code), -WARN_AGAIN_AFTER) < WARN_AGAIN_AFTER:
             return
         self._warned[user, reason.code] = now
+        self._tell_reason(reason, user)
+
+    def _tell_reason(self, reason: Reason, user: str = "") -> None:
         sentence, action = _(reason.sentence), _(reason.action)
-        line = f"{user}: {sentence}. {action}"
+        line = f"{user}: {sentence}. {action}".removeprefix(": ")
         notice = Notice(self._clock.now(), "trouble", line, user, code=reason.code, reason=sentence, action=action)
         self._reporter.report(replace(notice, level=reason.level))
 

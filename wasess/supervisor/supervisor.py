@@ -93,6 +93,7 @@ class Supervisor:
         self._dispatcher = Dispatcher(bot, tell, self._clock, max_age=chosen.max_age) if bot else None
         self.stalls = stalls or StallMeter()
         self._rounds = Rounds(home, self._clock, self._running, reporter, self._notifier, chosen.disk_reserve, self.stalls)
+        self._rounds.announced = chosen.announced
         self._tools = Tools(
             host=host,
             translate=translate,

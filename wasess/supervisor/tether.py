@@ -32,10 +32,11 @@ Incoming = LinkSignal | Event | Exception
 
 
 class Tether:
-    """One session's link, or none. ``put`` takes what happens, in order."""
+    """One session's link, or none. ``put`` takes what happens, in order. ``outdated``: as in `LinkSpec`, for the next start."""
 
     def __init__(self, session: Session, host: LinkHost, gate: Gate, clock: Clock, watch: Watch, put: Callable[[Incoming], None]) -> None:
         self.user = session.user
+        self.outdated = False
         self._session = session
         self._host = host
         self._gate = gate
@@ -102,7 +103,7 @@ class Tether:
     async def _live(self) -> None:
         try:
             found = await asyncio.to_thread(obstacle, self._session)
-            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run", found))
+            link = self._link = await self._host.start(LinkSpec(self.user, self._session.folder, "run", found, self.outdated))
             self._watch.begin(self._session.folder)
             if self._ending == "kill":
                 link.kill()
