@@ -90,8 +90,13 @@ def started(house: House, stream: int | None, *arguments: str) -> subprocess.Pop
     return subprocess.Popen(command, cwd=house.folder, env=house.environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
 
 
-@pytest.mark.parametrize("sink", [full_pipe, stopped_terminal, dead_reader, full_disk, closed], ids=lambda sink: sink.__name__)
-@pytest.mark.parametrize("arguments", [(), ("--log-format", "json", "--events")], ids=["text", "json"])
+TEXT, JSON = (), ("--log-format", "json", "--events")
+CASES = [(full_pipe, TEXT), (full_pipe, JSON), (stopped_terminal, TEXT), (dead_reader, JSON), (full_disk, TEXT), (closed, JSON)]
+
+
+@pytest.mark.parametrize(
+    ("sink", "arguments"), CASES, ids=[f"{sink.__name__}-{'json' if arguments else 'text'}" for sink, arguments in CASES]
+)
 async def test_no_session_waits_for_whoever_takes_the_output(tmp_path: Path, sink, arguments):
     async with House(tmp_path) as house:
         await house.link("alice", "bob")
