@@ -216,7 +216,13 @@ def test_every_reason_is_reached():
     elsewhere = {reasons.NEVER_STARTED, reasons.MANAGER_DOWN, reasons.PHONE_SILENT, reasons.PHONE_SILENT_URGENT}
     elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.UNREADABLE}
     elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNPROVEN, reasons.OTHER_VERSION}
-    elsewhere |= {reasons.MAIL_NOT_TAKEN, reasons.MESSAGES_DAMAGED, reasons.MEDIA_FULL}  # of a connected session
+    elsewhere |= {
+        reasons.MAIL_NOT_TAKEN,
+        reasons.MESSAGES_DAMAGED,
+        reasons.MEDIA_FULL,
+        reasons.SENDS_DELAYED,
+        reasons.FIRST_MESSAGES_LOCKED,
+    }  # of a connected session
     told: set[reasons.Reason] = set()
 
     def walk(position: str, *names: str, paired_at: float = 0.0) -> None:

@@ -104,6 +104,8 @@ class Mailroom:
             return code
         if (self._queue is not None and self._queue.damaged) or (self._care is not None and self._care.set_aside):
             return reasons.MESSAGES_DAMAGED.code
+        if self._courier is not None and (waits := self._courier.problem):
+            return waits
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
 
@@ -252,6 +254,8 @@ class Mailroom:
         elif self._collector is not None:
             self._collector.look()
         for message in batch.messages:
+            if self._courier is not None and message.sender == message.chat:
+                self._courier.wrote(message.chat)
             if message.from_phone:
                 await self._seen_on_phone(message.timestamp)
 
