@@ -222,6 +222,7 @@ def test_every_reason_is_reached():
         reasons.MEDIA_FULL,
         reasons.SENDS_DELAYED,
         reasons.FIRST_MESSAGES_LOCKED,
+        reasons.REPLIES_FAILED,
     }  # of a connected session
     told: set[reasons.Reason] = set()
 

@@ -9,6 +9,7 @@ from mail_desk import MailDesk, ScriptedBot
 
 from wasess.core import events
 from wasess.core.message import Message, Reply
+from wasess.delivery import by_hand
 from wasess.delivery.courier import DOUBT_PATIENCE, TRIES, Courier
 from wasess.delivery.mail_queue import MailQueue
 from wasess.errors import SendRefused, UsageError, WorkerFailed
@@ -356,3 +357,25 @@ async def test_a_lock_on_first_messages_holds_them_and_lets_answers_go_on(tmp_pa
         it.clock.advance(10 * 3600)
         await it.until(lambda: it.state("first") == "sent")
         assert it.courier.problem == ""
+
+
+async def test_a_failed_reply_is_a_problem_until_somebody_has_dealt_with_it(tmp_path: Path):
+    async with road(tmp_path, lambda _letter: UsageError("it can't be")) as it:
+        it.departs = False
+        it.courier.online()
+        it.queue("again")
+        it.queue("given up")
+        await it.until(lambda: it.state("given up") == "failed")
+        assert it.courier.problem == "REPLIES_FAILED"
+        await it.courier.open()
+        assert it.courier.problem == "REPLIES_FAILED", "after a restart too"
+        first, second = it.mailbox.outbox.failed()
+        assert by_hand.drop_reply(it.mailbox, second)
+        assert not by_hand.drop_reply(it.mailbox, second)
+        assert not by_hand.resend(it.mailbox, second)
+        it.act = lambda _letter: None
+        assert by_hand.resend(it.mailbox, first)
+        assert not by_hand.resend(it.mailbox, first)
+        await it.courier.open()
+        await it.until(lambda: it.state("again") == "sent")
+        assert (it.state("given up"), it.courier.problem, it.carried) == ("failed", "", ["again", "given up", "again"])

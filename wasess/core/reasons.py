@@ -121,6 +121,12 @@ FIRST_MESSAGES_LOCKED = Reason(
     "Let people write first, and send fewer first messages.",
     level="warning",
 )
+REPLIES_FAILED = Reason(
+    "REPLIES_FAILED",
+    "replies could not be sent, and nobody has dealt with them",
+    "Send them again: `wasess inbox retry {user} --failed-replies`, or give them up: `wasess inbox drop {user} --failed-replies`.",
+    level="warning",
+)
 
 # What the server said.
 REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wasess.core.clock import Clock
     from wasess.delivery.bot import Tell
     from wasess.delivery.mail_queue import MailQueue
+    from wasess.delivery.mailbox import Mailbox
     from wasess.store.outbox import Letter
 
 AT_ONCE = 4  # chats
@@ -69,6 +70,7 @@ class Courier:
         self._dice = dice
         self._pace = Pace.full(per_minute / 60, BURST, clock.steady()) if per_minute else None
         self._holds = Holds()
+        self._unhandled = 0  # replies that nobody has dealt with
         self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
         self._online_since: float | None = None
         self._logins = 0
@@ -76,7 +78,12 @@ class Courier:
 
     async def open(self) -> None:
         """Send what is queued already. Raises `errors.StoreError`."""
+        await self._mail.do(self.count_failed)
         self.queued(*await self._mail.do(lambda mailbox: mailbox.outbox.chats()))
+
+    def count_failed(self, mailbox: Mailbox) -> None:
+        """Count the failed replies anew: somebody has dealt with some, or their time is over. For a mail thread; it looks at every row."""
+        self._unhandled = len(mailbox.outbox.failed())
 
     def queued(self, *chats: str) -> None:
         """Something was put into the outbox for these chats."""
@@ -92,8 +99,13 @@ class Courier:
 
     @property
     def problem(self) -> str:
-        """Why messages wait (a code of `core.reasons`); empty when WhatsApp takes them."""
-        return self._holds.problem(self._clock.steady())
+        """Why messages wait, or that some have failed (a code of `core.reasons`); empty when all is well."""
+        return self._holds.problem(self._clock.steady()) or (reasons.REPLIES_FAILED.code if self._unhandled else "")
+
+    @property
+    def failed(self) -> int:
+        """How many replies have failed, and nobody has dealt with them."""
+        return self._unhandled
 
     def online(self) -> None:
         """The session has logged in."""
@@ -221,6 +233,7 @@ class Courier:
 
     async def _give_up(self, letter: Letter, error: WasessError) -> float:
         await self._end(letter, "failed", str(error))
+        await self._mail.do(self.count_failed)
         self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), self._user, "error"))
         return 0.0
 

@@ -315,6 +315,13 @@ class Mailroom:
         """Look after the files, now and then: `MailCare.tend`."""
         if self._care is not None:
             self._care.tend()
+        if self._courier is not None and self._courier.failed:
+            self.count_failed()
+
+    def count_failed(self) -> None:
+        """Somebody may have dealt with failed replies."""
+        if self._queue is not None and self._courier is not None:
+            self._queue.soon(self._courier.count_failed)
 
     def _damage_set_aside(self, kept: Path) -> None:
         self._tell_set_aside(kept)
