@@ -203,9 +203,13 @@ class WorkerFailed(WasessError):
 
 
 class SendRefused(WorkerFailed):
-    """A message reached nobody, and that is certain."""
+    """A message reached nobody, and that is certain. ``status``: the server's code, 0 when there is none."""
 
     code = "SEND_REFUSED"
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class FileUnavailable(WasessError):

@@ -13,7 +13,7 @@ from mail_house import CAROL, DAVE, arrive, box, died, furnished, managed, texts
 from village import EVENT, MoodyBot, Village, spooled, text, until
 
 from wasess.cli.app import run
-from wasess.core.message import STATUS, Contact, Location, Media, Message, Poll, Quote
+from wasess.core.message import STATUS, Contact, Location, Media, Message, Poll, Quote, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,3 +265,24 @@ async def test_the_manager_asks_the_bot_again_at_once(home: Home):
         assert bot.asked == ["one", "two", "three", "one", "three"]
         await until(lambda: operations.lives()[0].waiting == 0)
         assert states(home) == {1: "done", 2: "done", 3: "done"}
+
+
+def test_failed_replies_are_sent_again_or_given_up(home: Home, inbox: Said):
+    def failing(*keys: str) -> None:
+        with box(home, "alice") as mailbox:
+            for key in keys:
+                letter = mailbox.outbox.queue(key, CAROL, Reply("hello"), time.time())
+                mailbox.outbox.end(letter.seq, "failed", "no", time.time())
+
+    failing("one", "two")
+    found = documented("inbox-retry", inbox("retry", "alice", "--failed-replies", "--json")[1])
+    assert (found["replies"], found["retried"], found["managed"]) == ([1, 2], [], False)
+    with box(home, "alice") as mailbox:
+        assert mailbox.outbox.counts() == {"queued": 2}
+    failing("three")
+    found = documented("inbox-drop", inbox("drop", "alice", "--failed-replies", "--yes", "--json")[1])
+    assert (found["replies"], found["dropped"]) == ([3], [])
+    with box(home, "alice") as mailbox:
+        assert (mailbox.outbox.failed(), mailbox.outbox.counts()) == ([], {"queued": 2, "failed": 1})
+    assert inbox("drop", "alice", "1", "--failed-replies", "--yes")[0] == 2
+    assert inbox("retry", "alice", "--failed-replies")[1] == "0 replies of alice are sent again\n"

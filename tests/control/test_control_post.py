@@ -50,6 +50,14 @@ class PostOffice:
         self._note("release", user, list(chats), drop)
         return [Released(CAROL, 5.25, 2, 1)]
 
+    async def resend(self, user: str, positions: Collection[int]) -> list[int]:
+        self._note("resend", user, list(positions))
+        return list(positions)
+
+    async def drop_replies(self, user: str, positions: Collection[int]) -> list[int]:
+        self._note("drop-replies", user, list(positions))
+        return list(positions)
+
     def _note(self, *what: Any) -> None:
         self.asked.append(what)
         if self.refuses:
@@ -96,11 +104,11 @@ async def test_a_wait_reaches_the_manager(home: Path):
     assert office.asked == [("letter", "alice", 2**63 - 1, "delivered", 2.5), ("letter", "alice", 7, "queued", 0.0)]
 
 
-@pytest.mark.parametrize("verb", ["retry", "drop"])
+@pytest.mark.parametrize("verb", ["retry", "drop", "resend", "drop-replies"])
 async def test_any_number_of_messages_can_be_changed(home: Path, verb: str):
     office, positions = PostOffice(), list(range(1, AT_A_TIME + 3))
     changed = await answered(home, lambda client: client.change_inbox("alice", verb, positions), office)
-    assert changed == (positions if verb == "drop" else positions[::2])
+    assert changed == (positions[::2] if verb == "retry" else positions)
     assert office.asked == [(verb, "alice", positions[:AT_A_TIME]), (verb, "alice", positions[AT_A_TIME:])]
 
 

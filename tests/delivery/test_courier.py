@@ -8,7 +8,8 @@ from at_once import AtOnce
 from mail_desk import MailDesk, ScriptedBot
 
 from wasess.core import events
-from wasess.core.message import Reply
+from wasess.core.message import Message, Reply
+from wasess.delivery import by_hand
 from wasess.delivery.courier import DOUBT_PATIENCE, TRIES, Courier
 from wasess.delivery.mail_queue import MailQueue
 from wasess.errors import SendRefused, UsageError, WorkerFailed
@@ -277,3 +278,104 @@ async def test_what_the_disk_does_not_note_is_not_sent_twice(tmp_path: Path):
         it.clock.advance(DOUBT_PATIENCE + 6)
         await it.quiet()
         assert it.carried == ["order-7"]
+
+
+async def test_an_outage_of_the_server_costs_no_try_and_keeps_the_order(tmp_path: Path):
+    async with road(tmp_path, lambda _letter: SendRefused("503", status=503)) as it:
+        it.courier.online()
+        it.queue("key")
+        it.queue("next")
+        for _ in range(20):
+            await it.quiet()
+            it.clock.advance(8000)
+        assert (set(it.carried), it.codes()) == ({"key"}, ["SENDS_DELAYED"])
+        assert [(letter.state, letter.tries) for letter in it.mailbox.outbox.letters()] == [("queued", 0)] * 2
+        assert it.courier.problem == "SENDS_DELAYED"
+        it.act = lambda _letter: None
+        it.clock.advance(8000)
+        await it.until(lambda: not it.mailbox.outbox.waiting())
+        assert (it.carried[-2:], it.courier.problem) == (["key", "next"], "")
+
+
+async def test_a_new_login_does_not_shorten_the_pause_after_a_refusal(tmp_path: Path):
+    async with road(tmp_path, lambda _letter: SendRefused("503", status=503)) as it:
+        it.courier.online()
+        it.queue("key")
+        await it.quiet()
+        for _ in range(5):
+            it.courier.offline()
+            it.courier.online()
+            await it.quiet()
+        assert it.carried == ["key"]
+
+
+async def test_a_busy_answer_in_one_chat_holds_no_other(tmp_path: Path):
+    async with road(tmp_path, lambda letter: SendRefused("503", status=503) if letter.chat == "a" else None) as it:
+        it.courier.online()
+        it.queue("key", "a")
+        await it.quiet()
+        it.queue("other", "b")
+        await it.until(lambda: it.state("other") == "sent")
+        assert it.courier.problem == "SENDS_DELAYED"
+
+
+async def test_too_many_messages_hold_the_whole_session(tmp_path: Path):
+    async with road(tmp_path, lambda _letter: SendRefused("429", status=429)) as it:
+        it.courier.online()
+        it.queue("key", "a")
+        await it.quiet()
+        it.queue("other", "b")
+        await it.quiet()
+        assert it.carried == ["key"]
+        it.act = lambda _letter: None
+        it.clock.advance(120)
+        await it.until(lambda: not it.mailbox.outbox.waiting())
+        assert sorted(it.carried) == ["key", "key", "other"]
+
+
+async def test_a_lock_on_first_messages_holds_them_and_lets_answers_go_on(tmp_path: Path):
+    warm, cold, third = ("1@s.whatsapp.net", "2@s.whatsapp.net", "3@s.whatsapp.net")
+    async with road(tmp_path, lambda letter: None if letter.chat in {warm, "4@g.us"} else SendRefused("463", status=463)) as it:
+        it.take_in(events.MessageReceived(Message("in", warm, warm, it.clock.now(), "text", "hello")))
+        it.courier.online()
+        it.queue("first", cold)
+        await it.quiet()
+        it.queue("second", third)
+        it.queue("answer", warm)
+        it.queue("group", "4@g.us")
+        await it.until(lambda: it.state("answer") == it.state("group") == "sent")
+        await it.quiet()
+        assert sorted(it.carried) == ["answer", "first", "group"]
+        assert (it.codes(), it.courier.problem) == (["FIRST_MESSAGES_LOCKED"], "FIRST_MESSAGES_LOCKED")
+        it.clock.advance(3600)
+        await it.quiet()
+        assert (it.state("first"), it.state("second"), len(it.carried)) == ("queued", "queued", 3)
+        it.act = lambda _letter: None
+        it.take_in(events.MessageReceived(Message("in2", third, third, it.clock.now(), "text", "hello")))
+        it.courier.wrote(third)
+        await it.until(lambda: it.state("second") == "sent")
+        it.clock.advance(10 * 3600)
+        await it.until(lambda: it.state("first") == "sent")
+        assert it.courier.problem == ""
+
+
+async def test_a_failed_reply_is_a_problem_until_somebody_has_dealt_with_it(tmp_path: Path):
+    async with road(tmp_path, lambda _letter: UsageError("it can't be")) as it:
+        it.departs = False
+        it.courier.online()
+        it.queue("again")
+        it.queue("given up")
+        await it.until(lambda: it.state("given up") == "failed")
+        assert it.courier.problem == "REPLIES_FAILED"
+        await it.courier.open()
+        assert it.courier.problem == "REPLIES_FAILED", "after a restart too"
+        first, second = it.mailbox.outbox.failed()
+        assert by_hand.drop_reply(it.mailbox, second)
+        assert not by_hand.drop_reply(it.mailbox, second)
+        assert not by_hand.resend(it.mailbox, second)
+        it.act = lambda _letter: None
+        assert by_hand.resend(it.mailbox, first)
+        assert not by_hand.resend(it.mailbox, first)
+        await it.courier.open()
+        await it.until(lambda: it.state("again") == "sent")
+        assert (it.state("given up"), it.courier.problem, it.carried) == ("failed", "", ["again", "given up", "again"])

@@ -7,7 +7,7 @@ import pytest
 
 from wasess.core import events
 from wasess.core.message import Reply
-from wasess.errors import WorkerFailed
+from wasess.errors import SendRefused, WorkerFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,9 +143,11 @@ async def test_a_frame_sent_again_after_a_cut_is_taken_once(alice: Companion, bo
 async def test_the_server_refuses_a_message(alice: Companion, box: Sandbox) -> None:
     box.say("carol", "alice", "hello")
     chat = (await alice.text("hello")).message.chat
-    box.fault("alice", "ack-error", "479", "count=1")
-    with pytest.raises(WorkerFailed, match="479"):
-        await alice.link.send(chat, Reply("no"))
+    for status in (479, 463, 429, 503):
+        box.fault("alice", "ack-error", str(status), "count=1")
+        with pytest.raises(SendRefused, match=str(status)) as refused:
+            await alice.link.send(chat, Reply("no"))
+        assert refused.value.status == status
 
 
 async def test_what_can_not_be_decrypted_is_sent_again(alice: Companion, box: Sandbox) -> None:

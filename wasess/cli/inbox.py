@@ -65,6 +65,8 @@ PositionsArgument = Annotated[
     ),
 ]
 
+FailedRepliesOption = Annotated[bool, typer.Option("--failed-replies", help="All replies that could not be sent, instead.")]
+
 
 @app.command("list")
 def list_messages(
@@ -133,14 +135,20 @@ def retry(
     every_unasked: Annotated[
         bool, typer.Option("--all-unasked", help="All that no bot was asked about: not your own, nor statuses and channels.")
     ] = False,
+    failed_replies: FailedRepliesOption = False,
     home: HomeOption = HOME,
     json: JsonOption = False,
 ) -> int:
     """Ask the bot again about dead letters, or about messages that nobody was asked about.
 
     In the order in which they came, before what came later in the same chat and still waits.
+
+    With --failed-replies: send what could not be sent again, be it the bot's or yours. A file has to be sent anew: wasess send.
     """
     session = existing(Home(home).open(create=False), user)
+    if failed_replies:
+        _alone(positions or every or every_unasked, f"wasess inbox retry {user} --failed-replies")
+        return emit(_resent(Home(home), session), as_json=json)
     states: tuple[State, ...] = (*(("dead",) if every else ()), *(("unasked",) if every_unasked else ()))
     chosen = _chosen(session, positions or [], states, hint=f"wasess inbox retry {user} --all")
     changed, managed = _changed(Home(home), session, "retry", chosen)
@@ -157,6 +165,7 @@ def drop(
     user: UserArgument,
     positions: PositionsArgument = None,
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All dead letters.")] = False,
+    failed_replies: FailedRepliesOption = False,
     yes: YesOption = False,
     home: HomeOption = HOME,
     json: JsonOption = False,
@@ -164,8 +173,13 @@ def drop(
     """Give up dead letters, or messages that wait for the bot, for good.
 
     Their texts are deleted when their time is over, as those of all messages that are done with.
+
+    With --failed-replies: give up what could not be sent; these texts are deleted at once.
     """
     session = existing(Home(home).open(create=False), user)
+    if failed_replies:
+        _alone(positions or all_dead, f"wasess inbox drop {user} --failed-replies")
+        return emit(_given_up(Home(home), session, yes=yes), as_json=json)
     chosen = _chosen(session, positions or [], ("dead",) if all_dead else (), hint=f"wasess inbox drop {user} --all-dead")
     if chosen:
         question = plural("Give up {count} message of {user}?", "Give up {count} messages of {user}?", len(chosen))
@@ -308,7 +322,43 @@ def _changed(home: Home, session: Session, verb: str, positions: list[int]) -> t
 
 
 def _change(mailbox: Mailbox, verb: str, position: int) -> bool:
-    return by_hand.retry(mailbox, position) if verb == "retry" else by_hand.drop(mailbox, position, time.time())
+    if verb == "drop":
+        return by_hand.drop(mailbox, position, time.time())
+    return {"retry": by_hand.retry, "resend": by_hand.resend, "drop-replies": by_hand.drop_reply}[verb](mailbox, position)
+
+
+def _alone(other: object, hint: str) -> None:
+    if other:
+        raise UsageError(_("--failed-replies is said alone"), hint=hint)
+
+
+def _failed_replies(session: Session) -> list[int]:
+    with letterbox(session) as mailbox:
+        return mailbox.outbox.failed() if mailbox else []
+
+
+def _resent(home: Home, session: Session) -> Result:
+    user, chosen = session.user, _failed_replies(session)
+    changed, managed = _changed(home, session, "resend", chosen)
+    left = len(chosen) - len(changed)
+    lines = [plural("{count} reply of {user} is sent again", "{count} replies of {user} are sent again", len(changed))]
+    if left:
+        lines.append(plural("{count} has a file that is gone", "{count} have files that are gone", left))
+    said = [line.format(count=count, user=user) for line, count in zip(lines, (len(changed), left), strict=False)]
+    data = {"user": user, "retried": [], "replies": changed, "refused": [], "managed": managed}
+    hint = f"wasess inbox drop {user} --failed-replies" if left else ("" if managed else "wasess serve")
+    return Result(data, tuple(said), hint=hint, exit_code=2 if left else 0)
+
+
+def _given_up(home: Home, session: Session, *, yes: bool) -> Result:
+    user, chosen = session.user, _failed_replies(session)
+    if chosen:
+        question = plural("Give up {count} reply of {user}?", "Give up {count} replies of {user}?", len(chosen))
+        require_consent(question.format(count=len(chosen), user=user), yes=yes)
+    changed, managed = _changed(home, session, "drop-replies", chosen)
+    said = plural("{count} reply of {user} was given up", "{count} replies of {user} were given up", len(changed))
+    data = {"user": user, "dropped": [], "replies": changed, "refused": [], "managed": managed}
+    return Result(data, (said.format(count=len(changed), user=user),))
 
 
 def _refused(session: Session, chosen: list[int], changed: list[int], verb: str) -> dict[int, str]:

@@ -15,6 +15,8 @@ Version 1::
     POST /v1/sessions/USER/inbox/retry   {"positions": [POSITION, …]}                           "changed": [POSITION, …]
     POST /v1/sessions/USER/inbox/drop    {"positions": [POSITION, …]}                           "changed": [POSITION, …]
     POST /v1/sessions/USER/inbox/release {"chats": [ADDRESS, …] (none: all), "drop": false}     "released": [Released, …]
+    POST /v1/sessions/USER/inbox/resend  {"positions": [POSITION, …]} of failed replies         "changed": [POSITION, …]
+    POST …/inbox/drop-replies            the same                                               "changed": [POSITION, …]
 
 The values are those of `core.live`, `core.sending` and `core.message`. A command's answer is ``{"ok": true, …}``; a failure's, with a status
 other than 200, is ``{"ok": false, "error": {"code", "message", "retryable", "hint"}}``. Whoever may connect may do everything: see `control.server`.

@@ -100,7 +100,7 @@ class Client:
         return self._sending("GET", path, None, timeout + ANSWERS_WITHIN)
 
     def change_inbox(self, user: str, verb: str, positions: Sequence[int]) -> list[int]:
-        """``retry`` or ``drop`` messages, as `control.door.PostOffice` does."""
+        """``retry`` or ``drop`` messages, ``resend`` or ``drop-replies`` of the outbox, as `control.door.PostOffice` does."""
         changed: list[int] = []
         for first in range(0, len(positions), AT_A_TIME):
             part = {"positions": list(positions[first : first + AT_A_TIME])}

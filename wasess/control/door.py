@@ -37,6 +37,12 @@ class PostOffice(Protocol):
     async def release(self, user: str, chats: Collection[str], *, drop: bool) -> list[Released]:
         """Let the bot answer in these braked chats again (in all, when empty); with ``drop``, what has waited there is given up."""
 
+    async def resend(self, user: str, positions: Collection[int]) -> list[int]:
+        """Queue these replies of the outbox, which have failed, once more; return those for which that is so now."""
+
+    async def drop_replies(self, user: str, positions: Collection[int]) -> list[int]:
+        """Give up these replies of the outbox, which have failed; return those that were."""
+
 
 class Manager(Protocol):
     """What can be asked of a manager. Raises `errors.WasessError`: `errors.NotLinked` for a session that does not exist."""

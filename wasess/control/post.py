@@ -35,7 +35,7 @@ class Letter(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Positions(msgspec.Struct, forbid_unknown_fields=True):
-    """What ``…/inbox/retry`` and ``…/inbox/drop`` take."""
+    """What ``…/inbox/VERB`` takes."""
 
     positions: Annotated[list[Position], msgspec.Meta(max_length=1000)]
 
@@ -82,7 +82,7 @@ class _PostApi:
         if verb == "release":
             chosen = await body(request, Chats)
             return document({"ok": True, "user": user, "released": await office.release(user, chosen.chats, drop=chosen.drop)})
-        verbs: dict[str, Any] = {"retry": office.retry, "drop": office.drop}
+        verbs: dict[str, Any] = {"retry": office.retry, "drop": office.drop, "resend": office.resend, "drop-replies": office.drop_replies}
         if verb not in verbs:
             raise UsageError(_("the manager knows no command {verb}").format(verb=ascii(verb)))
         changed = await verbs[verb](user, (await body(request, Positions)).positions)

@@ -20,3 +20,8 @@ def address_of(text: str) -> str:
         return f"{plain}@g.us"
     number = _DECORATION.sub("", plain)
     return f"{number.removeprefix('+')}@s.whatsapp.net" if _NUMBER.fullmatch(number) else ""
+
+
+def is_person(address: str) -> bool:
+    """Whether it is one person's, by number or hidden: no group, list or channel."""
+    return address.endswith(("@s.whatsapp.net", "@lid"))

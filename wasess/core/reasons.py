@@ -115,6 +115,24 @@ MEDIA_FULL = Reason(
     "See why the bot does not take them, or raise --media-quota: `wasess diagnose {user}`.",
     level="warning",
 )
+SENDS_DELAYED = Reason(
+    "SENDS_DELAYED",
+    "WhatsApp does not take messages at the moment; they stay queued and are tried again, at most two hours apart",
+    "Send less if it goes on, and see what it says: `wasess logs {user}`.",
+    level="warning",
+)
+FIRST_MESSAGES_LOCKED = Reason(
+    "FIRST_MESSAGES_LOCKED",
+    "WhatsApp takes no first messages from this account (code 463); they wait, answers go out",
+    "Let people write first, and send fewer first messages.",
+    level="warning",
+)
+REPLIES_FAILED = Reason(
+    "REPLIES_FAILED",
+    "replies could not be sent, and nobody has dealt with them",
+    "Send them again: `wasess inbox retry {user} --failed-replies`, or give them up: `wasess inbox drop {user} --failed-replies`.",
+    level="warning",
+)
 
 # What the server said.
 REFUSED = Reason("REFUSED", "WhatsApp refused the login; trying again slowly", level="warning")

@@ -107,6 +107,20 @@ def drop(mailbox: Mailbox, position: int, now: float) -> bool:
     return mailbox.inbox.drop(position, now)
 
 
+def resend(mailbox: Mailbox, position: int) -> bool:
+    """Queue a reply that has failed once more; False when it has not, its text is gone, or the copy of its file is (it is kept until the end)."""
+    try:
+        letter = mailbox.outbox.letter(position)
+    except KeyError:
+        return False
+    return not letter.kept and mailbox.outbox.resend(position)
+
+
+def drop_reply(mailbox: Mailbox, position: int) -> bool:
+    """Give up a reply that has failed; False when there is none, or that was done before."""
+    return mailbox.outbox.drop(position)
+
+
 def chats_waiting(mailbox: Mailbox, positions: Iterable[int]) -> set[str]:
     """The chats of those messages that wait for the bot."""
     items = [item for position in positions if (item := mailbox.inbox.item(position))]

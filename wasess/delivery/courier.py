@@ -1,6 +1,7 @@
 """Sends what is queued in a session's outbox: in order within a chat, a few chats at a time, as fast as the pace allows.
 
-A reply leaves the outbox when the server has acknowledged it. Before a message goes out its id is in the spool (`link.receipts`), so that
+A reply leaves the outbox when the server has acknowledged it. What the server does not take for a reason that is not the message's own stays
+queued, in order, for as long as that lasts (`core.refusals`). Before a message goes out its id is in the spool (`link.receipts`), so that
 after any failure one of three things is known: it surely did not go out (it is sent again), it surely reached nobody (it is sent again, a few
 times), or it may be on its way. Then receipts are waited for, for a while after the next login. When none comes, a reply of the bot's is
 sent again: the same answer twice is better than none. A message with a key of the sender's own is not: it stays ``unknown``.
@@ -12,9 +13,12 @@ import logging
 import random
 from typing import TYPE_CHECKING, Literal
 
-from wasess.core import backoff, reasons
+from wasess.core import backoff, reasons, refusals
+from wasess.core.addressing import is_person
 from wasess.core.pace import Pace
+from wasess.core.refusals import Refusal
 from wasess.delivery.bot import Trouble
+from wasess.delivery.holds import Holds
 from wasess.delivery.mail_queue import MailClosed
 from wasess.delivery.mailbox import REPLY
 from wasess.delivery.turns import Turns
@@ -67,6 +71,8 @@ class Courier:
         self._dice = dice
         self._pace = Pace.full(per_minute / 60, BURST, clock.steady()) if per_minute else None
         self._ahead: dict[str, tuple[float, Letter]] = {}  # what goes out next to a chat, and until when that counts
+        self._holds = Holds()
+        self._unhandled = 0  # replies that nobody has dealt with
         self._booked: set[str] = set()  # chats that have taken their turn, and wait for it
         self._online_since: float | None = None
         self._logins = 0
@@ -74,12 +80,34 @@ class Courier:
 
     async def open(self) -> None:
         """Send what is queued already. Raises `errors.StoreError`."""
+        await self._mail.do(self.count_failed)
         self.queued(*await self._mail.do(lambda mailbox: mailbox.outbox.chats()))
+
+    def count_failed(self, mailbox: Mailbox) -> None:
+        """Count the failed replies anew: somebody has dealt with some, or their time is over. For a mail thread; it looks at every row."""
+        self._unhandled = len(mailbox.outbox.failed())
 
     def queued(self, *chats: str) -> None:
         """Something was put into the outbox for these chats."""
         for chat in chats:
             self._turns.add(chat)
+
+    def wrote(self, chat: str) -> None:
+        """Somebody has written there: what waits only because it would be a first message goes out now."""
+        if self._holds.wait_of_first(self._clock.steady()):
+            self._holds.wrote(chat)
+            self._turns.wake(chat)
+            self._turns.go_on()
+
+    @property
+    def problem(self) -> str:
+        """Why messages wait, or that some have failed (a code of `core.reasons`); empty when all is well."""
+        return self._holds.problem(self._clock.steady()) or (reasons.REPLIES_FAILED.code if self._unhandled else "")
+
+    @property
+    def failed(self) -> int:
+        """How many replies have failed, and nobody has dealt with them."""
+        return self._unhandled
 
     def online(self) -> None:
         """The session has logged in."""
@@ -110,11 +138,21 @@ class Courier:
                 return await self._mend(letter)
             if letter.state == "sending" or letter.reply is None:
                 return await self._doubt(letter)
+            held = await self._held(chat)
         except WasessError as error:
             return self._stumble(error)
         if self._online_since is None:  # meanwhile
             return 0.0
-        return self._wait_for_turn(chat) or await self._send(letter)
+        return held or self._wait_for_turn(chat) or await self._send(letter)
+
+    async def _held(self, chat: str) -> float:
+        """The seconds for which a refusal keeps this chat's next message here."""
+        now = self._clock.steady()
+        held, locked = self._holds.wait(chat, now), self._holds.wait_of_first(now)
+        if locked <= held or not is_person(chat):
+            return held
+        since = self._clock.now() - refusals.COLD_AFTER
+        return held if await self._mail.do(lambda mailbox: mailbox.inbox.has_written(chat, since)) else locked
 
     async def _look(self, chat: str) -> Letter | None:
         known_until, letter = self._ahead.pop(chat, (0.0, None))
@@ -153,6 +191,7 @@ class Courier:
             following = await self._mail.do(sent)
         except WasessError as error:
             return self._stumble(error)
+        self._holds.went_out(letter.chat)
         if following is None:
             return None
         self._ahead[letter.chat] = self._clock.steady() + AHEAD_FOR, following
@@ -165,6 +204,10 @@ class Courier:
             now = await self._mail.do(lambda mailbox: mailbox.outbox.letter(letter.seq))
             if now.state not in {"queued", "sending"}:
                 return 0.0  # a receipt has come meanwhile
+            kind = refusals.of_send(error.status) if isinstance(error, SendRefused) else Refusal.MESSAGE
+            if kind is not Refusal.MESSAGE:
+                await self._mail.do(lambda mailbox: mailbox.outbox.postpone(letter.seq, letter.tries, str(error)))
+                return self._hold(kind, letter.chat, error)
             refused = isinstance(error, SendRefused)
             if now.state == "sending" and not refused:
                 return DOUBT_PATIENCE
@@ -176,6 +219,15 @@ class Courier:
         except WasessError as failure:
             return self._stumble(failure)
         return pause
+
+    def _hold(self, kind: Refusal, chat: str, error: WasessError) -> float:
+        """Let the chat wait, and those that are meant with it; what is told once is told again only after a message was taken."""
+        now = self._clock.steady()
+        if self._holds.refused(kind, chat, now, self._dice()):
+            code = self._holds.problem(now)
+            sentence = _("{reason}: {error}").format(reason=_(reasons.BY_CODE[code].sentence), error=error)
+            self._tell(Trouble(code, sentence, self._user, "warning"))
+        return self._holds.wait(chat, now)
 
     async def _doubt(self, letter: Letter) -> float:
         """It may have gone out, by a process that died, or over a connection that did."""
@@ -197,6 +249,7 @@ class Courier:
 
     async def _give_up(self, letter: Letter, error: WasessError) -> float:
         await self._end(letter, "failed", str(error))
+        await self._mail.do(self.count_failed)
         self._tell(Trouble("REPLY_GIVEN_UP", _("a reply could not be sent: {error}").format(error=error), self._user, "error"))
         return 0.0
 

@@ -172,6 +172,7 @@ def meddled(meddle: Callable[[Path], None], *, keep: Callable[[Path, Path], obje
         await asyncio.sleep(1)
         database, aside = _database(scene), scene.stage.folder / f"{session}-aside"
         aside.mkdir()
+        _written_back(database)
         _each(database, aside, keep)
         meddle(database)
         struck = time.time()
@@ -246,7 +247,17 @@ def _newer_schema(database: Path) -> None:
 
 
 def _truncated(database: Path) -> None:
+    """Whose content is in it: in WAL mode it may still be a single page, with all else beside it."""
+    size = database.stat().st_size
+    if size <= SHORT:
+        raise Broken(f"device.db has {size} bytes only")
     os.truncate(database, SHORT)
+
+
+def _written_back(database: Path) -> None:
+    """Bring what is in the journal beside it into it, as the library does now and then."""
+    with closing(sqlite3.connect(database, timeout=10)) as same:
+        same.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _meddled_row(name: str, fault: str, meddle: Callable[[Path], None], keep: Callable[[Path, Path], object]) -> Row:

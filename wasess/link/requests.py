@@ -45,6 +45,7 @@ IV_BYTES = 12
 _ANSWERED = ("info query returned ", "missing <list> element in ")
 # The server has answered, and it took nothing (errors.go: ErrServerReturnedError).
 _REFUSED = "server returned error"
+STATUS_DIGITS = 3
 
 _ADDRESS = re.compile(r"(?P<user>[0-9A-Za-z._-]+)@(?P<server>[a-z.]+)")
 _COPY = re.compile(r"[0-9a-f]{32}")
@@ -88,7 +89,9 @@ def read_sent(answer: bytes) -> str:
     """Return the id of the message sent. Raises `errors.WorkerFailed` with the library's reason; `errors.SendRefused` for the server's."""
     found = protobuf.neonize().SendMessageReturnFunction.FromString(answer)
     if found.Error.startswith(_REFUSED):
-        raise SendRefused(_("WhatsApp did not take the message: {detail}.").format(detail=redact(found.Error)))
+        code = found.Error.removeprefix(_REFUSED).strip()
+        status = int(code) if len(code) == STATUS_DIGITS and code.isascii() and code.isdigit() else 0
+        raise SendRefused(_("WhatsApp did not take the message: {detail}.").format(detail=redact(found.Error)), status=status)
     if found.Error or not found.SendResponse.ID:
         raise WorkerFailed(_("The message was not sent: {detail}.").format(detail=redact(found.Error or _("the library returned no id"))))
     return str(found.SendResponse.ID)

@@ -119,6 +119,11 @@ class Inbox:
         found = self._mail.row("SELECT 1 FROM messages WHERE chat = ? AND sender = ? AND id = ?", (chat, sender, message_id))
         return found is not None
 
+    def has_written(self, person: str, since: float) -> bool:
+        """Whether a direct message of this person's has come since (Unix seconds)."""
+        query = "SELECT 1 FROM messages WHERE chat = ? AND sender = ? AND received_at >= ? LIMIT 1"
+        return self._mail.row(query, (person, person, since)) is not None
+
     def find(self, chat: str, message_id: str) -> Message | None:
         """The message of a chat with this id; None when it, or its text, is not here."""
         query = f"SELECT {_COLUMNS} FROM messages WHERE chat = ? AND id = ? AND body IS NOT NULL"  # noqa: S608 - constants of this module

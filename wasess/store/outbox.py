@@ -184,6 +184,27 @@ class Outbox:
         query = f"UPDATE outbox SET state = ?, detail = ?, finished_at = ? WHERE seq = ? AND {_OPEN}"  # noqa: S608 - constants of this module
         self._mail.execute(query, (state, detail, now, seq))
 
+    def failed(self) -> list[int]:
+        """The positions of replies that have failed and that nobody has dealt with, oldest first; without the damaged ones. Looks at every row."""
+        query = f"SELECT seq FROM outbox WHERE state = 'failed' AND body IS NOT NULL AND checksum IS NOT {DAMAGED} ORDER BY seq"  # noqa: S608 - constants
+        return [int(str(seq)) for (seq,) in self._mail.rows(query)]
+
+    def resend(self, seq: int) -> bool:
+        """Queue a reply that has failed once more, before what is behind it in its chat; False when it has not, or its text is gone."""
+        changed = self._mail.execute(
+            "UPDATE outbox SET state = 'queued', tries = 0, message_id = '', finished_at = NULL"
+            " WHERE seq = ? AND state = 'failed' AND body IS NOT NULL AND checksum IS NOT ?",
+            (seq, DAMAGED),
+        )
+        return changed.rowcount == 1
+
+    def drop(self, seq: int) -> bool:
+        """Forget the text of a reply that has failed: it is never sent, and dealt with. False when it has not failed, or is dealt with."""
+        query = (
+            "UPDATE outbox SET body = NULL, checksum = NULL WHERE seq = ? AND state = 'failed' AND body IS NOT NULL AND checksum IS NOT ?"
+        )
+        return self._mail.execute(query, (seq, DAMAGED)).rowcount == 1
+
     def receipt(self, message_id: str, kind: Literal["delivered", "read"], now: float) -> int | None:
         """A receipt has come: it proves that the message was sent. Returns the reply's position, None when it is none of ours."""
         column = "read_at" if kind == "read" else "delivered_at"

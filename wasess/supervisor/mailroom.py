@@ -111,6 +111,8 @@ class Mailroom:
             return reasons.MESSAGES_DAMAGED.code
         if self._queue is not None and self._queue.braked:
             return reasons.CHAT_BRAKED.code
+        if self._courier is not None and (waits := self._courier.problem):
+            return waits
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
 
@@ -278,6 +280,8 @@ class Mailroom:
         elif self._collector is not None:
             self._collector.look()
         for message in batch.messages:
+            if self._courier is not None and message.sender == message.chat:
+                self._courier.wrote(message.chat)
             if message.from_phone:
                 await self._seen_on_phone(message.timestamp)
 
@@ -347,6 +351,13 @@ class Mailroom:
         """Look after the files, now and then: `MailCare.tend`."""
         if self._care is not None:
             self._care.tend()
+        if self._courier is not None and self._courier.failed:
+            self.count_failed()
+
+    def count_failed(self) -> None:
+        """Somebody may have dealt with failed replies."""
+        if self._queue is not None and self._courier is not None:
+            self._queue.soon(self._courier.count_failed)
 
     def _damage_set_aside(self, kept: Path) -> None:
         report_set_aside(self._teller, kept)

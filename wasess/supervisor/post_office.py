@@ -101,6 +101,24 @@ class PostOffice:
             await room.released(released)
         return released
 
+    async def resend(self, user: str, positions: Collection[int]) -> list[int]:
+        """See `control.door.PostOffice`."""
+        session = self._session(user)
+        changed = await self._with_mail(session, lambda mailbox: [one for one in positions if by_hand.resend(mailbox, one)])
+        if room := self._room(user):
+            for chat in await room.mail.do(lambda mailbox: {mailbox.outbox.letter(position).chat for position in changed}):
+                room.queued(chat)
+            room.count_failed()
+        return changed
+
+    async def drop_replies(self, user: str, positions: Collection[int]) -> list[int]:
+        """See `control.door.PostOffice`."""
+        session = self._session(user)
+        changed = await self._with_mail(session, lambda mailbox: [one for one in positions if by_hand.drop_reply(mailbox, one)])
+        if room := self._room(user):
+            room.count_failed()
+        return changed
+
     async def _kept(self, session: Session, reply: Reply, key: str) -> str:
         """The name of the copy of its file; empty when it has none, or is queued already. Raises `errors.UsageError` for what is not sent."""
         if not reply.file or await self._with_mail(session, lambda mailbox: mailbox.outbox.holds(key)):

@@ -33,6 +33,7 @@ class Watch:
         self._before: Look | None = None
         self._database: Path | None = None
         self._identity: Identity | None = None
+        self._size = 0
         self._not_before: dict[type[Event], float] = {}
 
     def begin(self, folder: Path) -> None:
@@ -41,6 +42,7 @@ class Watch:
         self._not_before = {}
         self._database = folder / DEVICE_NAME
         self._identity = identity(self._database)
+        self._size = 0
 
     def look(self, link: Link) -> list[Event]:
         """What is wrong since the last look. Reads /proc and a file's first bytes; asks nothing of anybody.
@@ -65,10 +67,18 @@ class Watch:
         if self._database is None or self._identity is None:
             return None
         try:
-            what = changed(self._identity, self._database)
+            what = changed(self._identity, self._database) or self._cut(self._database)
         except OSError:  # the disk fails: the library finds out, and says so
             return None
         return DatabaseLost(f"device.db {what}") if what else None
+
+    def _cut(self, database: Path) -> str:
+        """The library's database never becomes shorter. In WAL mode its header does not tell: the pages may still be beside it."""
+        size = database.stat().st_size
+        if size < self._size:
+            return _("was truncated")
+        self._size = size
+        return ""
 
     def _is_news(self, event: Event) -> bool:
         """A suspicion may come again, but not every second: WhatsApp is asked each time. The rest ends the worker."""
