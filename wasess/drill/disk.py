@@ -176,9 +176,9 @@ def meddled(meddle: Callable[[Path], None], *, keep: Callable[[Path, Path], obje
         _each(database, aside, keep)
         meddle(database)
         struck = time.time()
-        letter = scene.write()
+        scene.write()  # may still come through the connection that stands
         told = await scene.noticed(struck, lambda line: line.code in NAMES, seconds=30, what="the database")
-        scene.write()
+        letter = scene.write()
         await asyncio.sleep(1)
         left = _bytes(database)
         await scene.pause(5, 3)

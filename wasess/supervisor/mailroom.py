@@ -111,8 +111,8 @@ class Mailroom:
             return reasons.MESSAGES_DAMAGED.code
         if self._queue is not None and self._queue.braked:
             return reasons.CHAT_BRAKED.code
-        if self._courier is not None and (waits := self._courier.problem):
-            return waits
+        if self._courier is not None and self._courier.problem:
+            return self._courier.problem
         full = self._attachments is not None and self._attachments.full
         return reasons.MEDIA_FULL.code if full else ""
 
@@ -304,7 +304,7 @@ class Mailroom:
 
     def worker_ended(self) -> None:
         """See `Intake.worker_ended`."""
-        self._hear(lambda intake: intake.worker_ended())
+        self._hear(Intake.worker_ended)
         self.look()
 
     def _hear(self, heard: Callable[[Intake], None]) -> None:
@@ -351,17 +351,17 @@ class Mailroom:
         """Look after the files, now and then: `MailCare.tend`."""
         if self._care is not None:
             self._care.tend()
-        if self._courier is not None and self._courier.failed:
-            self.count_failed()
+            if self._courier is not None and self._courier.failed:
+                self.count_failed()
 
     def count_failed(self) -> None:
         """Somebody may have dealt with failed replies."""
-        if self._queue is not None and self._courier is not None:
-            self._queue.soon(self._courier.count_failed)
+        if self._courier is not None:
+            self.mail.soon(self._courier.count_failed)
 
     def _damage_set_aside(self, kept: Path) -> None:
         report_set_aside(self._teller, kept)
-        self.look()
+        self._wake.set()
 
     def _fate(self, message: Message) -> State:
         return fate(self.user, message, self._settings.rules, bot=self._dispatcher is not None or self._settings.leave)
