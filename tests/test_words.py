@@ -42,7 +42,7 @@ def test_the_environment_chooses(environment, spoken):
 @pytest.mark.usefixtures("spanish")
 def test_numbers_have_their_forms():
     forms = [plural("{count} session found", "{count} sessions found", count).format(count=count) for count in (0, 1, 2)]
-    assert forms == ["Encontradas 0 conexiones activas", "Encontrada 1 conexión activa", "Encontradas 2 conexiones activas"]
+    assert forms == ["Encontradas 0 conexiones activas", "Encontradas 1 conexiones activas", "Encontradas 2 conexiones activas"]
 
 
 @pytest.mark.usefixtures("spanish")

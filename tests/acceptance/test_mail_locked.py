@@ -42,7 +42,7 @@ async def codes(house: House, command: str) -> tuple[float, dict[str, str], int]
 async def test_a_lock_on_one_sessions_mail_holds_nobody_else_up(tmp_path: Path):
     async with House(tmp_path) as house:
         await house.link("alice", "bob")
-        serve = await house.serve(bot=ECHO_BOT)
+        serve = await house.serve("--brake", "0", bot=ECHO_BOT)  # dora writes as soon as she is answered
         await house.online(serve, "alice", "bob")
         workers = serve.workers
         said: list[str] = []

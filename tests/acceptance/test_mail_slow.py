@@ -80,7 +80,7 @@ def preload(tmp_path: Path, switch: Path) -> dict[str, str]:
 async def test_no_trouble_of_one_sessions_mail_keeps_the_other_waiting(tmp_path: Path, switch: Path, preload: dict[str, str]):
     async with House(tmp_path) as house:
         await house.link("alice", "bob")
-        serve = await house.serve("--durability", "power", bot=ECHO_BOT, environment=preload)
+        serve = await house.serve("--durability", "power", "--brake", "0", bot=ECHO_BOT, environment=preload)
         await house.online(serve, "alice", "bob")
         await serve.said("manager ready")
         house.box.say("dora", "bob", "first")  # starts the bot's process

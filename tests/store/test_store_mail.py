@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mail_rows import CHAT, arrivals, message
 
-from wasess.errors import Locked, StoreError, UnsafeHome
+from wasess.errors import StoreBusy, StoreError, UnsafeHome
 from wasess.store.gaps import Cause, Gap, Gaps
 from wasess.store.inbox import Arrival, Inbox
 from wasess.store.mail import MAIL_NAME, MailDamaged, MailFile, open_mail
@@ -310,7 +310,7 @@ def test_whoever_writes_keeps_others_waiting_not_failing(folder: Path, monkeypat
     with mail.transaction():
         Inbox(mail).take_in(arrivals(1), None)
         assert Inbox(other).waiting == 0
-        with pytest.raises(Locked):
+        with pytest.raises(StoreBusy):
             Inbox(other).take_in(arrivals(2), None)
     assert Inbox(other).take_in(arrivals(2), None) != []
     other.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from wasess.cli.braked_chats import chosen_chats, release_chats
 from wasess.cli.errand import answering_manager, existing, require_consent
 from wasess.cli.letterbox import LARGEST_POSITION, document_of, letterbox
 from wasess.cli.message_page import page_of
@@ -15,7 +16,6 @@ from wasess.cli.options import HOME, HomeOption, JsonOption, UserArgument, YesOp
 from wasess.cli.render import emit
 from wasess.cli.result import Result
 from wasess.control.client import Client
-from wasess.core.addressing import address_of
 from wasess.core.redact import redact
 from wasess.delivery import by_hand
 from wasess.delivery.rules import askable, for_bots
@@ -25,7 +25,6 @@ from wasess.store.sessions import Home
 from wasess.words import _, mark, plural
 
 if TYPE_CHECKING:
-    from wasess.core.sending import Released
     from wasess.delivery.mailbox import Mailbox
     from wasess.store.inbox import Item, State
     from wasess.store.sessions import Session
@@ -212,18 +211,18 @@ def release(
     --drop breaks the loop, for the last message is not answered then.
     """
     session = existing(Home(home).open(create=False), user)
-    chosen = _braked(session, chats or [], every=every)
+    chosen = chosen_chats(session, chats or [], every=every)
     if give_up and chosen:
         question = plural("Give up what waits in {count} chat of {user}?", "Give up what waits in {count} chats of {user}?", len(chosen))
         require_consent(question.format(count=len(chosen), user=user), yes=yes)
-    released, managed = _released(Home(home), session, chosen, drop=give_up)
+    released, managed = release_chats(Home(home), session, chosen, drop=give_up)
     said = plural("the bot answers in {count} chat of {user} again", "the bot answers in {count} chats of {user} again", len(released))
     rows = [
         {"chat": redact(one.chat), "braked_at": one.at, "messages": one.messages, "replies": one.replies}
         for one in sorted(released, key=lambda one: one.at)
     ]
     data = {"user": user, "released": rows, "dropped": give_up, "managed": managed}
-    lines = (said.format(count=len(released), user=user), *(_of_released(row, dropped=give_up) for row in rows))
+    lines = (said.format(count=len(released), user=user), *(_ofrelease_chats(row, dropped=give_up) for row in rows))
     return emit(Result(data, lines, hint="" if managed or not rows else "wasess serve"), as_json=json)
 
 
@@ -382,47 +381,6 @@ def _why_not(user: str, position: int, item: Item | None, verb: str) -> str:
         return _("message {position} is none that a bot is ever asked about").format(position=position)
     allowed = ", ".join(sorted(CAN_BE[verb]))
     return _("message {position} is {state}; only these can be meant: {states}").format(position=position, state=item.state, states=allowed)
-
-
-def _braked(session: Session, names: list[str], *, every: bool) -> list[str]:
-    """The addresses of the braked chats that are meant."""
-    with letterbox(session) as mailbox:
-        braked = [one.chat for one in mailbox.brakes.entries()] if mailbox else []
-    hint = f"wasess inbox release {session.user} --all"
-    if bool(names) == every:
-        shown = ", ".join(map(redact, braked)) or _("none")
-        raise UsageError(_("name the chats, or say that all are meant; paused are: {chats}").format(chats=shown), hint=hint)
-    chosen = dict.fromkeys(braked) if every else {}
-    for name in names:
-        address = address_of(name)
-        fitting = [chat for chat in braked if chat == address or redact(chat) == name.strip()]
-        if len(fitting) != 1:
-            sentence = _("{chat} is no chat of {user} that is paused") if not fitting else _("{chat} may be several chats of {user}")
-            raise UsageError(sentence.format(chat=ascii(redact(name[:60])), user=session.user), hint=hint)
-        chosen[fitting[0]] = None
-    return list(chosen)
-
-
-def _released(home: Home, session: Session, chats: list[str], *, drop: bool) -> tuple[list[Released], bool]:
-    """What has become of these chats, and whether a manager did it."""
-    if not chats:
-        return [], answering_manager(home) is not None
-    if answering_manager(home):
-        return Client(home.path).release(session.user, chats, drop=drop), True
-    with letterbox(session) as mailbox:
-        released = mailbox.release(chats, time.time(), drop=drop) if mailbox else []
-    if answering_manager(home):  # it has come meanwhile, and may have read what was braked before
-        Client(home.path).release(session.user, chats, drop=drop)
-        return released, True
-    return released, False
-
-
-def _of_released(row: dict[str, Any], *, dropped: bool) -> str:
-    ago = span(time.time() - row["braked_at"])
-    messages = plural("{count} message", "{count} messages", row["messages"]).format(count=row["messages"])
-    replies = plural("{count} reply", "{count} replies", row["replies"]).format(count=row["replies"])
-    given_up, goes_on = _("{chat}, since {ago}: gave up {messages}, {replies}"), _("{chat}, since {ago}: {messages}, {replies} go on")
-    return (given_up if dropped else goes_on).format(chat=row["chat"], ago=ago, messages=messages, replies=replies)
 
 
 def _missing(user: str, position: int) -> str:

@@ -113,8 +113,7 @@ class Mailroom:
             return reasons.CHAT_BRAKED.code
         if self._courier is not None and self._courier.problem:
             return self._courier.problem
-        full = self._attachments is not None and self._attachments.full
-        return reasons.MEDIA_FULL.code if full else ""
+        return reasons.MEDIA_FULL.code if self._attachments is not None and self._attachments.full else ""
 
     def tell_problem(self, code: str) -> None:
         """Something has happened to its files (a code of `core.reasons`): it is a `problem` for ten minutes, so that whoever looks now and then sees it."""

@@ -6,12 +6,13 @@ A session that nobody keeps (it is paused, or logged out) has an outbox and an i
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from wasess.core.sending import has_come
 from wasess.delivery import by_hand
 from wasess.delivery.enclosures import Enclosures
+from wasess.delivery.mail_queue import MailClosed
 from wasess.delivery.mailbox import Mailbox
 from wasess.store.mail import MailFile
 from wasess.store.mail_checkpoint import settle
@@ -136,8 +137,10 @@ class PostOffice:
 
     async def _with_mail(self, session: Session, work: Callable[[Mailbox], Answer]) -> Answer:
         """Do something short on a session's mail."""
-        room = self._room(session.user)
-        return await (room.mail.do(work) if room else asyncio.to_thread(opened_for, session, work))
+        if room := self._room(session.user):
+            with suppress(MailClosed):  # meanwhile, and nothing was done
+                return await room.mail.do(work)
+        return await asyncio.to_thread(opened_for, session, work)
 
 
 def opened_for(session: Session, work: Callable[[Mailbox], Answer]) -> Answer:
