@@ -222,7 +222,7 @@ def release(
         for one in sorted(released, key=lambda one: one.at)
     ]
     data = {"user": user, "released": rows, "dropped": give_up, "managed": managed}
-    lines = (said.format(count=len(released), user=user), *(_ofrelease_chats(row, dropped=give_up) for row in rows))
+    lines = (said.format(count=len(released), user=user), *(line_of(row, dropped=give_up) for row in rows))
     return emit(Result(data, lines, hint="" if managed or not rows else "wasess serve"), as_json=json)
 
 
