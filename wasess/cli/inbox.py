@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from wasess.cli.braked_chats import chosen_chats, release_chats
+from wasess.cli.braked_chats import chosen_chats, line_of, release_chats
 from wasess.cli.errand import answering_manager, existing, require_consent
 from wasess.cli.letterbox import LARGEST_POSITION, document_of, letterbox
 from wasess.cli.message_page import page_of
