@@ -15,6 +15,7 @@ last of them, after 4 s at most, killing what remains.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 GRACE = 4.0
 MESSAGE_SIZE = 65536
+HANDED_OVER = 3  # descriptors with each request
 
 
 def serve(channel: socket.socket) -> None:
@@ -68,6 +70,7 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
     request = json.loads(data)
     number, order = request["number"], request["order"]
     try:
+        _require_all(descriptors)
         pid = os.fork()
         if pid == 0:
             _become(order, descriptors)
@@ -81,6 +84,12 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
         for descriptor in descriptors:
             os.close(descriptor)
     return True
+
+
+def _require_all(descriptors: list[int]) -> None:
+    """The kernel drops those that this process has no room for."""
+    if len(descriptors) != HANDED_OVER:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -175,7 +176,10 @@ class Nursery:
                 child.reaped(message["status"])
             return
         asked = self._asked.get(message["number"])
-        if "pid" in message:
+        if "pid" in message and not handles:  # this process has no descriptor left: the worker drains when it hears nobody
+            if asked and not asked.done():
+                asked.set_exception(WorkerFailed(_("A worker can't be forked: {error}.").format(error=os.strerror(errno.EMFILE))))
+        elif "pid" in message:
             child = self._children[message["pid"]] = Child(self, message["pid"], *handles)
             if asked and not asked.done():
                 asked.set_result(child)
