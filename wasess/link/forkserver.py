@@ -19,6 +19,7 @@ import errno
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -147,8 +148,10 @@ def _tell(channel: socket.socket, message: dict[str, Any], descriptors: Sequence
         return  # the host is gone: the next read says so
 
 
-def main(descriptor: int) -> None:
-    """Serve on an inherited socket."""
+def main(descriptor: int, files: int = 0) -> None:
+    """Serve on an inherited socket. ``files``: the soft limit of those that may be open (0: the host's), since a child closes all up to it."""
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     os.umask(0o077)
     speak(language(os.environ))
     gc.disable()  # a collection would write to pages that the workers share; nothing here makes cycles

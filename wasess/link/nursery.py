@@ -18,6 +18,7 @@ import wasess
 from wasess.errors import WorkerFailed
 from wasess.link import wheel
 from wasess.link.forkserver import MESSAGE_SIZE
+from wasess.store.open_files import usual
 from wasess.words import _, told
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ FORKS_WITHIN = 10.0
 REAPS_WITHIN = 1.0
 
 # Without site-packages and the user's startup files it starts in half the time; it needs the standard library and wasess alone.
-BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from wasess.link.forkserver import main; main(int(sys.argv[2]))"
+BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from wasess.link.forkserver import main; main(*map(int, sys.argv[2:]))"
 
 # What a worker sees of our environment. The library reads the proxy and certificate settings, and only when it talks to
 # the real WhatsApp: under a contract the contract alone says where to go.
@@ -112,11 +113,12 @@ class Nursery:
     async def start(cls, contract: Contract | None) -> Nursery:
         """Check the library, then start the server. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform`."""
         library = await asyncio.to_thread(_checked_library)
+        root = str(Path(wasess.__file__).parent.parent)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: ASYNC220 - returns once the exec is done, a few milliseconds
-                    [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(Path(wasess.__file__).parent.parent), str(theirs.fileno())],
+                    [sys.executable, "-I", "-S", "-c", BOOTSTRAP, root, str(theirs.fileno()), str(usual())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     env=environment(os.environ, contract),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wasess.core.clock import Clock
     from wasess.supervisor.report import Reporter
 
-FIRST_PAUSE = 5.0
+FIRST_PAUSE = 5.0  # also between looks whether there is room for one more
 LONGEST_PAUSE = 60.0
 STEADY_AFTER = 60.0  # kept for so long, the failures before it are forgotten
 SAME_AGAIN_AFTER = 600.0
@@ -50,13 +50,13 @@ class Setbacks:
         self._blinded_at = 0.0
         self.blind = ""
 
-    def failed(self, user: str, error: Exception) -> None:
-        """Its keeper could not start, or has failed: it is tried again, after ever longer pauses."""
+    def failed(self, user: str, error: Exception, longest: float = LONGEST_PAUSE) -> None:
+        """Its keeper could not start, or has failed: it is tried again, after pauses that grow up to ``longest`` seconds."""
         now, why = self._clock.steady(), said(error)
         before = self._found.get(user)
         if before is None or (before.kept_since is not None and now - before.kept_since >= STEADY_AFTER):
             before = _Setback(now, now)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(before.failures, 10))
+        pause = min(longest, FIRST_PAUSE * 2 ** min(before.failures, 10))
         after = replace(before, since=now, next_try=now + pause, why=why, failures=before.failures + 1, kept_since=None)
         is_news = why != before.told or now - before.told_at >= SAME_AGAIN_AFTER
         self._found[user] = replace(after, told=why, told_at=now) if is_news else after

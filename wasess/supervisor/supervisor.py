@@ -15,13 +15,14 @@ from wasess.delivery.dispatcher import Dispatcher
 from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
 from wasess.supervisor.ending import Kept, cut_off, drain
+from wasess.supervisor.file_budget import TooFewFiles, require_files
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
 from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
-from wasess.supervisor.setbacks import Setbacks
+from wasess.supervisor.setbacks import FIRST_PAUSE, Setbacks
 from wasess.supervisor.signals import ending_signals
 from wasess.supervisor.stalls import StallMeter
 from wasess.supervisor.survey import Survey
@@ -101,6 +102,7 @@ class Supervisor:
         self._kept: dict[str, Kept] = {}
         self._explained: dict[str, str] = {}
         self._setbacks = Setbacks(self._clock, reporter)
+        self._wanted = 0
         self._aside: Counter[str] = Counter()
         self._looking = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -134,7 +136,7 @@ class Supervisor:
         async with self._looking:
             busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
             findings = await asyncio.to_thread(self._survey.look, skip=busy)
-            self._setbacks.looked(finding.session.user for finding in findings)
+            self._note_found(findings)
             for finding in findings:
                 if (kept := self._kept.get(finding.session.user)) and finding.paused != kept.paused:
                     self._pause(kept, paused=finding.paused)
@@ -204,7 +206,7 @@ class Supervisor:
 
     async def _manage(self) -> None:
         findings = await self._first_look()
-        self._setbacks.looked(finding.session.user for finding in findings)
+        self._note_found(findings)
         async with self._looking:
             found = sum(finding.counts for finding in findings)
             self._tell("sessions_found", plural("{count} session found", "{count} sessions found", found).format(count=found))
@@ -254,6 +256,10 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - as in `_first_look`
                 self._setbacks.blinded(error)
 
+    def _note_found(self, findings: list[Finding]) -> None:
+        self._setbacks.looked(finding.session.user for finding in findings)
+        self._wanted = sum(finding.startable or finding.session.user in self._kept for finding in findings)
+
     def _consider(self, finding: Finding, *, wait_for_holder: bool = False) -> None:
         """Take a session over if it can be had; one that another process holds only when that is a predecessor on its way out."""
         user = finding.session.user
@@ -266,7 +272,10 @@ class Supervisor:
             if self._setbacks.over(user):
                 self._explained.pop(user, None)
                 try:
+                    require_files(self._running(), self._wanted)
                     self._take_over(finding)
+                except TooFewFiles as error:
+                    self._setbacks.failed(user, error, longest=FIRST_PAUSE)
                 except Exception as error:  # noqa: BLE001 - as in `_keep`
                     self._setbacks.failed(user, error)
         elif not finding.held:
