@@ -20,6 +20,7 @@ from wasess.link.host import WorkerHost
 from wasess.link.translate import translate, translate_state
 from wasess.link.versions import CACHE_NAME, Versions
 from wasess.settings import DEFAULT_WORKER_FILES, Settings
+from wasess.store.open_files import allow_many
 from wasess.store.sessions import Home
 from wasess.supervisor.limited import LimitedReporter
 from wasess.supervisor.log_file import LogFile
@@ -103,6 +104,7 @@ def manager(settings: Settings, bot: AnyBot | None, log: Reporter, programs: Lin
 
     Raises what opening the home and reading the contract raise, and `NotLinked` for an ``only`` that does not exist.
     """
+    allow_many()
     where = realm(settings.sandbox)
     home = ChosenSessions(settings.home, settings.only) if settings.only else Home(settings.home)
     home.open(create=True).claim_realm(where.name)
@@ -143,6 +145,7 @@ def brief_manager(home: Home, where: Realm, users: tuple[str, ...], purpose: str
 
     Make it inside the event loop. ``purpose``: what the home's lock says of it.
     """
+    allow_many()
     home.claim_realm(where.name)
     chosen = ChosenSessions(home.path, users) if users else home
     reporter = Reporters()

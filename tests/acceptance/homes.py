@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from wasess.link.port import Link
     from wasess.sandbox.state import Device
+
+    Limits = dict[int, tuple[int, int]]
 
 PAIRED_AGO = 3600.0  # what happens to a session in its first minute is another story
 ORPHANS_GONE_WITHIN = 5.0
@@ -197,15 +200,20 @@ class House:
         assert await connecting.over() == 0, connecting.text
         return connecting
 
-    async def serve(self, *options: str, bot: str = "", environment: dict[str, str] | None = None) -> Running:
+    async def serve(self, *options: str, bot: str = "", environment: dict[str, str] | None = None, limits: Limits | None = None) -> Running:
         """`wasess serve`; ``bot`` is the source of a file whose function ``reply`` answers."""
         if bot:
             (self.folder / "bot.py").write_text(bot)
             options = (*options, "--bot", "bot.py:reply")
-        return await self.run("serve", *options, environment=environment)
+        return await self.run("serve", *options, environment=environment, limits=limits)
 
-    async def run(self, *arguments: str, environment: dict[str, str] | None = None) -> Running:
-        """Any wasess command."""
+    async def run(self, *arguments: str, environment: dict[str, str] | None = None, limits: Limits | None = None) -> Running:
+        """Any wasess command; ``limits`` by the numbers of setrlimit(2): soft and hard."""
+
+        def limit() -> None:
+            for which, pair in (limits or {}).items():
+                resource.setrlimit(which, pair)
+
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "wasess", *arguments),
             cwd=self.folder,
@@ -214,6 +222,7 @@ class House:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=1 << 20,
+            preexec_fn=limit if limits else None,
         )
         running = Running(process)
         self._running.append(running)

@@ -105,3 +105,13 @@ async def test_what_can_not_be_put_back_is_told_once(home: Path, monkeypatch: py
         assert len(told) == 1
         (home / SOCKET_NAME).rmdir()
         await comes(home)
+
+
+async def test_a_socket_that_could_not_be_had_at_the_start_comes_later(home: Path):
+    told: list[str] = []
+    (home / SOCKET_NAME).mkdir()
+    async with serving(home, Manager(), told.append):
+        assert len(told) == 1
+        (home / SOCKET_NAME).rmdir()
+        await comes(home)
+    assert len(told) == 1

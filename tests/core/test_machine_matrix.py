@@ -218,7 +218,7 @@ def test_every_event_is_tried():
 def test_every_reason_is_reached():
     """From the positions above; the rest is said by others than the machine."""
     elsewhere = {reasons.NEVER_STARTED, reasons.MANAGER_DOWN, reasons.PHONE_SILENT, reasons.PHONE_SILENT_URGENT, reasons.CLIENT_OLD}
-    elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.UNREADABLE}
+    elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.KEEPER_FAILED, reasons.UNREADABLE}
     elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNPROVEN, reasons.OTHER_VERSION}
     elsewhere |= {reasons.MAIL_NOT_TAKEN, reasons.MESSAGES_DAMAGED, reasons.MEDIA_FULL, reasons.CHAT_BRAKED}  # of a connected session
     elsewhere |= {reasons.SENDS_DELAYED, reasons.FIRST_MESSAGES_LOCKED, reasons.REPLIES_FAILED}  # as above

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conversation import PREPARED, UP, connecting, online, recovering, steady, waiting
 
@@ -166,6 +168,27 @@ def test_who_waits_for_the_network_is_told_that_it_is_back():
     assert talk.session.resume_at == talk.now + 0.5
     talk.dice = 0.9
     assert talk.tell(NetworkBack()) == []  # it is due sooner already
+
+
+def test_a_dial_that_hangs_is_dialled_anew_when_the_network_is_back():
+    talk = connecting()
+    assert talk.after(3.0, NetworkBack()) == [SetTimer(Timer.CONNECT, 7.5)]  # it may be about to succeed by itself
+    assert talk.after(7.5, TimerFired(Timer.CONNECT)) == [StopWorker()]
+    assert talk.where == (State.WAITING, "NO_ANSWER")
+    assert talk.session.resume_at == talk.now + 0.5
+
+
+def test_a_dial_that_has_hung_for_long_is_dialled_anew_at_once():
+    talk = connecting()
+    talk.session = replace(talk.session, failures=9)
+    assert talk.after(20.0, NetworkBack()) == [SetTimer(Timer.CONNECT, 0.5)]
+    talk.after(0.5, TimerFired(Timer.CONNECT))
+    assert talk.session.resume_at == talk.now + 0.5, "what failed before the network was back is forgiven"
+
+
+def test_a_dial_that_is_given_up_soon_anyway_is_left_alone():
+    talk = connecting()
+    assert talk.after(44.8, NetworkBack()) == []
 
 
 def test_who_is_still_ending_its_worker_tries_sooner_too():

@@ -99,6 +99,22 @@ def test_what_is_on_its_way_up_is_excused_while_the_manager_is_young(state: Stat
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
+        (State.RECOVERING, reasons.CONNECTION_LOST),
+        (State.WAITING, reasons.NETWORK_DOWN),
+        (State.WAITING, reasons.NOT_BACK),
+        (State.CONNECTING, reasons.NO_ANSWER),
+        (State.WAITING, reasons.KEEPER_FAILED),
+    ],
+)
+def test_a_session_that_was_online_in_this_managers_life_is_not_on_its_way_up(state: State, reason: reasons.Reason):
+    seen = sight(state, reason, since=NOW - 1, proven_at=NOW - 2)
+    assert code_of(seen, YOUNG_MANAGER) == 3
+    assert code_of(seen, replace(YOUNG_MANAGER, ready=False)) == 3
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
         (State.WAITING, reasons.DISK_FULL),
         (State.WAITING, reasons.DATABASE_DAMAGED),
         (State.WAITING, reasons.SESSION_LOCKED),

@@ -20,7 +20,7 @@ from wasess.delivery.function import BotSpec, validate_bot
 from wasess.delivery.launch import bot_environment, end_at_once, guarded, run_to_its_end
 from wasess.delivery.program import ProgramBot
 from wasess.errors import UsageError
-from wasess.supervisor.supervisor import CLOSED_WITHIN
+from wasess.supervisor.ending import CLOSED_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

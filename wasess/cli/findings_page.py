@@ -49,7 +49,7 @@ class Page:
             yield ""
             yield from self._block(report.user, report.findings[:1] if brief and _is_well(report) else report.findings)
         yield ""
-        yield summary(diagnosis.all_findings())
+        yield summary(diagnosis.all_findings(), diagnosis.exit_code)
 
     def _block(self, heading: str, findings: Iterable[Finding]) -> Iterator[str]:
         yield self._heading(heading)
@@ -74,15 +74,15 @@ def _is_well(report: SessionReport) -> bool:
     return all(found.level == "ok" for found in report.findings)
 
 
-def summary(findings: Iterable[Finding]) -> str:
-    """How many problems there are, in one line. A note (a session is paused) is none, and yet not always an exit code of 0."""
+def summary(findings: Iterable[Finding], exit_code: int) -> str:
+    """How many problems there are, in one line that agrees with the exit code: a session that is paused, or being paired, is not up."""
     levels = [found.level for found in findings]
     errors, warnings, notes = levels.count("error"), levels.count("warning"), levels.count("note")
     parts = [
         plural("{count} error", "{count} errors", errors).format(count=errors) if errors else "",
         plural("{count} warning", "{count} warnings", warnings).format(count=warnings) if warnings else "",
     ]
-    found = ", ".join(filter(None, parts)) or _("no problem found")
+    found = ", ".join(filter(None, parts)) or (_("no fault found, but not every session is up") if exit_code else _("no problem found"))
     if not notes:
         return found
     return plural("{found}, {count} note", "{found}, {count} notes", notes).format(found=found, count=notes)

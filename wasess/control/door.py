@@ -55,7 +55,7 @@ class Manager(Protocol):
         """How it is."""
 
     def lives(self) -> list[Live]:
-        """The sessions it keeps, sorted by user."""
+        """The sessions it keeps, and those that it could not take up (`Live.kept`), sorted by user."""
 
     def reconnect(self, users: Collection[str], timeout: float, wa_version: str = "") -> AsyncIterator[Outcome]:
         """Replace the links of these sessions (all, when empty), several at once; an outcome each, as it comes, within ``timeout`` seconds.

@@ -20,35 +20,34 @@ if TYPE_CHECKING:
 LOOK_EVERY = 1.0
 
 
-def keep_listening(home: Path, server: uvicorn.Server, complain: Callable[[str], None]) -> asyncio.Task[None]:
+def keep_listening(home: Path, server: uvicorn.Server, complain: Callable[[str], None], *, listens: bool) -> asyncio.Task[None]:
     """Until cancelled: listen anew when nobody listens at the name any more. Connections that are open stay.
 
     Somebody else who listens there is left alone: only another manager does, and one of the two will end (`supervisor.rounds`).
-    ``complain`` is told once when it can't be done.
+    ``complain`` is told once when it can't be done. ``listens``: whether ``server`` does now; else ``complain`` has been told.
     """
-    return asyncio.create_task(_keep(home, server, complain, _identity(home)))
+    return asyncio.create_task(_keep(home, server, complain, _identity(home) if listens else None, told=not listens))
 
 
-async def _keep(home: Path, server: uvicorn.Server, complain: Callable[[str], None], ours: _Identity) -> None:
-    told = False
+async def _keep(home: Path, server: uvicorn.Server, complain: Callable[[str], None], ours: _Identity, *, told: bool) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY)
         here = _identity(home)
-        if here == ours or not server.started:
-            continue
-        if _answers(home):
-            ours = here
+        if (here == ours and ours is not None) or not server.started:
             continue
         try:
+            if _answers(home):
+                ours = here
+                continue
             listener = listening(home)
-        except OSError as error:
+            before = list(server.servers)
+            await server.startup(sockets=[listener])
+        except Exception as error:  # noqa: BLE001 - no descriptor, no memory, or a bug: the next look tries again
             if not told:
-                complain(str(error))
+                complain(str(error) or type(error).__name__)
             told = True
             continue
         ours, told = _identity(home), False
-        before = list(server.servers)
-        await server.startup(sockets=[listener])
         for one in before:
             one.close()
 

@@ -31,17 +31,16 @@ ENDS_WITHIN = 1
 async def serving(home: Path, manager: Manager, complain: Callable[[str], None]) -> AsyncIterator[None]:
     """Answer for ``manager`` inside the ``async with`` block; only for the holder of the home's lock.
 
-    ``complain`` is called with a sentence when the home can't have a socket.
+    ``complain`` is called with a sentence when the home can't have a socket now; that is tried again and again.
     """
+    listeners = []
     try:
-        listener = listening(home)
+        listeners.append(listening(home))
     except OSError as error:
         complain(str(error))
-        yield
-        return
     server = _Server(_config(manager))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    keeping = keep_listening(home, server, complain)
+    serving = asyncio.create_task(server.serve(sockets=listeners))
+    keeping = keep_listening(home, server, complain, listens=bool(listeners))
     try:
         yield
     finally:
@@ -51,7 +50,8 @@ async def serving(home: Path, manager: Manager, complain: Callable[[str], None])
         server.should_exit = True
         await asyncio.wait({serving}, timeout=ENDS_WITHIN + 1)
         serving.cancel()
-        listener.close()
+        for listener in listeners:
+            listener.close()
 
 
 def _config(manager: Manager) -> uvicorn.Config:

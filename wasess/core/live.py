@@ -13,6 +13,7 @@ class ManagerInfo:
 
     ``bot``: why its bot can't be asked about anything now, in a sentence; empty when it can, or there is none. ``longest_stall``: the seconds
     for which all sessions once waited for the manager's event loop, the longest such time since it was ready; ``stalled_at``: when that was over.
+    ``blind``: why it can't look for sessions now; empty when it can.
     """
 
     pid: int
@@ -26,6 +27,7 @@ class ManagerInfo:
     longest_stall: float = 0.0
     stalled_at: float | None = None
     client_version: str = ""  # 2.3000.N, what its sessions announce unless they were told otherwise; empty when it does not say
+    blind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Live:
     next try without a human, or none is needed. ``proven_at``: when WhatsApp was last heard of; None before the first time.
     ``pid``: the session's process, 0 when there is none; ``memory``: its bytes. ``received_at``, ``sent_at``: the last message in and
     the last reply out since the manager started. ``waiting``: messages that the bot has not dealt with yet. ``problem``: what is wrong
-    with its messages or files while it is connected (a code of `core.reasons`), empty when nothing is.
+    with its messages or files while it is connected (a code of `core.reasons`), empty when nothing is. ``kept``: False while the manager
+    could not take the session up; it tries again.
     """
 
     user: str
@@ -54,6 +57,7 @@ class Live:
     sent_at: float | None
     waiting: int
     problem: str = ""
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)

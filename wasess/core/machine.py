@@ -100,10 +100,10 @@ def _stop_requested(snapshot: Snapshot, _event: Event, now: float, _dice: float)
     return end(snapshot, State.STOPPED, reasons.STOPPED, now, resume_at=None)
 
 
-def _turn_came(snapshot: Snapshot, _event: Event, _now: float, _dice: float) -> Step:
+def _turn_came(snapshot: Snapshot, _event: Event, now: float, _dice: float) -> Step:
     if snapshot.worker is not Worker.QUEUED:
         return snapshot, []
-    started = replace(snapshot, worker=Worker.RUNNING, timer=Timer.CONNECT, attempts=snapshot.attempts + 1)
+    started = replace(snapshot, worker=Worker.RUNNING, timer=Timer.CONNECT, attempts=snapshot.attempts + 1, dialled_at=now)
     return started, [StartWorker(), SetTimer(Timer.CONNECT, CONNECT_DEADLINE)]
 
 
@@ -126,8 +126,7 @@ def _disconnected(snapshot: Snapshot, _event: Event, now: float, dice: float) ->
     lost = replace(snapshot, losses=snapshot.losses + 1)
     if lost.losses >= FLAPPING:
         return afresh(lost, reasons.FLAPPING, now, dice, at_once=False)
-    grace = (Timer.GRACE, RECOVERY_GRACE + dice * GRACE_SPREAD)
-    return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=grace)
+    return move(lost, State.RECOVERING, reasons.CONNECTION_LOST, now, timer=(Timer.GRACE, RECOVERY_GRACE + dice * GRACE_SPREAD))
 
 
 def _stream_error(snapshot: Snapshot, event: events.StreamError, now: float, _dice: float) -> Step:
@@ -228,8 +227,7 @@ def _worker_ended(snapshot: Snapshot, event: events.WorkerEnded, now: float, dic
     gone = replace(snapshot, worker=Worker.ABSENT)
     if snapshot.worker is Worker.ENDING:
         return resume(gone, now)
-    decide = _ENDS.get(event.cause, _lost)
-    return decide(gone, event, now, dice)
+    return _ENDS.get(event.cause, _lost)(gone, event, now, dice)
 
 
 def _lost(gone: Snapshot, event: events.WorkerEnded, now: float, dice: float) -> Step:
@@ -250,8 +248,7 @@ def _locked(gone: Snapshot, event: events.WorkerEnded, now: float, _dice: float)
     """Not a failure of the session's: the count of failures stays."""
     wait = LOCKED_RETRY if gone.locked < LOCKED_QUICK_TRIES else LOCKED_PATIENT_RETRY
     counted = replace(gone, locked=gone.locked + 1)
-    retry = (Timer.RETRY, wait)
-    return move(counted, State.WAITING, reasons.SESSION_LOCKED, now, timer=retry, resume_at=now + wait, detail=event.detail)
+    return move(counted, State.WAITING, reasons.SESSION_LOCKED, now, timer=(Timer.RETRY, wait), resume_at=now + wait, detail=event.detail)
 
 
 _ENDS: dict[str, Callable[[Snapshot, events.WorkerEnded, float, float], Step]] = {
@@ -273,8 +270,7 @@ def _stuck(snapshot: Snapshot, event: events.WorkerStuck, now: float, dice: floa
 def _too_large(snapshot: Snapshot, event: events.WorkerTooLarge, now: float, dice: float) -> Step:
     if _deaf(snapshot):
         return snapshot, []
-    detail = f"{event.used // 2**20} MiB of {event.limit // 2**20}"
-    return afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail=detail)
+    return afresh(snapshot, reasons.WORKER_TOO_LARGE, now, dice, detail=f"{event.used // 2**20} MiB of {event.limit // 2**20}")
 
 
 def _changed(snapshot: Snapshot, event: events.DatabaseLost | events.FilesReplaced, now: float, dice: float) -> Step:
@@ -303,6 +299,10 @@ def _network_back(snapshot: Snapshot, _event: Event, now: float, dice: float) ->
     if snapshot.state is State.RECOVERING and now - snapshot.since >= NUDGE_PATIENCE and snapshot.resume_at is None:
         at = now + dice * NUDGE_SPREAD
         return replace(snapshot, resume_at=at), [SetTimer(Timer.GRACE, at - now)]
+    if snapshot.timer == Timer.CONNECT:  # it may hang on a way that is gone; one that does not is about to succeed
+        wait = max(0.0, snapshot.dialled_at + PATIENT_DEADLINE - now) + dice * NUDGE_SPREAD
+        if now + wait < snapshot.dialled_at + CONNECT_DEADLINE:
+            return replace(snapshot, failures=0), [SetTimer(Timer.CONNECT, wait)]
     if snapshot.state is State.WAITING and snapshot.reason in reasons.NETWORK:
         return sooner(snapshot, now, now + dice * NUDGE_SPREAD)
     return snapshot, []

@@ -27,6 +27,12 @@ MANAGER_DOWN = Reason("MANAGER_DOWN", "no manager was running", "Run `wasess ser
 NO_MANAGER = Reason("NO_MANAGER", "no manager is running", "Run `wasess serve`.", level="error")
 UNREADABLE = Reason("UNREADABLE", "its files can't be read", "See what is wrong: `wasess diagnose {user}`.", level="error")
 NOT_KEPT = Reason("NOT_KEPT", "the running manager does not keep this session", "Look at its log: `wasess logs {user}`.", level="warning")
+KEEPER_FAILED = Reason(
+    "KEEPER_FAILED",
+    "the manager could not take it up; trying again",
+    "See what is wrong: `wasess diagnose {user}`.",
+    level="error",
+)
 MANAGER_SILENT = Reason(
     "MANAGER_SILENT", "the manager holds this home and does not answer", "Restart `wasess serve`; look at its log first.", level="error"
 )

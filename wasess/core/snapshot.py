@@ -40,7 +40,7 @@ class Snapshot:
     steady session; ``losses``: connections lost since it was steady last. ``suspected``: since when nothing was heard, while a
     probe is out; None when nothing is suspected. ``answer_by``: when that probe will have failed; ``aloud``: people were told of it.
     ``attempts``: workers started since it was online last. ``heard_at``: the last word of the library's; ``pulsed_at``: the last
-    `ShowPresence`.
+    `ShowPresence`. ``dialled_at``: when the last worker was started.
     """
 
     state: State = State.NEW
@@ -63,6 +63,7 @@ class Snapshot:
     paired_at: float = 0.0
     disk_full: bool = False
     outage: bool = False
+    dialled_at: float = 0.0
 
     @property
     def resting(self) -> bool:

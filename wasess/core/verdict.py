@@ -81,7 +81,7 @@ def _of_online(code: str, live: Live, now: float, max_age: float) -> Verdict:
 
 
 def _excused(sight: Sight, manager: ManagerInfo, now: float, grace: float) -> bool:
-    """Whether it is on its way up, and may be: the manager is young, or it is new to it."""
+    """Whether it is on its way up, and may be: the manager is young and has not had it online yet, or it is new to it."""
     if not grace:
         return False
     if sight.live is None:
@@ -90,7 +90,8 @@ def _excused(sight: Sight, manager: ManagerInfo, now: float, grace: float) -> bo
     if not starting:
         return False
     begun = sight.live.since if sight.code == reasons.STARTING.code else None
-    return not manager.ready or _young(manager.started_at, now, grace) or _young(begun, now, grace)
+    first = sight.live.proven_at is None
+    return (first and (not manager.ready or _young(manager.started_at, now, grace))) or _young(begun, now, grace)
 
 
 def _young(moment: float | None, now: float, grace: float) -> bool:

@@ -1,6 +1,7 @@
 """The guardian of a bot's process: starts it, and ends it with all that it has started. Run by `delivery.launch`, by its path.
 
-``python -I -S guardian.py CHANNEL MEMORY COMMAND...``: CHANNEL is an inherited socket, MEMORY the bytes the bot may allocate (0: any number).
+``python -I -S guardian.py CHANNEL MEMORY FILES COMMAND...``: CHANNEL is an inherited socket, MEMORY the bytes the bot may allocate (0: any
+number), FILES the soft limit of the files that it may have open (0: the manager's).
 
 It writes one line to the channel: ``0`` once the command runs, else the errno that says why it does not. From then on it waits:
 
@@ -52,14 +53,14 @@ class Guardian:
         self._status: int | None = None  # of the bot, as waitpid gives it
         self._poll = select.poll()
 
-    def guard(self, command: list[str], memory: int) -> NoReturn:
+    def guard(self, command: list[str], memory: int, files: int) -> NoReturn:
         """Start it, stay with it, end as it does."""
         os.set_inheritable(self._channel, False)  # noqa: FBT003 - the function's own signature
         for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)
         self._control(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         ended = _woken_by(signal.SIGCHLD)
-        problem = self._start(command, memory)
+        problem = self._start(command, memory, files)
         _let_go_of_pipes()
         with suppress(OSError):
             os.write(self._channel, b"%d\n" % problem)
@@ -68,14 +69,14 @@ class Guardian:
         self._stay(ended)
         _end_as(self._status)
 
-    def _start(self, command: list[str], memory: int) -> int:
+    def _start(self, command: list[str], memory: int, files: int) -> int:
         """The errno that says why it was not started; 0."""
         readable, writable = os.pipe()
         guardian = os.getpid()
         self._bot = os.fork()
         if self._bot == 0:
             try:
-                self._become(command, memory, guardian)
+                self._become(command, memory, files, guardian)
             except OSError as error:
                 os.write(writable, b"%d" % (error.errno or 0))
             finally:
@@ -85,7 +86,7 @@ class Guardian:
         os.close(readable)
         return int(answer or 0)
 
-    def _become(self, command: list[str], memory: int, guardian: int) -> None:
+    def _become(self, command: list[str], memory: int, files: int, guardian: int) -> None:
         self._control(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != guardian:
             os._exit(NOT_STARTED)
@@ -96,6 +97,9 @@ class Guardian:
             most = resource.getrlimit(resource.RLIMIT_DATA)[1]
             limit = memory if most == resource.RLIM_INFINITY else min(memory, most)
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        if files:
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files if most == resource.RLIM_INFINITY else min(files, most), most))
         os.execv(command[0], command)  # noqa: S606 - without a shell is what is wanted
 
     def _stay(self, ended: int) -> None:
@@ -186,4 +190,4 @@ def _end_as(status: int | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    Guardian(int(sys.argv[1])).guard(sys.argv[3:], int(sys.argv[2]))
+    Guardian(int(sys.argv[1])).guard(sys.argv[4:], int(sys.argv[2]), int(sys.argv[3]))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wasess.store.open_files import usual
 from wasess.words import told
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def bot_environment(ours: Mapping[str, str]) -> dict[str, str]:
 
 def guarded(command: Sequence[str], channel: socket.socket, memory: int = 0) -> list[str]:
     """The command line that starts a command below a guardian; ``channel`` must be inherited. ``memory``: see there."""
-    return [sys.executable, "-I", "-S", str(GUARDIAN), str(channel.fileno()), str(memory), *command]
+    return [sys.executable, "-I", "-S", str(GUARDIAN), str(channel.fileno()), str(memory), str(usual()), *command]
 
 
 def end_at_once(channel: socket.socket) -> None:

@@ -103,10 +103,10 @@ def census(home: Home, manager: ManagerView, users: Collection[str] = (), *, qui
 
 def _view(session: Session, manager: ManagerView, *, quick: bool) -> SessionView | None:
     live = (manager.lives or {}).get(session.user)
-    if live is not None and quick:
+    if live is not None and live.kept and quick:
         return _of_live(live)
     disk = _of_disk(session, manager)
-    if live is None or disk is None:
+    if live is None or disk is None or not (live.kept or disk.code in UNEXPLAINED):
         return disk
     return replace(_of_live(live), linked=disk.linked, phone=disk.phone, paused_at=disk.paused_at, record=disk.record, problem=disk.problem)
 
@@ -169,8 +169,13 @@ def _unkept(view: SessionView, manager: ManagerView, holder: Holder | None) -> S
         return _settled(view, reasons.MANAGER_SILENT, str(manager.holder))
     if holder is not None:
         return _settled(view, reasons.SESSION_LOCKED, str(holder), holder.since)
+    if manager.info is not None and manager.info.blind:
+        return _settled(view, reasons.KEEPER_FAILED, manager.info.blind)
     return _settled(view, reasons.NOT_KEPT if manager.holder else reasons.NO_MANAGER)
 
+
+UNEXPLAINED = frozenset({reasons.NOT_KEPT.code, reasons.SESSION_LOCKED.code, reasons.KEEPER_FAILED.code})
+"""What the disk says of a session that the manager could not take up, and the manager itself knows better."""
 
 STATES = {
     reasons.PAIRING: State.PAIRING,
@@ -181,6 +186,7 @@ STATES = {
     reasons.MANAGER_SILENT: State.STOPPED,
     reasons.NO_MANAGER: State.STOPPED,
     reasons.NOT_KEPT: State.STOPPED,
+    reasons.KEEPER_FAILED: State.WAITING,
 }
 """The state of a session that nobody keeps, by its reason; with any other one it is logged out."""
 

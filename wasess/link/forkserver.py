@@ -15,9 +15,11 @@ last of them, after 4 s at most, killing what remains.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 GRACE = 4.0
 MESSAGE_SIZE = 65536
+HANDED_OVER = 3  # descriptors with each request
 
 
 def serve(channel: socket.socket) -> None:
@@ -68,6 +71,7 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
     request = json.loads(data)
     number, order = request["number"], request["order"]
     try:
+        _require_all(descriptors)
         pid = os.fork()
         if pid == 0:
             _become(order, descriptors)
@@ -81,6 +85,12 @@ def _obey(channel: socket.socket, children: set[int]) -> bool:
         for descriptor in descriptors:
             os.close(descriptor)
     return True
+
+
+def _require_all(descriptors: list[int]) -> None:
+    """The kernel drops those that this process has no room for."""
+    if len(descriptors) != HANDED_OVER:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def _become(order: dict[str, Any], descriptors: list[int]) -> NoReturn:
@@ -138,8 +148,10 @@ def _tell(channel: socket.socket, message: dict[str, Any], descriptors: Sequence
         return  # the host is gone: the next read says so
 
 
-def main(descriptor: int) -> None:
-    """Serve on an inherited socket."""
+def main(descriptor: int, files: int = 0) -> None:
+    """Serve on an inherited socket. ``files``: the soft limit of those that may be open (0: the host's), since a child closes all up to it."""
+    if files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     os.umask(0o077)
     speak(language(os.environ))
     gc.disable()  # a collection would write to pages that the workers share; nothing here makes cycles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import wasess
 from wasess.errors import WorkerFailed
 from wasess.link import wheel
 from wasess.link.forkserver import MESSAGE_SIZE
+from wasess.store.open_files import usual
 from wasess.words import _, told
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ FORKS_WITHIN = 10.0
 REAPS_WITHIN = 1.0
 
 # Without site-packages and the user's startup files it starts in half the time; it needs the standard library and wasess alone.
-BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from wasess.link.forkserver import main; main(int(sys.argv[2]))"
+BOOTSTRAP = "import sys; sys.path.append(sys.argv[1]); from wasess.link.forkserver import main; main(*map(int, sys.argv[2:]))"
 
 # What a worker sees of our environment. The library reads the proxy and certificate settings, and only when it talks to
 # the real WhatsApp: under a contract the contract alone says where to go.
@@ -111,11 +113,12 @@ class Nursery:
     async def start(cls, contract: Contract | None) -> Nursery:
         """Check the library, then start the server. Raises `errors.WorkerFailed` or `errors.UnsupportedPlatform`."""
         library = await asyncio.to_thread(_checked_library)
+        root = str(Path(wasess.__file__).parent.parent)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: ASYNC220 - returns once the exec is done, a few milliseconds
-                    [sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(Path(wasess.__file__).parent.parent), str(theirs.fileno())],
+                    [sys.executable, "-I", "-S", "-c", BOOTSTRAP, root, str(theirs.fileno()), str(usual())],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     env=environment(os.environ, contract),
@@ -175,7 +178,10 @@ class Nursery:
                 child.reaped(message["status"])
             return
         asked = self._asked.get(message["number"])
-        if "pid" in message:
+        if "pid" in message and not handles:  # this process has no descriptor left: the worker drains when it hears nobody
+            if asked and not asked.done():
+                asked.set_exception(WorkerFailed(_("A worker can't be forked: {error}.").format(error=os.strerror(errno.EMFILE))))
+        elif "pid" in message:
             child = self._children[message["pid"]] = Child(self, message["pid"], *handles)
             if asked and not asked.done():
                 asked.set_result(child)

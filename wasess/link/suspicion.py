@@ -5,6 +5,7 @@ The file is looked at from another process. Here it is not even opened: closing 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
@@ -38,6 +39,8 @@ class Suspicion:
         """Why to leave ("disk-full" or "database") when SQLite has said ``words``; empty when nothing is found to be wrong."""
         if "full" in words:
             return "disk-full" if _no_room() else ""
+        if _quota_used_up():  # SQLite calls that an I/O error
+            return "disk-full"
         return "database" if words in UNSEEN or self._bad(words) else ""
 
     def _bad(self, words: str) -> bool:
@@ -67,19 +70,23 @@ def _no_room() -> bool:
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         return True
     found = os.statvfs(".")
-    return found.f_bavail * found.f_frsize < ROOM or not _may_take(ROOM)
+    return found.f_bavail * found.f_frsize < ROOM or _taking(ROOM) != 0
 
 
-def _may_take(size: int) -> bool:
-    """Whether the user's quota leaves so much. Where it can't be told, no."""
+def _quota_used_up() -> bool:
+    return _taking(ROOM) in {errno.EDQUOT, errno.ENOSPC}
+
+
+def _taking(size: int) -> int:
+    """Why so much can't be written here: an errno, 0 when it can. The user's quota counts."""
     try:
         descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno or errno.EIO
     try:
         os.posix_fallocate(descriptor, 0, size)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno or errno.EIO
     finally:
         os.close(descriptor)
-    return True
+    return 0

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from wasess.errors import DeviceDamaged, Locked, StoreError
 from wasess.store import graveyard
-from wasess.store.disk import room, sqlite_at_work
+from wasess.store.disk import sqlite_at_work
+from wasess.store.fullness import means_full
 from wasess.store.guard import guard_file, size_of
 from wasess.store.names import JOURNALS, SIDE_FILES
 from wasess.words import _
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 DEVICE_NAME = "device.db"
 BUSY_TIMEOUT = 1.0
 SMALLEST_PAGE = 512
-SMALLEST_ROOM = 64 * 1024
 KEY_LENGTH = 32
 
 
@@ -88,11 +88,14 @@ def read_credentials(path: Path, *, may_write: bool = False) -> Credentials:
 
 
 def is_protected(path: Path) -> bool:
-    """Whether there is nothing that `protect_device` would change. Raises what `read_credentials` raises."""
+    """Whether there is nothing that `protect_device` would change, as far as that can be read. Raises what `read_credentials` raises with ``may_write``."""
     from wasess.store import undo_log  # noqa: PLC0415 - only who starts a worker needs it
 
-    with _connected(path, may_write=False) as connection:
-        return graveyard.installed(connection) and undo_log.installed(connection)
+    try:
+        with _connected(path, may_write=False) as connection:
+            return graveyard.installed(connection) and undo_log.installed(connection)
+    except RollbackNeeded:
+        return False
 
 
 def protect_device(path: Path) -> None:
@@ -186,8 +189,8 @@ def _explained(path: Path, error: sqlite3.DatabaseError, *, may_write: bool) -> 
     readable = os.access(path, os.R_OK)
     if primary in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN} and not may_write and readable:
         return RollbackNeeded(str(error))
-    # Where there is no room for the index of the journal, SQLite calls it an I/O error.
-    if primary == sqlite3.SQLITE_FULL or (primary == sqlite3.SQLITE_IOERR and room(path.parent) < SMALLEST_ROOM):
+    # Where there is no room for the index of the journal, or no quota, SQLite calls it an I/O error.
+    if means_full(primary, path.parent):
         return NoRoom(
             _("There is no room left to keep the credentials of {user!r} ({path}); nothing was changed.").format(user=user, path=path),
             hint=_("Make room."),

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from wasess.errors import StoreBusy, StoreError, StoreFull
 from wasess.store import mail_shape, row_check
+from wasess.store.fullness import means_full
 from wasess.store.guard import FILE_MODE, guard_file, size_of
 from wasess.store.kept_mail import set_aside
 from wasess.store.mail_shape import MIGRATIONS, VERSION
@@ -390,7 +391,7 @@ def _explained(path: Path, error: sqlite3.DatabaseError | UnicodeDecodeError) ->
             _("The messages of {user!r} are being written right now ({path}); nothing was changed.").format(user=user, path=path),
             hint=_("Try again in a moment."),
         )
-    kind = StoreFull if primary == sqlite3.SQLITE_FULL else StoreError
+    kind = StoreFull if means_full(primary, path.parent) else StoreError
     return kind(
         _("The messages of {user!r} can't be read or written now: {error} ({path}); nothing was changed.").format(
             user=user, error=error, path=path

@@ -304,7 +304,7 @@ class Keeper:
         try:
             for event in self._states.read():
                 await self._feed(event)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             self._teller.trouble("SPOOL_NOT_READ", str(error), level="error", sparing=True)
             self._tools.clock.call_later(SPOOL_RETRY, lambda: self._inbox.put_nowait(LinkSignal("spooled")))
 

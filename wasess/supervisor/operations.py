@@ -75,8 +75,8 @@ class Operations:
 
     def info(self) -> ManagerInfo:
         """See `control.door.Manager`."""
-        keepers = self._supervisor.keepers.values()
-        online = sum(keeper.online for keeper in keepers)
+        lives = self.lives()
+        online = sum(live.state is State.ONLINE for live in lives)
         ready = self._supervisor.ready
         longest = self._supervisor.stalls.longest
         return ManagerInfo(
@@ -85,17 +85,18 @@ class Operations:
             self._realm,
             self._started_at,
             ready,
-            len(keepers),
+            len(lives),
             online,
             self._bot.sentence,
             longest_stall=longest.seconds,
             stalled_at=longest.at or None,
             client_version=client_version.spell(self.announced()) if self.announced else "",
+            blind=self._supervisor.blind,
         )
 
     def lives(self) -> list[Live]:
         """See `control.door.Manager`."""
-        return [keeper.live() for keeper in self._supervisor.keepers.values()]
+        return self._supervisor.lives()
 
     # --- a new connection -------------------------------------------------------------------------------------------
 

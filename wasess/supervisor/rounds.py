@@ -135,7 +135,8 @@ class Rounds:
         if self._errand is not None:
             if not self._errand.done():
                 return due
-            done, self._errand = self._errand.result(), None
+            errand, self._errand = self._errand, None  # first: one that has failed is followed by others
+            done = errand.result()
             due = replace(done, look=due.look, proof=max(due.proof, done.proof))
         self._errand = asyncio.create_task(self._run_errand(due, now))
         return due

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wasess.core import reasons
@@ -16,12 +14,15 @@ from wasess.core.states import State
 from wasess.delivery.dispatcher import Dispatcher
 from wasess.errors import UnsupportedPlatform, WasessError
 from wasess.supervisor.clock import SystemClock
+from wasess.supervisor.ending import Kept, cut_off, drain
+from wasess.supervisor.file_budget import TooFewFiles, require_files
 from wasess.supervisor.gate import Gate
 from wasess.supervisor.keeper import Keeper, Tools
 from wasess.supervisor.manager_settings import Settings
 from wasess.supervisor.notify import Notifier
 from wasess.supervisor.report import Notice, trouble_teller
 from wasess.supervisor.rounds import Rounds
+from wasess.supervisor.setbacks import FIRST_PAUSE, Setbacks
 from wasess.supervisor.signals import ending_signals
 from wasess.supervisor.stalls import StallMeter
 from wasess.supervisor.survey import Survey
@@ -34,30 +35,15 @@ if TYPE_CHECKING:
 
     from wasess.core.clock import Clock
     from wasess.core.events import Event
+    from wasess.core.live import Live
     from wasess.delivery.bot import Bot
     from wasess.link.port import LinkHost
-    from wasess.store.sessions import Home, Session
+    from wasess.store.sessions import Home
     from wasess.supervisor.report import Reporter
     from wasess.supervisor.survey import Finding
 
-TRY_AGAIN_AFTER = 5.0
-CLOSED_WITHIN = 0.8
 INTERRUPTED = 130
 THREADS = 8  # for what waits for a disk: one that hangs under some sessions leaves threads to the others and to the rounds
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class _Kept:
-    """A keeper and its task. ``jid``: the device it was started with."""
-
-    session: Session
-    keeper: Keeper
-    jid: str
-    task: asyncio.Task[None] | None = None
-    removed: bool = False
-    paused: bool = False
 
 
 class Supervisor:
@@ -114,9 +100,10 @@ class Supervisor:
         self._serving = serving
         self._purpose = purpose
         self._last_alive = 0.0
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._explained: dict[str, str] = {}
-        self._not_before: dict[str, float] = {}
+        self._setbacks = Setbacks(self._clock, reporter)
+        self._wanted = 0
         self._aside: Counter[str] = Counter()
         self._looking = asyncio.Lock()
         self._stop = asyncio.Event()
@@ -135,14 +122,25 @@ class Supervisor:
         """The keepers by their users, sorted."""
         return {user: kept.keeper for user, kept in sorted(self._kept.items())}
 
+    @property
+    def blind(self) -> str:
+        """Why it can't look for sessions now; empty when it can."""
+        return self._setbacks.blind
+
+    def lives(self) -> list[Live]:
+        """How each session is, sorted by user: those that are kept, and those that are not, though nobody has stopped them."""
+        lives = [keeper.live() for keeper in self.keepers.values()]
+        return sorted((*lives, *self._setbacks.lives(self._kept)), key=lambda live: live.user)
+
     async def look(self) -> None:
-        """Look at once for what is new, gone, paused or resumed."""
+        """Look at once for what is new, gone, paused or resumed. Raises what keeps it from looking."""
         async with self._looking:
             busy = {user for user, kept in self._kept.items() if kept.keeper.snapshot.state is not State.LOGGED_OUT}
             findings = await asyncio.to_thread(self._survey.look, skip=busy)
+            self._note_found(findings)
             for finding in findings:
-                if finding.paused and finding.session.user in self._kept:
-                    self._pause(self._kept[finding.session.user])
+                if (kept := self._kept.get(finding.session.user)) and finding.paused != kept.paused:
+                    self._pause(kept, paused=finding.paused)
                 elif finding.session.user not in busy:  # of those nothing was read
                     self._consider(finding)
             for user in self._kept.keys() - {finding.session.user for finding in findings}:
@@ -208,8 +206,9 @@ class Supervisor:
                 await task
 
     async def _manage(self) -> None:
+        findings = await self._first_look()
+        self._note_found(findings)
         async with self._looking:
-            findings = await asyncio.to_thread(self._survey.look)
             found = sum(finding.counts for finding in findings)
             self._tell("sessions_found", plural("{count} session found", "{count} sessions found", found).format(count=found))
             for finding in findings:
@@ -219,6 +218,14 @@ class Supervisor:
             await self._look_around()
         finally:
             ready.cancel()
+
+    async def _first_look(self) -> list[Finding]:
+        while True:
+            try:
+                return await asyncio.to_thread(self._survey.look)
+            except Exception as error:  # noqa: BLE001 - for want of files or memory, or a bug: the manager stays, and looks again
+                self._setbacks.blinded(error)
+            await asyncio.sleep(self._settings.look_every)
 
     async def _tell_when_ready(self, found: int) -> None:
         first_tries = [asyncio.create_task(self._first_try(kept)) for kept in self._kept.values()]
@@ -234,7 +241,7 @@ class Supervisor:
         self._tell("manager_ready", _("manager ready: {online} of {found} online").format(online=online, found=found))
         self._notifier.ready(_("{online} of {found} sessions online").format(online=online, found=found))
 
-    async def _first_try(self, kept: _Kept) -> None:
+    async def _first_try(self, kept: Kept) -> None:
         """Wait until the session is up, or has failed, or its keeper has."""
         settled = asyncio.create_task(kept.keeper.settled.wait())
         try:
@@ -245,7 +252,14 @@ class Supervisor:
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(self._settings.look_every)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 - as in `_first_look`
+                self._setbacks.blinded(error)
+
+    def _note_found(self, findings: list[Finding]) -> None:
+        self._setbacks.looked(finding.session.user for finding in findings)
+        self._wanted = sum(finding.startable or finding.session.user in self._kept for finding in findings)
 
     def _consider(self, finding: Finding, *, wait_for_holder: bool = False) -> None:
         """Take a session over if it can be had; one that another process holds only when that is a predecessor on its way out."""
@@ -256,21 +270,29 @@ class Supervisor:
         if kept is not None:
             self._pair_again(kept, finding)
         elif finding.startable and (wait_for_holder or not finding.held):
-            if self._clock.steady() >= self._not_before.get(user, 0.0):
+            if self._setbacks.over(user):
                 self._explained.pop(user, None)
-                self._take_over(finding)
+                try:
+                    require_files(self._running(), self._wanted)
+                    self._take_over(finding)
+                except TooFewFiles as error:
+                    self._setbacks.failed(user, error, longest=FIRST_PAUSE)
+                except Exception as error:  # noqa: BLE001 - as in `_keep`
+                    self._setbacks.failed(user, error)
         elif not finding.held:
+            self._setbacks.not_startable(user, finding.problem)
             self._explain(finding)
 
     def _take_over(self, finding: Finding) -> None:
         keeper = Keeper(finding.session, self._tools, self._last_alive)
         if self._rounds.disk_full:
             keeper.tell(self._rounds.disk_full)
-        kept = _Kept(finding.session, keeper, finding.device.jid if finding.device else "")
-        self._kept[finding.session.user] = kept
+        kept = Kept(finding.session, keeper, finding.device.jid if finding.device else "")
         kept.task = asyncio.create_task(self._keep(kept))
+        self._kept[finding.session.user] = kept
+        self._setbacks.taken_over(finding.session.user)
 
-    def _pair_again(self, kept: _Kept, finding: Finding) -> None:
+    def _pair_again(self, kept: Kept, finding: Finding) -> None:
         """A session that was logged out comes back when a human has paired it: its device went away, or is another one."""
         if kept.keeper.snapshot.state is not State.LOGGED_OUT or finding.problem:
             return
@@ -298,39 +320,42 @@ class Supervisor:
 
     # --- keeping ----------------------------------------------------------------------------------------------------
 
-    async def _keep(self, kept: _Kept) -> None:
-        """Stay with the keeper to its end."""
+    async def _keep(self, kept: Kept) -> None:
+        """Stay with the keeper to its end. A session that nobody has stopped is taken over again, whatever has ended its keeper."""
         user = kept.session.user
+        task = asyncio.current_task()
         try:
             await kept.keeper.run()
         except UnsupportedPlatform as error:
             self._fatal = error
             self.stop()
-        except Exception as error:  # noqa: BLE001 - a bug, or a folder that can't be used: it concerns this session only
-            if kept.session.exists():
-                self._try_again(user, error)
-            else:
-                self._let_go(kept)
+        except asyncio.CancelledError:
+            if task is None or task.cancelling():
+                raise
+            self._failed(kept, WasessError(_("something that it waited for was cancelled")))
+        except Exception as error:  # noqa: BLE001 - a bug, or what the system refuses: it concerns this session only
+            self._failed(kept, error)
+        else:
+            if not (kept.paused or kept.removed or self._aside[user]):
+                self._setbacks.ended(user)
         finally:
             if self._kept.get(user) is kept:
                 del self._kept[user]
 
-    def _try_again(self, user: str, error: Exception) -> None:
-        if not isinstance(error, (WasessError, OSError)):
-            logger.error("the keeper of %s failed", user, exc_info=error)
-        now = self._clock.now()
-        self._not_before[user] = self._clock.steady() + TRY_AGAIN_AFTER
-        line = _("{user}: {error}; trying again in {seconds:.0f} s").format(user=user, error=error, seconds=TRY_AGAIN_AFTER)
-        self._reporter.report(Notice(now, "trouble", line, user, code="KEEPER_FAILED", reason=str(error), level="error"))
+    def _failed(self, kept: Kept, error: Exception) -> None:
+        if kept.session.exists():
+            self._setbacks.failed(kept.session.user, error)
+        else:
+            self._let_go(kept)
 
-    def _pause(self, kept: _Kept) -> None:
-        """An operator wants it down."""
-        if not kept.paused:
-            kept.paused = True
+    def _pause(self, kept: Kept, *, paused: bool) -> None:
+        """An operator wants it down; or up again, before it was down."""
+        kept.paused = paused
+        if paused:
             self._tell("paused", _("{user} is paused by an operator").format(user=kept.session.user), kept.session.user)
             kept.keeper.request_stop()
 
-    def _let_go(self, kept: _Kept) -> None:
+    def _let_go(self, kept: Kept) -> None:
         """Its folder is gone."""
         if not kept.removed and not self._aside[kept.session.user]:
             kept.removed = True
@@ -344,42 +369,13 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._tell("manager_stopping", _("manager stopping"))
-        draining = asyncio.create_task(self._drain())
+        draining = asyncio.create_task(drain(self._kept, self._dispatcher, self._settings))
         leaving = asyncio.create_task(self._leave.wait())
         await asyncio.wait({draining, leaving}, timeout=self._settings.gone_within, return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, leaving):
             task.cancel()
-        await self._cut_off()
+        await cut_off(self._kept, self._dispatcher, self._host, self._bot)
         self._tell("manager_stopped", _("manager stopped"))
-
-    async def _drain(self) -> None:
-        """First the bot, while its replies can still be sent; then the workers, all at once."""
-        if self._dispatcher:
-            await self._dispatcher.drain(self._settings.bot_patience)
-        await asyncio.gather(*(keeper.mail.drain(self._settings.sent_within) for keeper in self._running()))
-        tasks = [kept.task for kept in self._kept.values() if kept.task]
-        for kept in self._kept.values():
-            kept.keeper.request_stop()
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._settings.drain_patience)
-
-    async def _cut_off(self) -> None:
-        """Whatever is still there goes now."""
-        left = list(self._kept.values())
-        for kept in left:
-            kept.keeper.kill()
-            if kept.task:
-                kept.task.cancel()
-        if self._dispatcher:
-            await self._dispatcher.close()
-        closing = [asyncio.create_task(one.close()) for one in (self._host, self._bot) if one]
-        _done, late = await asyncio.wait(closing, timeout=CLOSED_WITHIN)
-        for task in late:
-            task.cancel()
-        for outcome in await asyncio.gather(*closing, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                logger.error("closing failed", exc_info=outcome)
-        await asyncio.gather(*(kept.task for kept in left if kept.task), return_exceptions=True)
 
     def _tell(self, event: str, line: str, session: str = "") -> None:
         self._reporter.report(Notice(self._clock.now(), event, line, session))

@@ -142,6 +142,8 @@ def look_at(session: Session) -> Finding:
         lost = session.lost_credentials(found, record)
     except (WasessError, OSError) as error:
         return Finding(session, problem=str(error), paused=paused)
+    except Exception as error:  # noqa: BLE001 - no memory, or a bug: it concerns this session only
+        return Finding(session, problem=f"{type(error).__name__}: {error}".removesuffix(": "), paused=paused)
     action = _(reasons.DATABASE_DAMAGED.action).format(user=session.user)
     problem = _("its credentials are gone: {lost}. {action}").format(lost=lost, action=action) if lost else ""
     last_code = record.reason_code if record else ""

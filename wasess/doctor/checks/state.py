@@ -28,6 +28,7 @@ FIXES = {
     reasons.REPLACED_FOR_GOOD: "wasess reconnect {user}",
     reasons.CLOCK_WRONG: "timedatectl",
     reasons.MANAGER_DOWN: "wasess serve",
+    reasons.KEEPER_FAILED: LOOK_AT_LOG,
 }
 """Where the action names no command, or several."""
 FALLBACK = "wasess reconnect {user}"
