@@ -221,7 +221,7 @@ def test_every_reason_is_reached():
     elsewhere |= {reasons.NO_MANAGER, reasons.MANAGER_SILENT, reasons.NOT_KEPT, reasons.KEEPER_FAILED, reasons.UNREADABLE}
     elsewhere |= {reasons.PAUSED_BY_OPERATOR, reasons.PAIRING, reasons.UNPROVEN, reasons.OTHER_VERSION}
     elsewhere |= {reasons.MAIL_NOT_TAKEN, reasons.MESSAGES_DAMAGED, reasons.MEDIA_FULL, reasons.CHAT_BRAKED}  # of a connected session
-    elsewhere |= {reasons.SENDS_DELAYED, reasons.FIRST_MESSAGES_LOCKED, reasons.REPLIES_FAILED}  # as above
+    elsewhere |= {reasons.SENDS_DELAYED, reasons.FIRST_MESSAGES_LOCKED, reasons.REPLIES_FAILED, reasons.BOT_FAILING}  # as above
     told: set[reasons.Reason] = set()
 
     def walk(position: str, *names: str, paired_at: float = 0.0) -> None:

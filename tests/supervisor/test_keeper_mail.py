@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from test_keeper import Echo, Stage
-from village import EVENT, mailbox_of, spooled, text, until
+from village import EVENT, MoodyBot, mailbox_of, spooled, text, until
 
 from wasess.core.events import Disconnected, LoggedOut, StreamReplaced
 from wasess.core.states import State
@@ -69,3 +69,19 @@ async def test_a_login_is_seen_while_the_mailbox_can_not_be_opened(home: Home, t
         assert len(mailbox_of(stage.keeper).inbox.items()) == 1
         await until(lambda: stage.keeper.live().problem == "")
         assert len(stage.host.started) == 1
+
+
+async def test_a_bot_that_fails_on_every_message_is_a_problem_until_it_answers_one(home: Home, told: Told):
+    bot = MoodyBot()
+    stage = Stage(home, told, bot=bot)
+    async with stage.running():
+        await stage.online()
+        for number in (1, 2):
+            stage.link.frames(EVENT, spooled(text(f"{number}", chat=f"49170123456{number}@s.whatsapp.net")))
+        await until(lambda: told.codes().count("BOT_GAVE_UP") == 2)
+        assert stage.keeper.live().problem == ""
+        stage.link.frames(EVENT, spooled(text("3")))
+        await until(lambda: stage.keeper.live().problem == "BOT_FAILING")
+        bot.mended = True
+        stage.link.frames(EVENT, spooled(text("4")))
+        await until(lambda: stage.keeper.live().problem == "")

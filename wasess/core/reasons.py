@@ -115,6 +115,12 @@ CHAT_BRAKED = Reason(
     "See which: `wasess diagnose {user}`.",
     level="error",
 )
+BOT_FAILING = Reason(
+    "BOT_FAILING",
+    "its bot fails on every message",
+    "See on what: `wasess logs {user}`, `wasess inbox list {user}`; then mend the bot.",
+    level="error",
+)
 MEDIA_FULL = Reason(
     "MEDIA_FULL",
     "the files of messages that wait for the bot fill the quota; new files are not fetched",

@@ -1,4 +1,4 @@
-"""The user's bot function in a process of its own: ``python -m wasess.delivery.bot_process FILE.py FUNCTION [--check] [--files]``.
+"""The user's bot function in a process of its own: ``python -P -m wasess.delivery.bot_process FILE.py FUNCTION [--check] [--files] [--module=NAME]``.
 
 NDJSON. On stdin: ``{"n": 1, "message": {fields of core.message.Message}}``. On stdout: first ``{"ready": true}`` or
 ``{"failed": "sentence"}``, then ``{"n": 1, "reply": "text" | {fields of core.message.Reply} | [several] | null}`` or
@@ -15,6 +15,7 @@ may quote the message.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import inspect
 import json
@@ -35,9 +36,11 @@ from wasess.words import _, language, speak
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Awaitable, Callable, Iterable
+    from types import ModuleType
 
 THREADS = 8
-MODULE_NAME = "wasess_bot"
+MODULE_NAME = "wasess_bot"  # of a file whose own name is another module's
+NAMED = "--module="
 
 
 class NotABot(Exception):
@@ -51,8 +54,11 @@ def main(arguments: list[str]) -> int:
     requests, stdout = _take_over_pipes()
     sources = _Sources(os.path.dirname(file) if "--files" in options else "")  # noqa: PTH120 - compared as texts
     answers = _Answers(stdout, sources)
+    if "--check" not in options:
+        _prepare()
+    module = next((option.removeprefix(NAMED) for option in options if option.startswith(NAMED)), "")
     try:
-        function, wants_text = load(Path(file), name)
+        function, wants_text = load(Path(file), name, module)
     except BaseException as error:  # noqa: BLE001 - the user's module may raise anything, SystemExit too
         answers.write({"failed": explain(error, file), **sources.after(error)})
         return 1
@@ -62,20 +68,46 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(file: Path, name: str) -> tuple[Callable[[Any], Any], bool]:
-    """Import the file (its folder comes first on ``sys.path``) and return the function and whether it wants a plain text."""
+def load(file: Path, name: str, module: str = "") -> tuple[Callable[[Any], Any], bool]:
+    """Import the file and return the function and whether it wants a plain text. ``module``: the dotted name of one in a package.
+
+    What the file imports is looked for in the standard library, then beside it (a link: beside its target), then among what is installed: no file
+    there can take the place of a module that Python or wasess itself needs. The working directory does not count.
+    """
     require_trust(file, CODE, imports=True)  # each time: it may have changed since wasess was started
-    sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(MODULE_NAME, file)
-    if spec is None or spec.loader is None:
-        raise NotABot(_("{file} is not a Python file").format(file=file.name))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[MODULE_NAME] = module
-    spec.loader.exec_module(module)
-    function = getattr(module, name, None)
+    parts = module.split(".") if module else []
+    above = len(parts) - (file.stem != "__init__") if parts else 0
+    sys.path.insert(_behind_the_library(), str((file if parts else file.resolve()).parents[above]))
+    loaded = importlib.import_module(module) if parts else _loaded(file)
+    function = getattr(loaded, name, None)
     if not callable(function):
         raise NotABot(_("{file} has no function {name}").format(file=file.name, name=name))
     return function, wants_text(function)
+
+
+def _loaded(file: Path) -> ModuleType:
+    """The file as a module of its own name: process pools and pickles find it by that, and whoever imports it gets the same one."""
+    taken = file.stem in sys.modules or file.stem in sys.stdlib_module_names
+    spec = importlib.util.spec_from_file_location(file.stem if file.stem.isidentifier() and not taken else MODULE_NAME, file)
+    if spec is None or spec.loader is None:
+        raise NotABot(_("{file} is not a Python file").format(file=file.name))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _behind_the_library() -> int:
+    """Where on ``sys.path`` what is installed begins."""
+    installed = (number for number, path in enumerate(sys.path) if Path(path).name in {"site-packages", "dist-packages"})
+    return next(installed, len(sys.path))
+
+
+def _prepare() -> None:
+    """Load what serving needs, before the bot's folder is looked into: with `replies` 20 ms, which a mere check need not wait for."""
+    import msgspec  # noqa: F401, PLC0415 - see above
+
+    import wasess.delivery.replies  # noqa: F401, PLC0415 - see above
 
 
 def wants_text(function: Callable[..., Any]) -> bool:
@@ -146,9 +178,9 @@ class _Server:
     """Has the function answer messages, in threads."""
 
     def __init__(self, function: Callable[[Any], Any], file: str, answers: _Answers, *, wants_text: bool) -> None:
-        import msgspec  # noqa: PLC0415 - with `replies` 20 ms, which a check and the user's own imports need not wait for
+        import msgspec  # noqa: PLC0415 - see `_prepare`
 
-        from wasess.delivery.replies import BadReply, read_replies  # noqa: PLC0415 - see above
+        from wasess.delivery.replies import BadReply, read_replies  # noqa: PLC0415 - as above
 
         self._msgspec, self._bad_reply, self._read_replies = msgspec, BadReply, read_replies
         self._function = function

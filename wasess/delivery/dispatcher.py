@@ -46,6 +46,7 @@ LONGEST_PAUSE = 7 * 86_400.0
 MOST_NAMED = 10  # positions in a sentence
 STORE_PAUSE = 5.0  # a disk that takes nothing is asked again after it
 JITTER = 0.2  # of a pause, up and down
+FAILS = 3  # different messages: one may be the message's own fault, and two the same person's
 AHEAD_FOR = 0.1  # seconds for which the next message is known that was read beside the commit of the one before: an operator may drop it
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Dispatcher:
         self._fetching: dict[str, asyncio.Semaphore] = {}
         self._asked: set[Key] = set()  # or about to be: its first message is looked for
         self._alone: set[Key] = set()  # chats whose first message may have killed the bot
+        self._failed_on: dict[str, set[int]] = {}  # of each session, the first messages since it answered one
         self._ahead: dict[Key, tuple[float, First]] = {}  # what is first in a chat now, and until when that counts
         self._answers = 0
         self._answers_at: dict[Key, int] = {}  # ... when the bot was last away for this chat's message
@@ -127,6 +129,10 @@ class Dispatcher:
             del self._desks[gone], self._fetching[gone]
         self._ahead = {key: ahead for key, ahead in self._ahead.items() if key[0] in self._desks}
         await self._turns.drop(lambda key: key[0] not in self._desks)
+
+    def failing(self, user: str) -> bool:
+        """Whether the bot has failed on each of the last messages of a session, and these are several."""
+        return len(self._failed_on.get(user, ())) >= FAILS
 
     async def drain(self, patience: float) -> None:
         """Give the bot nothing new, and wait up to ``patience`` seconds for what it has."""
@@ -247,6 +253,7 @@ class Dispatcher:
 
     def _answered(self, key: Key) -> None:
         self._answers += 1
+        self._failed_on.pop(key[0], None)
         self._alone.discard(key)
         self._answers_at.pop(key, None)
         if self._away:
@@ -280,6 +287,9 @@ class Dispatcher:
 
     async def _charge(self, key: Key, item: Item, outcome: Outcome) -> float:
         """It is the message's fault: try it again after a pause, or give it up."""
+        failed_on = self._failed_on.setdefault(key[0], set())
+        if len(failed_on) < FAILS:
+            failed_on.add(item.seq)
         tries, pauses, now = item.tries + 1, self._bot.pauses, self._clock.now()
         last = tries > len(pauses)
         pause = 0.0 if last else max(outcome.wait, pauses[tries - 1] * (1 - JITTER + 2 * JITTER * self._dice()))

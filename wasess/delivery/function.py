@@ -54,22 +54,27 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, slots=True)
 class BotSpec:
-    """Where the function is."""
+    """Where the function is. ``module``: the dotted name of its file, when that is one of a package."""
 
     file: Path
     function: str
+    module: str = ""
 
     def command(self, *options: str) -> list[str]:
         """Return the command line of its process."""
-        return [sys.executable, "-m", "wasess.delivery.bot_process", str(self.file), self.function, *options]
+        named = (f"--module={self.module}",) if self.module else ()
+        return [sys.executable, "-P", "-m", "wasess.delivery.bot_process", str(self.file), self.function, *options, *named]
 
 
 def validate_bot(text: str) -> BotSpec:
-    """Read ``FILE.py:FUNCTION`` and load the function once, in a process of its own. Raises `errors.UsageError` with what is wrong."""
+    """Read ``FILE.py:FUNCTION`` or ``PACKAGE.MODULE:FUNCTION``, and load the function once, in a process of its own.
+
+    A package is looked for in the working directory. Raises `errors.UsageError` with what is wrong.
+    """
     file, separator, function = text.rpartition(":")
     if not separator or not function.isidentifier():
         raise UsageError(_("The bot {bot!r} is not of the form FILE.py:FUNCTION.").format(bot=text), hint=_(HINT))
-    spec = BotSpec(Path(file).absolute(), function)
+    spec = _in_a_package(file, function) or BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
         raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
     require_trust(spec.file, CODE, imports=True)
@@ -77,6 +82,15 @@ def validate_bot(text: str) -> BotSpec:
     if problem:
         raise UsageError(_("The bot can't be loaded: {problem}.").format(problem=problem), hint=_(HINT))
     return spec
+
+
+def _in_a_package(name: str, function: str) -> BotSpec | None:
+    parts = name.split(".")
+    if name.endswith(".py") or not all(part.isidentifier() for part in parts) or Path(name).is_file():
+        return None
+    path = Path(*parts).absolute()
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return BotSpec(file, function, name)
 
 
 def _check(spec: BotSpec) -> str:

@@ -149,9 +149,15 @@ class Intake:
         if self._over:  # what a worker notes meanwhile stays
             self._reader.counted()
 
-    def close(self) -> None:
-        """Let go of the file."""
+    def end(self, now: float) -> Path | None:
+        """The last thing that is done with the mail; see `Mailbox.put_back`."""
+        kept = None
+        if self._mailbox.fault():
+            kept = self._mailbox.put_back(now)
+        else:
+            self.note_place()
         self._reader.close()
+        return kept
 
     def note_place(self) -> None:
         """Write down how far it has come, for those who look from outside (`store.spool.depth`); the place that counts is in the mailbox.

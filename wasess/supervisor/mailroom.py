@@ -28,7 +28,7 @@ from wasess.supervisor.media_quota import MediaQuota
 from wasess.words import _
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from wasess.core.clock import Clock
@@ -107,13 +107,19 @@ class Mailroom:
         code, until = self._news
         if self._clock.steady() < until:
             return code
-        if (self._queue is not None and self._queue.damaged) or (self._care is not None and self._care.set_aside):
-            return reasons.MESSAGES_DAMAGED.code
-        if self._queue is not None and self._queue.braked:
-            return reasons.CHAT_BRAKED.code
-        if self._courier is not None and self._courier.problem:
-            return self._courier.problem
-        return reasons.MEDIA_FULL.code if self._attachments is not None and self._attachments.full else ""
+        return next(filter(None, self._problems()), "")
+
+    def _problems(self) -> Iterator[str]:
+        """The worst first."""
+        if self._queue is not None and self._care is not None:
+            yield reasons.MESSAGES_DAMAGED.code if self._queue.damaged or self._care.set_aside else ""
+            yield reasons.CHAT_BRAKED.code if self._queue.braked else ""
+        if self._dispatcher is not None:
+            yield reasons.BOT_FAILING.code if self._dispatcher.failing(self.user) else ""
+        if self._courier is not None:
+            yield self._courier.problem
+        if self._attachments is not None:
+            yield reasons.MEDIA_FULL.code if self._attachments.full else ""
 
     def tell_problem(self, code: str) -> None:
         """Something has happened to its files (a code of `core.reasons`): it is a `problem` for ten minutes, so that whoever looks now and then sees it."""
@@ -241,7 +247,7 @@ class Mailroom:
         if self._care is not None:
             await self._care.close()
         if self._queue is not None and self._intake is not None:
-            kept = await self._queue.close(partial(_ended, self._intake, self._clock.now()))
+            kept = await self._queue.close(partial(_end_intake, self._intake, self._clock.now()))
             if kept:
                 report_set_aside(self._teller, kept)
 
@@ -383,15 +389,8 @@ def _tell_intake(intake: Intake, heard: Callable[[Intake], None], _mailbox: Mail
     heard(intake)
 
 
-def _ended(intake: Intake, now: float, mailbox: Mailbox) -> Path | None:
-    """The last thing that is done with the mail; see `Mailbox.put_back`."""
-    kept = None
-    if mailbox.fault():
-        kept = mailbox.put_back(now)
-    else:
-        intake.note_place()
-    intake.close()
-    return kept
+def _end_intake(intake: Intake, now: float, _mailbox: Mailbox) -> Path | None:
+    return intake.end(now)
 
 
 def _close_unused(opening: asyncio.Future[OpenedMail]) -> None:
