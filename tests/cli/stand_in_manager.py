@@ -31,10 +31,13 @@ ENDS_WITHIN = 10.0
 PID = 4711
 
 
-def live(user: str, state: State = State.ONLINE, reason: reasons.Reason = reasons.ONLINE, detail: str = "", heard: float = 1.0) -> Live:
-    """A session that has been so for a day; ``heard``: seconds since WhatsApp was heard of."""
+def live(
+    user: str, state: State = State.ONLINE, reason: reasons.Reason = reasons.ONLINE, detail: str = "", heard: float | None = 1.0
+) -> Live:
+    """A session that has been so for a day; ``heard``: seconds since WhatsApp was heard of, None when it never was."""
     now = time.time()
-    return Live(user, state, reason.code, detail, now - LONG_AGO, None, 0, 0, now - heard, PID, 0, None, None, 0)
+    proven_at = None if heard is None else now - heard
+    return Live(user, state, reason.code, detail, now - LONG_AGO, None, 0, 0, proven_at, PID, 0, None, None, 0)
 
 
 @dataclass

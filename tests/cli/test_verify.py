@@ -156,10 +156,14 @@ def test_a_session_that_whatsapp_was_not_heard_of_is_degraded(home, verify, monk
 
 def test_a_session_that_is_just_starting_gets_time(home, verify, monkeypatch):
     linked(home, "alice")
-    with managed(home, live("alice", State.CONNECTING, reasons.STARTING)) as manager:
+    begun = live("alice", State.CONNECTING, reasons.STARTING, heard=None)
+    with managed(home, begun) as manager:
         assert verify() == (3, "", "alice: connecting\n")
         manager.started_at = time.time() - 30
         assert verify() == (0, "", "")
+        manager.keep(live("alice", State.RECOVERING, reasons.CONNECTION_LOST))
+        assert verify() == (3, "", "alice: the connection was lost; reconnecting\n")
+        manager.keep(begun)
         assert verify("--grace", "20s")[0] == 3
         monkeypatch.setenv("WASESS_GRACE", "0")
         assert verify()[0] == 3

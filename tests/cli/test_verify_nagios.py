@@ -74,7 +74,7 @@ def test_all_is_well(home, verify):
 
 def test_a_session_that_is_just_starting_is_well_and_not_online(home, verify):
     linked(home, "alice", "bob")
-    with managed(home, live("alice"), live("bob", State.CONNECTING, reasons.STARTING)) as manager:
+    with managed(home, live("alice"), live("bob", State.CONNECTING, reasons.STARTING, heard=None)) as manager:
         manager.ready = False
         found = checked(verify)
     assert (found.status, found.text) == ("OK", "1 of 2 sessions online")

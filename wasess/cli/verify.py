@@ -58,7 +58,8 @@ def verify(
     it can't disturb a session.
 
     A session is healthy when it is online and WhatsApp was heard of within --max-age, or when it is just starting: right after it was
-    paired, or after the manager started, for as long as --grace. The running manager asks WhatsApp itself when a session is quiet.
+    paired, or after the manager started and until it is online, for as long as --grace. The running manager asks WhatsApp itself when a
+    session is quiet.
 
     With --nagios the exit code is 0 (OK), 1 (WARNING: degraded, heals by itself), 2 (CRITICAL) or 3 (UNKNOWN: can't look). A ping that
     is not taken is told on stderr, and does not change the exit code: the switch will raise the alarm.
