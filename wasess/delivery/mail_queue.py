@@ -169,6 +169,7 @@ def _settle(future: asyncio.Future[Any], answer: object, error: BaseException | 
         future.set_result(answer)
     else:
         future.set_exception(error)
+        future.exception()  # whoever waited may be gone, with the whole event loop: that is no error that nobody has seen
 
 
 def _log_failure(future: asyncio.Future[None]) -> None:
