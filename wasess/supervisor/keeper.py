@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -233,20 +234,18 @@ class Keeper:
         """Bring the session up and keep it up until `request_stop`. Raises `errors.UnsupportedPlatform` when no worker can ever run."""
         self._teller.begin()
         self.ticked_at = self._tools.clock.steady()
-        self.mail.start(self._tools.translate, self._tools.tell, self.fail)
-        past = await self._journal.open(self._last_alive)
-        self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
-        try:
-            while not (
-                self._closing and self.snapshot.state in {State.STOPPED, State.LOGGED_OUT} and self.snapshot.worker is Worker.ABSENT
-            ):
+        async with AsyncExitStack() as closing:  # from the last to the first, each whatever another one raises: no mail stays open
+            closing.push_async_callback(self._journal.flush)
+            closing.push_async_callback(self.mail.close)
+            closing.callback(self._states.close)
+            closing.callback(self._tether.close)
+            closing.callback(self._set_alarm, None)
+            self.mail.start(self._tools.translate, self._tools.tell, self.fail)
+            past = await self._journal.open(self._last_alive)
+            self._inbox.put_nowait(events.StartRequested(self._steady_of(past.paired_at), self._steady_of(past.banned_until)))
+            stopped = {State.STOPPED, State.LOGGED_OUT}
+            while not (self._closing and self.snapshot.state in stopped and self.snapshot.worker is Worker.ABSENT):
                 await self._take_in(await self._inbox.get())
-        finally:
-            self._set_alarm(None)
-            self._tether.close()
-            self._states.close()
-            await self.mail.close()
-            await self._journal.flush()
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 

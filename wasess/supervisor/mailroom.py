@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -237,15 +237,16 @@ class Mailroom:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        if self._dispatcher is not None:
-            await self._dispatcher.close(self.user)
-        if self._collector is not None:
-            await self._collector.close()
-        if self._courier is not None:
-            await self._courier.close()
-        self._presence.close()
-        if self._care is not None:
-            await self._care.close()
+        async with AsyncExitStack() as closing:  # from the last to the first, each whatever another one raises: the mailbox last
+            closing.push_async_callback(self._close_mailbox)
+            for one in (self._care, self._courier, self._collector):
+                if one is not None:
+                    closing.push_async_callback(one.close)
+            closing.callback(self._presence.close)
+            if self._dispatcher is not None:
+                closing.push_async_callback(self._dispatcher.close, self.user)
+
+    async def _close_mailbox(self) -> None:
         if self._queue is not None and self._intake is not None:
             kept = await self._queue.close(partial(_end_intake, self._intake, self._clock.now()))
             if kept:
