@@ -333,6 +333,26 @@ async def test_too_many_messages_hold_the_whole_session(tmp_path: Path):
         assert sorted(it.carried) == ["key", "key", "other"]
 
 
+async def test_a_message_that_was_under_way_ends_no_pause(tmp_path: Path):
+    refused = asyncio.Event()
+
+    async def act(letter: Letter) -> None:
+        if letter.chat == "a":
+            refused.set()
+            raise SendRefused("429", status=429)
+        await refused.wait()
+
+    async with road(tmp_path, act) as it:
+        it.courier.online()
+        it.queue("slow", "b")
+        it.queue("key", "a")
+        await it.until(lambda: it.state("slow") == "sent")
+        it.queue("other", "c")
+        await it.quiet()
+        assert sorted(it.carried) == ["key", "slow"]
+        assert it.courier.problem == "SENDS_DELAYED"
+
+
 async def test_a_lock_on_first_messages_holds_them_and_lets_answers_go_on(tmp_path: Path):
     warm, cold, third = ("1@s.whatsapp.net", "2@s.whatsapp.net", "3@s.whatsapp.net")
     async with road(tmp_path, lambda letter: None if letter.chat in {warm, "4@g.us"} else SendRefused("463", status=463)) as it:

@@ -191,7 +191,7 @@ class Courier:
             following = await self._mail.do(sent)
         except WasessError as error:
             return self._stumble(error)
-        self._holds.went_out(letter.chat)
+        self._holds.went_out(letter.chat, self._clock.steady())
         if following is None:
             return None
         self._ahead[letter.chat] = self._clock.steady() + AHEAD_FOR, following

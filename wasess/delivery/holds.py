@@ -42,10 +42,11 @@ class Holds:
         if self._chats.get(chat, (0.0, 1))[1] == 0:
             del self._chats[chat]
 
-    def went_out(self, chat: str) -> None:
-        """A message to this chat was taken."""
+    def went_out(self, chat: str, now: float) -> None:
+        """A message to this chat was taken. One that was under way when WhatsApp said that there are too many ends no pause."""
         self._chats.pop(chat, None)
-        self._all = 0.0, 0
+        if now >= self._all[0]:
+            self._all = 0.0, 0
 
     def problem(self, now: float) -> str:
         """A code of `core.reasons`, empty when nothing waits. What was refused last time is one until something is taken."""
