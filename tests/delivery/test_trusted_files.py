@@ -14,7 +14,7 @@ from wasess.cli.app import run
 from wasess.cli.bots import WebhookOptions, chosen_bot
 from wasess.core.message import Message, Reply
 from wasess.delivery.bot import Outcome, Trouble, Verdict
-from wasess.delivery.function import BotSpec, FunctionBot
+from wasess.delivery.function import BotSpec, FunctionBot, validate_bot
 from wasess.delivery.program import ProgramBot, ProgramSpec
 from wasess.errors import UsageError
 from wasess.store import trust
@@ -115,15 +115,25 @@ def test_the_command_ends_as_with_a_file_of_settings(bot, tmp_path, capsys):
 def test_python_s_modules_are_not_loaded_from_where_anybody_may_put_them(bot, folder):
     folder.chmod(0o1777)
     with pytest.raises(UsageError, match="in a folder that other users can write"):
-        require_trust(bot, CODE, imports=True)
+        require_trust(bot, CODE, imports=1)
     require_trust(bot, CODE)  # nobody else can put another in its place
+
+
+def test_the_folder_around_a_package_is_looked_at_too(folder, monkeypatch):
+    (folder / "shop").mkdir()
+    (folder / "shop" / "bot.py").write_text("def reply(text): return 'yes'\n")
+    monkeypatch.chdir(folder)
+    assert validate_bot("shop.bot:reply").module == "shop.bot"
+    folder.chmod(0o1777)
+    with pytest.raises(UsageError, match="in a folder that other users can write"):
+        validate_bot("shop.bot:reply")
 
 
 @as_root
 def test_a_folder_of_another_user_is_none_to_load_modules_from(bot, folder):
     os.chown(folder, NOBODY, NOBODY)
     with pytest.raises(UsageError, match="in a folder of another user"):
-        require_trust(bot, CODE, imports=True)
+        require_trust(bot, CODE, imports=1)
 
 
 @as_root

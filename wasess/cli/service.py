@@ -202,4 +202,4 @@ def _command() -> tuple[str, ...]:
     for script in (Path(sys.argv[0]), Path(sys.executable).with_name("wasess")):
         if script.name == "wasess" and script.is_file():
             return (str(script.absolute()),)
-    return (sys.executable, "-m", "wasess")
+    return (sys.executable, "-P", "-m", "wasess")

@@ -74,15 +74,19 @@ def load(file: Path, name: str, module: str = "") -> tuple[Callable[[Any], Any],
     What the file imports is looked for in the standard library, then beside it (a link: beside its target), then among what is installed: no file
     there can take the place of a module that Python or wasess itself needs. The working directory does not count.
     """
-    require_trust(file, CODE, imports=True)  # each time: it may have changed since wasess was started
-    parts = module.split(".") if module else []
-    above = len(parts) - (file.stem != "__init__") if parts else 0
-    sys.path.insert(_behind_the_library(), str((file if parts else file.resolve()).parents[above]))
-    loaded = importlib.import_module(module) if parts else _loaded(file)
+    folders = levels(file, module)
+    require_trust(file, CODE, imports=folders)  # each time: it may have changed since wasess was started
+    sys.path.insert(_behind_the_library(), str((file if module else file.resolve()).parents[folders - 1]))
+    loaded = importlib.import_module(module) if module else _loaded(file)
     function = getattr(loaded, name, None)
     if not callable(function):
         raise NotABot(_("{file} has no function {name}").format(file=file.name, name=name))
     return function, wants_text(function)
+
+
+def levels(file: Path, module: str) -> int:
+    """From how many of the folders that it is in modules are loaded: its own, and those of the packages around it."""
+    return len(module.split(".")) + (file.stem == "__init__") if module else 1
 
 
 def _loaded(file: Path) -> ModuleType:

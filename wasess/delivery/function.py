@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wasess.delivery.bot import Trouble
+from wasess.delivery.bot_process import levels
 from wasess.delivery.child import DEADLINE, Child, NotStarted, ProcessBot, decode, ending
 from wasess.delivery.launch import run_to_its_end
 from wasess.errors import UsageError
@@ -77,7 +78,7 @@ def validate_bot(text: str) -> BotSpec:
     spec = _in_a_package(file, function) or BotSpec(Path(file).absolute(), function)
     if not spec.file.is_file():
         raise UsageError(_("The bot's file {file} does not exist.").format(file=file), hint=_(HINT))
-    require_trust(spec.file, CODE, imports=True)
+    require_trust(spec.file, CODE, imports=levels(spec.file, spec.module))
     problem = _check(spec)
     if problem:
         raise UsageError(_("The bot can't be loaded: {problem}.").format(problem=problem), hint=_(HINT))

@@ -24,14 +24,15 @@ CODE = mark("it is code to run")
 SECRET = mark("it holds a secret")
 
 
-def require_trust(path: Path, why: str, *, imports: bool = False) -> None:
+def require_trust(path: Path, why: str, *, imports: int = 0) -> None:
     """Refuse a file that others can have written; one that is not there is somebody else's matter. Raises `UsageError`.
 
-    ``why`` it matters: `CODE` or `SECRET`. ``imports``: modules are loaded from its folder.
+    ``why`` it matters: `CODE` or `SECRET`. ``imports``: modules are loaded from so many of the folders that it is in, the nearest first.
     """
     try:
         link, status, real = path.lstat(), path.stat(), path.resolve()
         folders = {folder: folder.stat() for folder in (*path.absolute().parents, *real.parents)}
+        searched = {*path.absolute().parents[:imports], *real.parents[:imports]}
     except OSError:
         return
     if is_foreign(link) or is_foreign(status):
@@ -39,7 +40,7 @@ def require_trust(path: Path, why: str, *, imports: bool = False) -> None:
     if status.st_mode & OTHERS_WRITE:
         _refuse(_("{file} can be written by other users, and {why}; it was not used"), path, why, f"chmod go-w {real}")
     for folder, found in folders.items():
-        beside = imports and folder in {path.absolute().parent, real.parent}
+        beside = folder in searched
         if found.st_mode & ANYBODY_WRITES and (beside or not found.st_mode & stat.S_ISVTX):
             hint = _("move it to a folder of your own") if found.st_mode & stat.S_ISVTX else f"chmod o-w {folder}"
             _refuse(_("{file} is in a folder that other users can write ({folder}), and {why}; it was not used"), path, why, hint, folder)
