@@ -78,7 +78,7 @@ async def test_what_becomes_of_a_session_is_seen_while_its_mail_is_locked(tmp_pa
         await house.online(serve, "alice")
         with locked(house.home.path / "alice" / "inbox.db"):
             house.box.say("carol", "alice", "hello")
-            await serve.said("are being written right now")
+            await serve.said("are being written right now", 20)  # whatever else wants to write to it waits 5 s before
             began = time.monotonic()
             house.box.fault("alice", *fault.split())
             if fault == "failure 401":

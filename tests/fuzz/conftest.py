@@ -6,6 +6,8 @@ import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from tryout import Place
 
+import wasess.assembly  # noqa: F401 - what loads longest: six processes at once compile it in a fresh clone, and no command is slow for that
+
 if TYPE_CHECKING:
     from pathlib import Path
 

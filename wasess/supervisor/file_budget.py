@@ -27,6 +27,8 @@ FOR_ITSELF = 40
 class TooFewFiles(Degraded):
     """Not all sessions of the home fit into the limit of open files."""
 
+    code = "TOO_FEW_FILES"
+
 
 def require_files(kept: Collection[Keeper], wanted: int) -> None:
     """Raise `TooFewFiles` when there is no room beside ``kept`` for one more; ``wanted``: the sessions there are in all."""
