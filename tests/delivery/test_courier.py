@@ -349,8 +349,7 @@ async def test_a_message_that_was_under_way_ends_no_pause(tmp_path: Path):
         await it.until(lambda: it.state("slow") == "sent")
         it.queue("other", "c")
         await it.quiet()
-        assert sorted(it.carried) == ["key", "slow"]
-        assert it.courier.problem == "SENDS_DELAYED"
+        assert (sorted(it.carried), it.courier.problem) == (["key", "slow"], "SENDS_DELAYED")
 
 
 async def test_a_lock_on_first_messages_holds_them_and_lets_answers_go_on(tmp_path: Path):
