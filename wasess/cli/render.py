@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import sys
@@ -103,9 +104,13 @@ def _suggest(hint: str) -> None:
 
 
 def in_json(value: object, indent: int | None = None) -> str:
-    """JSON, in one line without ``indent``; readable, but without what could steer a terminal."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    """JSON, in one line without ``indent``; readable, but without what could steer a terminal. For stdout: ASCII where that is not UTF-8."""
+    text = json.dumps(value, ensure_ascii=not _takes_unicode(sys.stdout), indent=indent)
     return "".join(letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    return codecs.lookup(stream.encoding or "utf-8").name in {"utf-8", "utf-16", "utf-32"}
 
 
 def _document(envelope: Mapping[str, object]) -> None:
