@@ -118,6 +118,8 @@ def _translate(code: int, payload: bytes) -> events.Event:
             return events.Missed(payload.decode(), "carol", "carol", "old-counter")
         case 201:
             return events.ReceiptCame("read", "carol", (payload.decode(),))
+        case 202:
+            return events.SpoolLost(*map(int, payload.split()))
     raise ValueError(code)
 
 
@@ -378,3 +380,18 @@ def test_whoever_dies_behind_a_compaction_leaves_nothing_to_be_missed(desk: Desk
     desk.spool(frame(MESSAGE, b"one"), frame(MESSAGE, b"three"))  # it begins as the one before
     assert desk.taken() == ["three"]
     assert desk.ids() == ["one", "two", "three"]
+
+
+def test_the_last_word_of_a_worker_is_about_its_own_events_however_late_it_is_read(desk: Desk):
+    desk.worker_starts()
+    desk.worker_started(0)
+    desk.say("one", "two")
+    assert desk.taken() == ["one", "two"]
+    desk.say("three")
+    desk.spool(frame(202, b"3 0"))  # it had written three, and its file was cut
+    desk.worker_ended()
+    desk.worker_starts()
+    desk.worker_started(desk.spool_file.stat().st_size)
+    desk.say("four")
+    assert desk.taken() == ["three", "four"]
+    assert desk.destroyed == []

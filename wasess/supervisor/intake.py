@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -72,9 +73,16 @@ class Intake:
         self._over = True
         self._starting = False
         self._awaits_last_word = False
+        self._left: deque[Batch] = deque()  # taken in, and not returned yet
 
     def worker_starts(self, size: int) -> None:
-        """A worker is about to be started: the ``size`` bytes that are in the spool by now are news of an earlier one."""
+        """A worker is about to be started: the ``size`` bytes that are in the spool by now are news of an earlier one.
+
+        What that one has left is taken in before: its last word (`_missed`) is about its own events.
+        """
+        with suppress(StoreError):
+            while (batch := self._take_following()) is not None:
+                self._left.append(batch)
         self._starting, self._early = True, []
         self._fresh_from = size
 
@@ -105,6 +113,9 @@ class Intake:
 
         Raises `errors.StoreError` when the mailbox can't be written: what was not taken in comes again at the next call.
         """
+        return self._left.popleft() if self._left else self._take_following()
+
+    def _take_following(self) -> Batch | None:
         if not self._frames:
             self._frames = self._read_on()
         if not self._frames:
