@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
 from tryout import Place
 
-import wasess.assembly  # noqa: F401 - what loads longest: six processes at once compile it in a fresh clone, and no command is slow for that
+from wasess.cli.app import COMMANDS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+# In a fresh clone six processes compile all commands at once; no command is slow for that.
+for command in COMMANDS:
+    importlib.import_module(f"wasess.cli.{command}")
 
 
 @pytest.fixture

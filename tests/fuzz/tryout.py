@@ -24,6 +24,7 @@ from fence import fenced
 from hypothesis import HealthCheck, example, given, settings
 
 from wasess.cli.app import run
+from wasess.core.escaping import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,7 +134,7 @@ def judge(said: Said) -> None:
     both = said.out + said.err
     assert said.code in EXIT_CODES, said
     assert not NEVER_SAID.search(both), said
-    raw = {letter for letter in both if not letter.isprintable() and letter not in "\n\t"}
+    raw = {letter for letter in both if not letter.isprintable() and letter not in KEPT | {"\n", "\t"}}
     assert not raw, (raw, said)
 
 
