@@ -87,7 +87,8 @@ class Stage:
 
     async def serve(self, *options: str, under: tuple[str, ...] = ()) -> Command:
         """`wasess serve` with the drill's bot; ``under`` another command that becomes it."""
-        return await self._manage("wasess", "serve", "--events", "--bot", "bot.py:reply", *options, under=under)
+        bot = ("--bot", "bot.py:reply", "--brake", "0")  # the drill writes as soon as it is answered, as a machine does
+        return await self._manage("wasess", "serve", "--events", *bot, *options, under=under)
 
     async def jumping_serve(self, offset: Path) -> Command:
         """A manager whose wall clock is off by the seconds that stand in a file, now."""
